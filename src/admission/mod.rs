@@ -1,0 +1,53 @@
+//! Admission: whether a source may speak at all. One look-up by address, before any parse.
+//!
+//! Must not know: SIP, routing.
+
+use ipnet::IpNet;
+
+use crate::base::ByRealm;
+
+/// Who may send SIP to each realm's listeners, filled by `config`: the realm's own `allow` and the
+/// `allow` lists of its trunks. Resolved trunk hosts are added while running.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// The allowed networks of each realm.
+    pub allow: ByRealm<Vec<IpNet>>,
+}
+
+/// Why something that arrived was dropped without an answer; the `reason` label of
+/// `drawbridge_sip_dropped_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DropReason {
+    /// The source is in no allowlist.
+    SourceNotAllowed,
+    /// Not a SIP message, or one that cannot even be answered.
+    Malformed,
+    /// The node holds as many transactions as it may.
+    Overloaded,
+    /// A response or an ACK that belongs to nothing here.
+    Unmatched,
+    /// A keep-alive (RFC 5626 §4.4.1: CRLF, or a lone NUL).
+    KeepAlive,
+}
+
+impl DropReason {
+    /// Every reason, for metrics that exist from the start.
+    pub const ALL: [DropReason; 5] = [
+        DropReason::SourceNotAllowed,
+        DropReason::Malformed,
+        DropReason::Overloaded,
+        DropReason::Unmatched,
+        DropReason::KeepAlive,
+    ];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DropReason::SourceNotAllowed => "source_not_allowed",
+            DropReason::Malformed => "malformed",
+            DropReason::Overloaded => "overloaded",
+            DropReason::Unmatched => "unmatched",
+            DropReason::KeepAlive => "keep_alive",
+        }
+    }
+}

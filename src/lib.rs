@@ -1,0 +1,11 @@
+//! Drawbridge: a B2BUA session border controller.
+//!
+//! The core is sans-IO: it takes inputs with the time as an argument and gives outputs. It opens
+//! no socket and reads no clock. The shell around it owns sockets, files and threads.
+//! `docs/design.md` shows the parts and the arrows between them.
+
+pub mod admission;
+pub mod base;
+pub mod media;
+pub mod numbering;
+pub mod routing;

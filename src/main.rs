@@ -1,0 +1,2 @@
+//! The `drawbridge` program.
+fn main() {}

@@ -1,0 +1,219 @@
+//! What the engine and the relay say to each other: plain rules and plain reports. The relay is
+//! told what to forward and from whom; it is never asked to run code of the call's.
+//!
+//! One **media session** is the relay's state of one call. It has streams (one for each m= line
+//! that carries RTP), each stream has two sides, each side one RTP/RTCP port pair of ours for the
+//! life of the call. What arrives at side A of a stream leaves from side B, and the reverse.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::base::{Instant, Realm};
+
+/// One media session; chosen by the engine, never used twice in the life of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct MediaSessionId(pub u64);
+
+/// The side of a stream that faces leg A (the caller) or leg B (the callee).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Side {
+    /// Towards the caller.
+    A,
+    /// Towards the callee.
+    B,
+}
+
+impl Side {
+    /// The side across.
+    pub const fn other(self) -> Side {
+        match self {
+            Side::A => Side::B,
+            Side::B => Side::A,
+        }
+    }
+}
+
+/// Two ports of ours: RTP on the even one, RTCP on the odd one above it (RFC 3550 §11).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PortPair {
+    /// The realm whose address this is.
+    pub realm: Realm,
+    /// The address that is bound (not the advertised one).
+    pub address: IpAddr,
+    /// The even port; RTCP is `rtp_port + 1`.
+    pub rtp_port: u16,
+}
+
+impl PortPair {
+    /// The bound RTP address.
+    pub fn rtp(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.rtp_port)
+    }
+
+    /// The bound RTCP address.
+    pub fn rtcp(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.rtp_port + 1)
+    }
+}
+
+/// The two pairs of one stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamPorts {
+    /// Facing the caller.
+    pub a: PortPair,
+    /// Facing the callee.
+    pub b: PortPair,
+}
+
+/// What a peer's SDP said of one stream: where it wants to be sent to, and from where it may send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RemoteMedia {
+    /// The address of c= with the port of m=.
+    pub rtp: SocketAddr,
+    /// The address of a=rtcp, or the port above RTP's; equal to `rtp` under a=rtcp-mux.
+    pub rtcp: SocketAddr,
+    /// Where the peer's signalling came from: a peer whose `rtp` is private or differs from this
+    /// in the way NATs make it differ may be learned from its first valid packet.
+    pub signalling: IpAddr,
+    /// Whether the peer wants to receive (false: `sendonly`, `inactive`, or 0.0.0.0).
+    pub receives: bool,
+    /// Whether the peer may send (false: `recvonly`, `inactive`).
+    pub sends: bool,
+}
+
+/// What the engine tells the relay.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MediaCommand {
+    /// Bind every port of these streams, all or none. Answered by `Opened` or `OpenFailed`.
+    /// May be repeated for the same session with further streams (a re-INVITE that adds m= lines).
+    Open {
+        /// The session, new or known.
+        session: MediaSessionId,
+        /// The number of the first of these streams within the session.
+        first_stream: u8,
+        /// The pairs to bind.
+        streams: Vec<StreamPorts>,
+    },
+    /// The peer on one side of one stream said where it is. A change of address starts learning
+    /// anew; the same address again changes nothing. Until a side has a remote, what arrives for
+    /// it is dropped (`no_destination`).
+    SetRemote {
+        /// The session.
+        session: MediaSessionId,
+        /// Which stream, counted from 0.
+        stream: u8,
+        /// Whose peer.
+        side: Side,
+        /// What its SDP said; `None` when the peer rejected the stream.
+        remote: Option<RemoteMedia>,
+    },
+    /// Whether the call is on hold (no stream is `sendrecv`): then no RTP is no fault.
+    SetHold {
+        /// The session.
+        session: MediaSessionId,
+        /// On hold or not.
+        held: bool,
+    },
+    /// Close every port and forget the session. Always answered by `Closed`, the ports being free.
+    Close {
+        /// The session.
+        session: MediaSessionId,
+    },
+}
+
+/// What the relay tells the engine.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MediaEvent {
+    /// All ports of an `Open` are bound.
+    Opened {
+        /// The session.
+        session: MediaSessionId,
+        /// As in the `Open`.
+        first_stream: u8,
+    },
+    /// None of an `Open`'s ports stays bound, for this one could not be.
+    OpenFailed {
+        /// The session.
+        session: MediaSessionId,
+        /// As in the `Open`.
+        first_stream: u8,
+        /// The address that failed.
+        address: SocketAddr,
+        /// The operating system's reason (errno).
+        errno: i32,
+    },
+    /// No RTP came on any stream for `media.timeout` though the call is not on hold.
+    Silent {
+        /// The session.
+        session: MediaSessionId,
+    },
+    /// The session is gone and its ports are free.
+    Closed {
+        /// The session.
+        session: MediaSessionId,
+        /// What was measured.
+        report: MediaReport,
+    },
+}
+
+/// What the relay measured of a session.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct MediaReport {
+    /// What came from the caller's side, over all streams.
+    pub from_a: DirectionReport,
+    /// What came from the callee's side, over all streams.
+    pub from_b: DirectionReport,
+}
+
+/// One direction of a session.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct DirectionReport {
+    /// RTP packets forwarded.
+    pub packets: u64,
+    /// Their UDP payload bytes.
+    pub bytes: u64,
+    /// RTP packets that the sequence numbers say were lost on the way to us (RFC 3550 §6.4.1).
+    pub lost: u64,
+    /// Packets dropped here, whatever the reason.
+    pub dropped: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
+    pub jitter_ms: f64,
+    /// Estimated mean opinion score (ITU-T G.107), 1.0–4.5; `None` where nothing came.
+    pub mos: Option<f64>,
+    /// When the first RTP packet came.
+    pub first_packet: Option<Instant>,
+}
+
+/// What the relay shall do, filled by `config`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// First (even) and last (odd) port that may be used.
+    pub ports: (u16, u16),
+    /// No RTP on any stream of a call that is not on hold for this long: the call ends.
+    pub timeout: Duration,
+    /// The addresses of each realm.
+    pub realms: crate::base::ByRealm<RealmMedia>,
+}
+
+/// A realm's media addresses: at most one IPv4 and one IPv6 address, with what SDP says of each.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RealmMedia {
+    /// What is bound and what is advertised for it.
+    pub addresses: Vec<MediaAddress>,
+}
+
+/// One media address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MediaAddress {
+    /// What the sockets bind.
+    pub bind: IpAddr,
+    /// What SDP says (`media_advertise`, by default the same).
+    pub advertise: IpAddr,
+}
+
+impl RealmMedia {
+    /// The realm's address of the family wanted.
+    pub fn of_family(&self, ipv6: bool) -> Option<MediaAddress> {
+        self.addresses.iter().copied().find(|address| address.bind.is_ipv6() == ipv6)
+    }
+}

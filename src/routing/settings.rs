@@ -1,0 +1,226 @@
+//! Trunks and routes as the configuration gives them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::base::{Realm, Transport, TrunkName};
+use crate::numbering::{self, NumberForm};
+
+/// All that routing needs to know, filled by `config`.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Every trunk, enabled or not, in the order of the configuration.
+    pub trunks: Vec<Trunk>,
+    /// First match wins.
+    pub routes: Vec<Route>,
+}
+
+impl Settings {
+    /// The trunk of this name.
+    pub fn trunk(&self, name: &TrunkName) -> Option<&Trunk> {
+        self.trunks.iter().find(|trunk| trunk.name == *name)
+    }
+}
+
+/// A configured peer: a carrier or a PBX.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// `[trunk.NAME]`.
+    pub name: TrunkName,
+    /// The side on which the peer is.
+    pub realm: Realm,
+    /// Where to send, in order.
+    pub hosts: Vec<TrunkHost>,
+    /// How to send; absent: UDP (a later NAPTR look-up may say otherwise).
+    pub transport: Option<Transport>,
+    /// Host of Request-URI, From and To.
+    pub domain: String,
+    /// Answer to a digest challenge.
+    pub credentials: Option<Credentials>,
+    /// Sources beside the addresses of `hosts`.
+    pub allow: Vec<IpNet>,
+    /// The form of numbers sent.
+    pub send_numbers: NumberForm,
+    /// How numbers are read that come from this trunk, where it differs from the node's.
+    pub numbering: Option<numbering::Settings>,
+    /// Which caller ids may go out.
+    pub caller_id: CallerIdPolicy,
+    /// Where the caller's identity goes.
+    pub identity: Identity,
+    /// Which headers of the other leg cross to this trunk.
+    pub headers: HeaderRules,
+    /// Codec names in order of preference; empty: all pass.
+    pub codecs: Vec<String>,
+    /// When the next target is tried.
+    pub failover: Failover,
+    /// How much may go over this trunk at once.
+    pub limits: Limits,
+    /// A disabled trunk is routed to by no call and may send none.
+    pub enabled: bool,
+}
+
+/// One host of a trunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrunkHost {
+    /// Name or address.
+    pub host: Host,
+    /// The port; absent: 5060 (5061 for TLS).
+    pub port: Option<u16>,
+    /// Lower is tried first.
+    pub priority: u16,
+    /// Share among equals of a priority.
+    pub weight: u16,
+}
+
+/// A name to be resolved, or an address.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Host {
+    /// A domain name, lower case.
+    Name(String),
+    /// A literal address.
+    Address(IpAddr),
+}
+
+/// What answers a digest challenge (RFC 7616).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// The password; never printed.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).field("password", &"…").finish()
+    }
+}
+
+/// `caller_id`: which numbers this trunk's owner may show.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CallerIdPolicy {
+    /// Shown where the caller's own may not be.
+    pub default: Option<String>,
+    /// Patterns (`+1555123*`); empty: every number may be shown.
+    pub allowed: Vec<String>,
+    /// What to do with a number that matches none.
+    pub otherwise: CallerIdFallback,
+}
+
+/// What happens to a call whose caller id is not allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CallerIdFallback {
+    /// `caller_id.default` is shown.
+    #[default]
+    Default,
+    /// Nobody is shown (RFC 3323 §4.1.1.3).
+    Anonymous,
+    /// 403.
+    Reject,
+}
+
+/// Where the caller's number is put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Identity {
+    /// From alone.
+    #[default]
+    From,
+    /// P-Asserted-Identity beside From (RFC 3325 §9.1).
+    Pai,
+    /// P-Preferred-Identity beside From (RFC 3325 §9.2).
+    Ppi,
+    /// Remote-Party-ID beside From.
+    Rpid,
+}
+
+/// Which headers cross to a trunk. Default: none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HeaderRules {
+    /// Patterns (`X-*`, case does not matter) that pass, value byte for byte.
+    pub pass: Vec<String>,
+    /// Patterns that do not, though `pass` matches.
+    pub drop: Vec<String>,
+    /// Added, instead of any that passed under the same name.
+    pub set: Vec<(String, String)>,
+}
+
+/// When to give a target up and try the next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failover {
+    /// Final responses after which the next target is tried.
+    pub codes: Vec<CodePattern>,
+    /// How long to wait for the first provisional response.
+    pub timeout: Duration,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Failover {
+            codes: vec![CodePattern::Code(408), CodePattern::Class(5)],
+            timeout: Duration::from_secs(4),
+        }
+    }
+}
+
+/// `"408"` or `"5xx"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CodePattern {
+    /// One status code.
+    Code(u16),
+    /// A class, by its first digit.
+    Class(u8),
+}
+
+impl CodePattern {
+    /// Whether `status` is meant.
+    pub fn matches(self, status: u16) -> bool {
+        match self {
+            CodePattern::Code(code) => code == status,
+            CodePattern::Class(class) => u16::from(class) == status / 100,
+        }
+    }
+}
+
+/// `limits` of a trunk; absent: none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    /// Calls at once, both directions.
+    pub calls: Option<u32>,
+    /// New calls a second, both directions.
+    pub calls_per_second: Option<u32>,
+}
+
+/// `[[route]]`: from where, to what, over which trunks.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// For people, logs and `explain`.
+    pub name: String,
+    /// Where the call came from.
+    pub from: RouteSource,
+    /// What is dialled; empty: everything.
+    pub to: Vec<NumberPattern>,
+    /// Tiers in order; inside a tier by weight.
+    pub tiers: Vec<Vec<TrunkName>>,
+}
+
+/// `from` of a route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RouteSource {
+    /// Any call of a realm.
+    Realm(Realm),
+    /// Calls of one trunk.
+    Trunk(TrunkName),
+}
+
+/// One entry of a route's `to`.
+#[derive(Clone, Debug)]
+pub enum NumberPattern {
+    /// `+1*`: begins with.
+    Prefix(String),
+    /// `112`, `support`: is.
+    Exact(String),
+    /// `regex:…`, on the whole number.
+    Regex(regex::Regex),
+}
