@@ -9,3 +9,4 @@ pub mod base;
 pub mod media;
 pub mod numbering;
 pub mod routing;
+pub mod runtime;
