@@ -10,3 +10,4 @@ pub mod media;
 pub mod numbering;
 pub mod routing;
 pub mod runtime;
+pub mod sip;
