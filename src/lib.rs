@@ -5,6 +5,7 @@
 //! `docs/design.md` shows the parts and the arrows between them.
 
 pub mod admission;
+pub mod b2bua;
 pub mod base;
 pub mod media;
 pub mod numbering;
