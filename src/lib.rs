@@ -8,5 +8,6 @@ pub mod admission;
 pub mod base;
 pub mod media;
 pub mod numbering;
+pub mod resolver;
 pub mod routing;
 pub mod runtime;
