@@ -10,4 +10,5 @@ pub mod media;
 pub mod numbering;
 pub mod routing;
 pub mod runtime;
+pub mod sdp;
 pub mod sip;
