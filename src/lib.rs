@@ -12,4 +12,5 @@ pub mod numbering;
 pub mod resolver;
 pub mod routing;
 pub mod runtime;
+pub mod sdp;
 pub mod sip;
