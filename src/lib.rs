@@ -11,3 +11,4 @@ pub mod numbering;
 pub mod routing;
 pub mod runtime;
 pub mod sip;
+pub mod transaction;
