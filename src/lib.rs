@@ -14,3 +14,4 @@ pub mod routing;
 pub mod runtime;
 pub mod sdp;
 pub mod sip;
+pub mod transaction;
