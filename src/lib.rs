@@ -9,4 +9,5 @@ pub mod base;
 pub mod media;
 pub mod numbering;
 pub mod routing;
+pub mod rtp;
 pub mod runtime;
