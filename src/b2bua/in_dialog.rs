@@ -339,14 +339,10 @@ impl Engine {
     /// CANCEL of a re-INVITE: the other leg's is cancelled, and its 487 comes back by itself.
     pub(super) fn cancel_relay(&mut self, now: Instant, key: CallKey, invite: ServerId) {
         let Some(call) = self.calls.get(key) else { return };
-        let relays = call.relays.iter().copied();
-        let found = relays
-            .filter(|client| {
-                self.clients
-                    .get(*client)
-                    .is_some_and(|sent| sent.purpose == Purpose::Relay { server: invite })
-            })
-            .next();
+        let is_its = |client: &ClientId| {
+            self.clients.get(*client).is_some_and(|sent| sent.purpose == Purpose::Relay { server: invite })
+        };
+        let found = call.relays.iter().copied().find(is_its);
         if let Some(client) = found {
             self.transactions.cancel(now, client, None);
         }
