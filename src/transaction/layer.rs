@@ -282,6 +282,12 @@ impl Transactions {
         self.timers.len()
     }
 
+    /// How many keys are in the indexes; none without a transaction.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> usize {
+        self.client_keys.len() + self.server_keys.len()
+    }
+
     fn transmit(&mut self, hop: Hop, message: Message, retransmission: bool) {
         self.effects.push_back(Effect::Transmit { hop, message, retransmission });
     }
