@@ -24,7 +24,8 @@ class LabCase(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.lab = lab.Lab()
         self.addCleanup(self.lab.close)
-        self.sbc = Sbc(self.lab, self.directory, self.out).start()
+        self.sbc = Sbc(self.lab, self.directory, self.out)
+        self.sbc.start()
 
     def diagnosis(self):
         return f"\n--- the SBC's log\n{self.sbc.log_tail()}---\n" if hasattr(self, "sbc") else ""

@@ -111,7 +111,6 @@ class Sbc:
             self.process = self.host.start([os.environ["DRAWBRIDGE"], "run", "--config", self.config],
                                            log=log, env=environment)
         lab.wait_until("the SBC is ready (GET /readyz)", self._is_ready, 10)
-        return self
 
     def _is_ready(self):
         if self.process.poll() is not None:
