@@ -80,6 +80,7 @@ def packets_cost(system, directory, load, open_streams, rate, seconds):
     with open(flows, "w", encoding="ascii") as file:
         file.write("\n".join(open_streams(calls)) + "\n")
     run_load(load, flows, rate, 1)
+    time.sleep(0.5)
     [process] = system.processes.values()
     before = process.cpu_us()
     result = run_load(load, flows, rate, seconds)
