@@ -45,7 +45,7 @@ class Admission(LabCase):
         self.expect_nothing_left()
 
     def test_unknown_host_beside_the_pbx_gets_silence(self):
-        """Being on the trusted side is not being trusted."""
+        # Being on the trusted side is not being trusted.
         with self.lab.pbx.inside():
             lab.ip("address", "add", "10.0.0.66/24", "dev", "eth0")
         probe = self.lab.pbx.udp("10.0.0.66", 5060)
