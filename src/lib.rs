@@ -9,6 +9,7 @@ pub mod b2bua;
 pub mod base;
 pub mod media;
 pub mod numbering;
+pub mod resolver;
 pub mod routing;
 pub mod runtime;
 pub mod sip;
