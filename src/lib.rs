@@ -13,3 +13,5 @@ pub mod resolver;
 pub mod routing;
 pub mod runtime;
 pub mod sip;
+pub mod telemetry;
+pub mod transport;
