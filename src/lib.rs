@@ -16,4 +16,6 @@ pub mod rtp;
 pub mod runtime;
 pub mod sdp;
 pub mod sip;
+pub mod telemetry;
 pub mod transaction;
+pub mod transport;
