@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod base;
+pub mod config;
 pub mod media;
 pub mod numbering;
 pub mod resolver;
