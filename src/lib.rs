@@ -8,6 +8,7 @@ pub mod admission;
 pub mod base;
 pub mod media;
 pub mod numbering;
+pub mod relay;
 pub mod routing;
 pub mod rtp;
 pub mod runtime;
