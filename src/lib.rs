@@ -11,6 +11,7 @@ pub mod config;
 pub mod dialog;
 pub mod media;
 pub mod numbering;
+pub mod relay;
 pub mod resolver;
 pub mod routing;
 pub mod rtp;
