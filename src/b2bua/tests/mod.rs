@@ -2,4 +2,5 @@
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
 mod basic_calls;
+mod challenges;
 mod lab;
