@@ -12,6 +12,7 @@ pub mod media;
 pub mod numbering;
 pub mod resolver;
 pub mod routing;
+pub mod rtp;
 pub mod runtime;
 pub mod sip;
 pub mod telemetry;
