@@ -10,6 +10,7 @@ pub mod base;
 pub mod config;
 pub mod media;
 pub mod numbering;
+pub mod relay;
 pub mod resolver;
 pub mod routing;
 pub mod rtp;
