@@ -42,6 +42,12 @@ pub struct SetupFault(#[from] NetError);
 #[derive(Clone)]
 pub struct Resolver(TokioResolver);
 
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolver(…)")
+    }
+}
+
 impl Resolver {
     /// A resolver for the tokio runtime that it is used on.
     pub fn new(settings: &Settings) -> Result<Resolver, SetupFault> {
