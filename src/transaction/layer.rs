@@ -85,7 +85,7 @@ impl Transactions {
     /// §7.1; it counts as a retransmission.)
     pub fn respond(&mut self, now: Instant, server: ServerId, response: Message) -> bool {
         let Some(status) = response.status() else { return false };
-        self.step_server(now, server, ServerInput::Response(response, Class::of(status)))
+        self.step_server(now, server, ServerInput::Response(&response, Class::of(status)))
     }
 
     /// The request of a server transaction and where it came from.

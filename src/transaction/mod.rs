@@ -201,6 +201,8 @@ enum ClientAction {
 enum ServerAction {
     /// Send the TU's response, and keep it as the last one.
     Send,
+    /// The same, of a response that the TU repeats.
+    SendAgain,
     /// Send the last response again.
     Repeat,
     /// Pass the ACK to the TU.

@@ -32,10 +32,13 @@ pub(super) enum ServerMachine {
 pub(super) enum ServerInput<'a> {
     /// The request came again.
     Request,
+    /// Its ACK came, from here.
     Ack(&'a Message, Hop),
-    /// The TU responds.
-    Response(Message, Class),
+    /// The TU responds, with a status of this class.
+    Response(&'a Message, Class),
+    /// A timer fired.
     Timer(Timer),
+    /// The transport could not send.
     TransportError,
 }
 
@@ -67,12 +70,10 @@ impl Transactions {
         while let Some(input) = next.take() {
             let Some(server) = self.servers.get_mut(id) else { return sent };
             let Some((machine, actions)) = server.machine.step(&input) else { return sent };
-            let repeats =
-                server.machine == machine && matches!(input, ServerInput::Response(_, Class::Success));
             server.machine = machine;
             for action in actions {
-                sent |= *action == ServerAction::Send;
-                if let Some(timer) = self.act_server(now, id, *action, &input, repeats) {
+                sent |= matches!(action, ServerAction::Send | ServerAction::SendAgain);
+                if let Some(timer) = self.act_server(now, id, *action, &input) {
                     // It was armed at zero: §17.2.1, §17.2.2 for reliable transports.
                     next = Some(ServerInput::Timer(timer));
                 }
@@ -89,15 +90,14 @@ impl Transactions {
         id: ServerId,
         action: ServerAction,
         input: &ServerInput<'_>,
-        repeats: bool,
     ) -> Option<Timer> {
         let server = self.servers.get_mut(id)?;
         match action {
-            ServerAction::Send => {
-                let ServerInput::Response(response, _) = input else { return None };
-                let (hop, response) = (server.response_hop, response.clone());
+            ServerAction::Send | ServerAction::SendAgain => {
+                let ServerInput::Response(response, _) = *input else { return None };
+                let hop = server.response_hop;
                 server.last = Some(response.clone());
-                self.transmit(hop, response, repeats);
+                self.transmit(hop, response.clone(), action == ServerAction::SendAgain);
             }
             ServerAction::Repeat => {
                 let (hop, last) = (server.response_hop, server.last.clone()?);
