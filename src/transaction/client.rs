@@ -44,8 +44,11 @@ enum CancelPlan {
 
 /// What happens to a client transaction.
 pub(super) enum ClientInput<'a> {
+    /// A response came, from here.
     Response(&'a Message, Hop),
+    /// A timer fired.
     Timer(Timer),
+    /// The transport could not send, or lost its connection.
     TransportError,
 }
 
