@@ -2,7 +2,7 @@
 //!
 //! Must not know: messages, time, tables.
 
-use super::ServerAction::{self, Arm, End, PassAck, Repeat, Send, Stop};
+use super::ServerAction::{self, Arm, End, PassAck, Repeat, Send, SendAgain, Stop};
 use super::{Class, ServerEnd, Timer};
 
 /// Where the transaction is.
@@ -115,7 +115,7 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ServerAction
         (Accepted, Invite) => (Accepted, &[]),
         // RFC 6026 §8.7: "Any retransmission of the 2xx response passed from the TU to the transaction
         // while in the 'Accepted' state MUST be passed to the transport layer for transmission."
-        (Accepted, Success) => (Accepted, &[Send]),
+        (Accepted, Success) => (Accepted, &[SendAgain]),
         // RFC 6026 §8.7: "Any ACKs received from the network while in the 'Accepted' state MUST be
         // passed directly to the TU and not absorbed." Some user agents give the ACK of a 2xx the
         // branch of the INVITE.

@@ -164,7 +164,7 @@ fn invite_server_is_figure_7_with_accepted() {
             Accepted   Invite         =          -
             Accepted   Ack            =          PassAck
             Accepted   Provisional    =          -
-            Accepted   Success        =          Send
+            Accepted   Success        =          SendAgain
             Accepted   Failure        =          -
             Accepted   TimerG         =          -
             Accepted   TimerH         =          -
