@@ -203,7 +203,7 @@ fn credentials(table: &Table<'_>) -> Option<Credentials> {
     let password = table.value("password");
     match (&username, &password) {
         (Some(username), None) => {
-            username.fault("there is no password with it", "write password = \"${NAME}\" too")
+            username.fault("there is no password with it", "write password = \"${NAME}\" too");
         }
         (None, Some(password)) => {
             table.report.fault(

@@ -74,7 +74,7 @@ impl Text<'_> {
                 self.fault("has no port", format!("write it as \"{}\"", SocketAddr::new(address, 5060)));
             }
             (Err(_), _) => {
-                self.fault("is no address with a port", "write it as 192.0.2.7:5060 or [2001:db8::7]:5060")
+                self.fault("is no address with a port", "write it as 192.0.2.7:5060 or [2001:db8::7]:5060");
             }
         }
         None
