@@ -212,7 +212,10 @@ fn check_rewritten(before: &Sdp, written: &[u8]) {
         let shown = |line: &[u8]| {
             line.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'.')).any(|word| word == theirs)
         };
-        assert!(!lines(written).any(|line| line.starts_with(b"a=") && shown(line)));
+        assert!(
+            !lines(written)
+                .any(|line| line.starts_with(b"a=") && !line.starts_with(b"a=rtpmap:") && shown(line))
+        );
     }
     assert_eq!(after.rewrite(&relayed(&after, &[])).unwrap(), written, "a second time changes nothing");
 }
