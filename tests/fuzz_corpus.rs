@@ -1,5 +1,7 @@
 //! Every input that the fuzzer kept, and every one that once broke something, still holds.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test finds wrong ends it")]
+
 #[path = "../fuzz/properties.rs"]
 mod properties;
 

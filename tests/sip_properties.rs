@@ -1,6 +1,8 @@
 //! What must hold for any bytes, on inputs made of the pieces that messages are made of; the fuzz
 //! targets assert the same (`fuzz/properties.rs`).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test finds wrong ends it")]
+
 #[path = "../fuzz/properties.rs"]
 mod properties;
 

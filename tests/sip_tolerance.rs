@@ -1,6 +1,8 @@
 //! What is tolerated and what is refused, in one table, and that reading takes time in
 //! proportion to the bytes whatever they are.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test finds wrong ends it")]
+
 use bytes::Bytes;
 use drawbridge::sip::{Header, Message, MessageFault, Params, split_list};
 

@@ -178,8 +178,10 @@ fn needles(sdp: &Sdp) -> Vec<Vec<u8>> {
     let mut needles: Vec<Vec<u8>> = Vec::with_capacity(sdp.addresses.len() + 1);
     for span in &sdp.addresses {
         let text = &sdp.bytes[span.clone()];
-        // A host "0" is no name, and would be found in every rtpmap.
-        if !text.iter().any(|byte| byte.is_ascii_alphabetic() || b".:".contains(byte)) {
+        // Only what can be a host is looked for: "0" would be found in every fmtp.
+        let host = |byte: &u8| byte.is_ascii_alphanumeric() || b".:-_".contains(byte);
+        let named = |byte: &u8| byte.is_ascii_alphabetic() || b".:".contains(byte);
+        if !text.iter().all(host) || !text.iter().any(named) {
             continue;
         }
         needles.push(text.to_vec());
@@ -287,6 +289,8 @@ impl Output<'_> {
         let value = self.sdp.value(&line);
         let hidden = match line.kind {
             b'i' | b'u' | b'e' | b'p' => true,
+            // An encoding that is named like a host is still an encoding.
+            b'a' if split_attribute(value).0 == b"rtpmap" => false,
             b'a' => is_hidden(value) || self.shows_address(value),
             b'v' | b't' | b'r' | b'z' | b'b' => false,
             _ => self.shows_address(value),

@@ -275,7 +275,8 @@ fn addresses_of_both_families_and_many_connections() {
 #[test]
 fn sloppy_devices_are_read() {
     // LF alone, no s=, a blank line, blanks at ends, order, no end of the last line.
-    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\na=x\nt=0 0\nc=IN IP4 192.0.2.1 \n\nm=audio  4000 RTP/AVP 0 \na=sendonly ";
+    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\na=x\nt=0 0\nc=IN IP4 192.0.2.1 \n\n\
+                m=audio  4000 RTP/AVP 0 \na=sendonly ";
     let sdp = parse(text);
     assert_eq!(sdp.medias()[0].direction, Direction::SendOnly);
     let written = rewritten(text, &[]).unwrap();
