@@ -239,9 +239,8 @@ impl Ring {
         Ok(())
     }
 
-    /// Cancels all that is under way and waits until it has ended. Must precede the drop; if the
-    /// kernel does not let go in time, the buffers are leaked rather than freed under it.
-    pub(super) fn shut_down(&mut self) {
+    /// Cancels all that is under way, waits until it has ended and closes the sockets.
+    fn shut_down(&mut self) {
         const ROUNDS_MAX: usize = 100;
         const ROUND: Duration = Duration::from_millis(10);
         let request = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
@@ -253,6 +252,10 @@ impl Ring {
                 break;
             }
             completions.clear();
+        }
+        // Dropping the ring would close them too, but some time later.
+        if let Err(error) = self.ring.submitter().unregister_files() {
+            tracing::debug!(%error, "the kernel closes the media sockets later");
         }
     }
 
