@@ -21,7 +21,7 @@ use crate::media::{
 use crate::runtime::Clock;
 
 /// What a test waits for at most; it waits that long only where it fails.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Set where io_uring is known to be refused and half of the suite shall not fail for it.
 const WITHOUT_IO_URING: &str = "DRAWBRIDGE_TEST_WITHOUT_IO_URING";
 
@@ -42,7 +42,7 @@ fn over_both_engines(test: fn(&mut Setup)) {
     }
 }
 
-fn refused(error: &io::Error) {
+pub(super) fn refused(error: &io::Error) {
     assert!(
         std::env::var_os(WITHOUT_IO_URING).is_some(),
         "io_uring is refused here ({error}), so this engine was NOT tested; {WITHOUT_IO_URING}=1 accepts that"
@@ -141,7 +141,7 @@ impl Setup {
 }
 
 /// 127.x.y.z, with x and y from the process and z counted, never 127.0.….
-fn own_address() -> Ipv4Addr {
+pub(super) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 128 | high, low, NEXT.fetch_add(1, Ordering::Relaxed))
