@@ -462,6 +462,15 @@ fn silence_is_told_but_not_on_hold() {
 }
 
 #[test]
+fn another_timeout_holds_for_calls_in_progress() {
+    over_both_engines(|setup| {
+        setup.joined(ONE);
+        setup.relay.set_timeout(Duration::from_millis(50));
+        assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
+    });
+}
+
+#[test]
 fn two_hundred_sessions_at_once() {
     over_both_engines(|setup| {
         let calls: Vec<_> = (0..200).map(|id| setup.joined(MediaSessionId(id))).collect();

@@ -21,6 +21,7 @@ use crate::runtime::Clock;
 const CALLS: u16 = 24;
 /// What waits in each call's socket before the engine looks: together more than there are buffers.
 const WAITING: u16 = 60;
+const _: () = assert!(CALLS * WAITING > BUFFERS);
 
 #[test]
 fn the_self_test_passes_with_and_without_what_old_kernels_lack() {
@@ -43,12 +44,12 @@ fn the_self_test_passes_with_and_without_what_old_kernels_lack() {
 #[test]
 fn packets_wait_in_their_sockets_while_the_buffers_are_all_in_use() {
     for plain_files in [false, true] {
-        let mailbox = Arc::new(Mailbox::new().unwrap());
-        let (events, _receiver) = mpsc::channel(64);
-        let counters = Arc::new(WorkerCounters::default());
         // So short that no wait of an idle engine lasts: it looks for silence every 10 ms.
         let timeout = Duration::from_millis(80);
-        let mut worker = Worker::new(Clock::start(), timeout, events, Arc::clone(&mailbox), counters);
+        let mailbox = Arc::new(Mailbox::new(timeout).unwrap());
+        let (events, _receiver) = mpsc::channel(64);
+        let counters = Arc::new(WorkerCounters::default());
+        let mut worker = Worker::new(Clock::start(), events, Arc::clone(&mailbox), counters);
         let mut engine = match UringEngine::new(&worker) {
             Ok(engine) => engine,
             Err(error) => return refused(&error),
@@ -65,7 +66,6 @@ fn packets_wait_in_their_sockets_while_the_buffers_are_all_in_use() {
             }
         }
         engine.step(&mut worker);
-        assert!(CALLS * WAITING > BUFFERS);
         for number in 0..WAITING {
             for call in 0..CALLS {
                 sender.send_to(&rtp(number), ports(address, call).a.rtp()).unwrap();
