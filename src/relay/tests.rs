@@ -245,6 +245,14 @@ const ONE: MediaSessionId = MediaSessionId(1);
 const TWO: MediaSessionId = MediaSessionId(2);
 
 #[test]
+fn the_automatic_choice_always_starts_and_relays() {
+    let mut setup = Setup::start(EngineChoice::Auto, Duration::from_secs(60)).unwrap();
+    assert!(["io_uring", "portable"].contains(&setup.relay.engine_name()));
+    let (stream, a, b) = setup.joined(ONE);
+    passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+}
+
+#[test]
 fn packets_cross_unchanged_both_ways_and_leave_from_the_far_sides_port() {
     over_both_engines(|setup| {
         let (stream, a, b) = setup.joined(ONE);
