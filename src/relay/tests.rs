@@ -386,6 +386,26 @@ fn what_fits_no_buffer_is_counted_and_what_just_fits_crosses() {
 }
 
 #[test]
+fn what_the_operating_system_will_not_send_is_counted_and_harms_nothing_else() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        // An IPv6 peer cannot be reached from an IPv4 port.
+        let remote = |text: &str| RemoteMedia { rtp: text.parse().unwrap(), ..b.remote() };
+        let unreachable = RemoteMedia { signalling: IpAddr::from([1; 16]), ..remote("[101:101::1]:9") };
+        setup.set_remote(ONE, Side::B, unreachable);
+        setup.settle();
+        for sequence in 0..3 {
+            a.rtp.send_to(&rtp(sequence), stream.a.rtp()).unwrap();
+        }
+        setup.counted(|counters| counters.dropped.trusted[DropReason::SendFailed.index()] == 3);
+        setup.set_remote(ONE, Side::B, b.remote());
+        setup.settle();
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(4));
+        assert_eq!(setup.close(ONE).from_a.dropped, 3);
+    });
+}
+
+#[test]
 fn all_ports_or_none_are_bound_and_the_one_in_the_way_is_named() {
     over_both_engines(|setup| {
         let (free, taken) = (setup.stream(), setup.stream());
