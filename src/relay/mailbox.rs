@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::sys;
 use crate::media::MediaCommand;
@@ -34,15 +35,18 @@ pub(super) struct Mailbox {
     /// Whether the worker was woken and has not looked yet.
     is_woken: AtomicBool,
     is_stopping: AtomicBool,
+    /// `media.timeout`, in microseconds.
+    timeout: AtomicU64,
     wake_up: File,
 }
 
 impl Mailbox {
-    pub(super) fn new() -> io::Result<Mailbox> {
+    pub(super) fn new(timeout: Duration) -> io::Result<Mailbox> {
         Ok(Mailbox {
             waiting: Mutex::new(Vec::new()),
             is_woken: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            timeout: AtomicU64::new(micros(timeout)),
             wake_up: sys::eventfd()?.into(),
         })
     }
@@ -65,6 +69,16 @@ impl Mailbox {
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Another `media.timeout`; the worker reads it with its next look for silence.
+    pub(super) fn set_timeout(&self, timeout: Duration) {
+        self.timeout.store(micros(timeout), Ordering::Relaxed);
+    }
+
+    /// `media.timeout`.
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_micros(self.timeout.load(Ordering::Relaxed))
     }
 
     /// Whether the worker shall end.
@@ -96,4 +110,8 @@ impl Mailbox {
             let _ = (&self.wake_up).write(&1u64.to_ne_bytes());
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

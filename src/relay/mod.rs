@@ -128,6 +128,13 @@ impl Relay {
         worker.mailbox.post(command)
     }
 
+    /// Another `media.timeout`, after a reload; it holds for calls in progress too.
+    pub fn set_timeout(&self, timeout: Duration) {
+        for worker in &self.workers {
+            worker.mailbox.set_timeout(timeout);
+        }
+    }
+
     /// What was counted since the start, over all workers.
     pub fn counters(&self) -> RelayCounters {
         let mut total = RelayCounters::default();
@@ -190,9 +197,9 @@ fn start_worker(
     clock: Clock,
     events: mpsc::Sender<MediaEvent>,
 ) -> io::Result<RunningWorker> {
-    let mailbox = Arc::new(Mailbox::new()?);
+    let mailbox = Arc::new(Mailbox::new(settings.timeout)?);
     let counters = Arc::new(WorkerCounters::default());
-    let worker = Worker::new(clock, settings.timeout, events, Arc::clone(&mailbox), Arc::clone(&counters));
+    let worker = Worker::new(clock, events, Arc::clone(&mailbox), Arc::clone(&counters));
     let (report, is_ready) = sync_channel(1);
     let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || match engine {
         // A ring belongs to the thread that made it.

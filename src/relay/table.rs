@@ -66,8 +66,6 @@ pub(super) struct Table {
     teardowns: SlotMap<TeardownKey, Teardown>,
     outbox: Outbox,
     counters: Arc<WorkerCounters>,
-    /// `media.timeout`.
-    timeout: Duration,
 }
 
 /// One session.
@@ -132,7 +130,7 @@ struct Refusal {
 }
 
 impl Table {
-    pub(super) fn new(outbox: Outbox, counters: Arc<WorkerCounters>, timeout: Duration) -> Table {
+    pub(super) fn new(outbox: Outbox, counters: Arc<WorkerCounters>) -> Table {
         Table {
             sessions: SlotMap::with_key(),
             by_id: HashMap::new(),
@@ -141,7 +139,6 @@ impl Table {
             teardowns: SlotMap::with_key(),
             outbox,
             counters,
-            timeout,
         }
     }
 
@@ -219,10 +216,11 @@ impl Table {
         self.finish_teardown(key);
     }
 
-    /// Reports the sessions that have fallen silent, and offers events again that did not fit.
-    pub(super) fn tick(&mut self, now: Instant) {
+    /// Reports the sessions that have been silent for `timeout`, and offers events again that did
+    /// not fit.
+    pub(super) fn tick(&mut self, timeout: Duration, now: Instant) {
         for entry in self.sessions.values_mut() {
-            if entry.media.poll_silence(self.timeout, now) {
+            if entry.media.poll_silence(timeout, now) {
                 self.outbox.send(MediaEvent::Silent { session: entry.id });
             }
         }

@@ -21,7 +21,7 @@ use crate::media::{
 use crate::runtime::Clock;
 
 /// What a test waits for at most; it waits that long only where it fails.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Set where io_uring is known to be refused and half of the suite shall not fail for it.
 const WITHOUT_IO_URING: &str = "DRAWBRIDGE_TEST_WITHOUT_IO_URING";
 
@@ -42,7 +42,7 @@ fn over_both_engines(test: fn(&mut Setup)) {
     }
 }
 
-fn refused(error: &io::Error) {
+pub(super) fn refused(error: &io::Error) {
     assert!(
         std::env::var_os(WITHOUT_IO_URING).is_some(),
         "io_uring is refused here ({error}), so this engine was NOT tested; {WITHOUT_IO_URING}=1 accepts that"
@@ -141,7 +141,7 @@ impl Setup {
 }
 
 /// 127.x.y.z, with x and y from the process and z counted, never 127.0.….
-fn own_address() -> Ipv4Addr {
+pub(super) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 128 | high, low, NEXT.fetch_add(1, Ordering::Relaxed))
@@ -243,6 +243,14 @@ fn now() -> Instant {
 
 const ONE: MediaSessionId = MediaSessionId(1);
 const TWO: MediaSessionId = MediaSessionId(2);
+
+#[test]
+fn the_automatic_choice_always_starts_and_relays() {
+    let mut setup = Setup::start(EngineChoice::Auto, Duration::from_secs(60)).unwrap();
+    assert!(["io_uring", "portable"].contains(&setup.relay.engine_name()));
+    let (stream, a, b) = setup.joined(ONE);
+    passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+}
 
 #[test]
 fn packets_cross_unchanged_both_ways_and_leave_from_the_far_sides_port() {
@@ -378,6 +386,26 @@ fn what_fits_no_buffer_is_counted_and_what_just_fits_crosses() {
 }
 
 #[test]
+fn what_the_operating_system_will_not_send_is_counted_and_harms_nothing_else() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        // An IPv6 peer cannot be reached from an IPv4 port.
+        let remote = |text: &str| RemoteMedia { rtp: text.parse().unwrap(), ..b.remote() };
+        let unreachable = RemoteMedia { signalling: IpAddr::from([1; 16]), ..remote("[101:101::1]:9") };
+        setup.set_remote(ONE, Side::B, unreachable);
+        setup.settle();
+        for sequence in 0..3 {
+            a.rtp.send_to(&rtp(sequence), stream.a.rtp()).unwrap();
+        }
+        setup.counted(|counters| counters.dropped.trusted[DropReason::SendFailed.index()] == 3);
+        setup.set_remote(ONE, Side::B, b.remote());
+        setup.settle();
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(4));
+        assert_eq!(setup.close(ONE).from_a.dropped, 3);
+    });
+}
+
+#[test]
 fn all_ports_or_none_are_bound_and_the_one_in_the_way_is_named() {
     over_both_engines(|setup| {
         let (free, taken) = (setup.stream(), setup.stream());
@@ -459,6 +487,15 @@ fn silence_is_told_but_not_on_hold() {
             assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
         }
     }
+}
+
+#[test]
+fn another_timeout_holds_for_calls_in_progress() {
+    over_both_engines(|setup| {
+        setup.joined(ONE);
+        setup.relay.set_timeout(Duration::from_millis(50));
+        assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
+    });
 }
 
 #[test]

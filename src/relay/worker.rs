@@ -31,7 +31,6 @@ pub(super) struct Worker {
     clock: Clock,
     mailbox: Arc<Mailbox>,
     commands: Vec<MediaCommand>,
-    tick: Duration,
     next_tick: Instant,
 }
 
@@ -47,17 +46,15 @@ pub(super) enum Turn {
 impl Worker {
     pub(super) fn new(
         clock: Clock,
-        timeout: Duration,
         events: Sender<MediaEvent>,
         mailbox: Arc<Mailbox>,
         counters: Arc<WorkerCounters>,
     ) -> Worker {
         Worker {
-            table: Table::new(Outbox::new(events), counters, timeout),
+            table: Table::new(Outbox::new(events), counters),
             clock,
             mailbox,
             commands: Vec::new(),
-            tick: (timeout / 8).clamp(TICK.0, TICK.1),
             next_tick: Instant::ZERO,
         }
     }
@@ -86,8 +83,9 @@ impl Worker {
             self.table.command(command, now, sockets);
         }
         if now >= self.next_tick {
-            self.table.tick(now);
-            self.next_tick = now + self.tick;
+            let timeout = self.mailbox.timeout();
+            self.table.tick(timeout, now);
+            self.next_tick = now + (timeout / 8).clamp(TICK.0, TICK.1);
         }
         if self.table.is_behind() {
             self.next_tick = self.next_tick.min(now + RETRY);

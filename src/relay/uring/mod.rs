@@ -7,6 +7,8 @@
 mod buffers;
 mod ring;
 mod self_test;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::time::Duration;
@@ -73,19 +75,23 @@ impl UringEngine {
 
     /// Runs until the relay stops.
     pub(super) fn run(mut self, mut worker: Worker) {
-        loop {
-            let now = worker.now();
-            let time = match worker.turn(now, &mut self.sockets) {
-                Turn::Wait(time) => time,
-                Turn::Stop => return,
-            };
-            if let Err(error) = self.sockets.ring.wait(time, &mut self.completions) {
-                // Cannot happen with a live ring; ending this worker would end its calls.
-                tracing::error!(%error, "io_uring");
-                return;
-            }
-            self.serve(&mut worker);
+        while self.step(&mut worker) {}
+    }
+
+    /// One turn: what is due, one wait, what completed. Tells whether there shall be another.
+    fn step(&mut self, worker: &mut Worker) -> bool {
+        let now = worker.now();
+        let time = match worker.turn(now, &mut self.sockets) {
+            Turn::Wait(time) => time,
+            Turn::Stop => return false,
+        };
+        if let Err(error) = self.sockets.ring.wait(time, &mut self.completions) {
+            // Cannot happen with a live ring. The calls of this worker fall silent and are ended.
+            tracing::error!(%error, "io_uring");
+            return false;
         }
+        self.serve(worker);
+        true
     }
 
     /// Looks at all that completed, then lets the receives go on that had ended.

@@ -64,6 +64,8 @@ pub(super) struct Ring {
     under_way: usize,
     /// Whether packets came with the last wait.
     is_busy: bool,
+    /// Whether the kernel can wait first for a batch and then for one (6.12).
+    waits_in_two_steps: bool,
 }
 
 /// `user_data`: what a completion is of, and of which slot.
@@ -92,6 +94,7 @@ impl Ring {
         let slots_max = SLOTS_MAX.min(sys::open_files_limit());
         ring.submitter().register_files_sparse(slots_max)?;
         let buffers = Buffers::register(&ring.submitter())?;
+        let waits_in_two_steps = ring.params().is_feature_min_timeout();
         Ok(Ring {
             ring: ManuallyDrop::new(ring),
             buffers: ManuallyDrop::new(buffers),
@@ -101,12 +104,19 @@ impl Ring {
             spent: Vec::with_capacity(usize::from(super::buffers::BUFFERS)),
             under_way: 0,
             is_busy: false,
+            waits_in_two_steps,
         })
     }
 
     /// Keeps sockets among the process's descriptors from now on, not in the ring's table.
     pub(super) fn use_plain_files(&mut self) {
         self.files = Files::Plain(Vec::new());
+    }
+
+    /// Does without the kernel's wait in two steps, as before 6.12.
+    #[cfg(test)]
+    pub(super) fn wait_in_one_step(&mut self) {
+        self.waits_in_two_steps = false;
     }
 
     /// Takes a socket in.
@@ -220,8 +230,8 @@ impl Ring {
         self.buffers.publish();
         let time = Timespec::from(time.unwrap_or(Duration::from_secs(3_600)));
         let gather = Timespec::from(BATCH_WAIT);
-        let (count, arguments) = if self.ring.params().is_feature_min_timeout() {
-            // The kernel itself waits first for a batch, then for the first packet.
+        let (count, arguments) = if self.waits_in_two_steps {
+            // First for a batch, and if nothing at all came, on for the first packet.
             let micros = BATCH_WAIT.as_micros() as u32;
             (BATCH_PACKETS, SubmitArgs::new().min_wait_usec(micros).timespec(&time))
         } else if self.is_busy {
@@ -239,9 +249,8 @@ impl Ring {
         Ok(())
     }
 
-    /// Cancels all that is under way and waits until it has ended. Must precede the drop; if the
-    /// kernel does not let go in time, the buffers are leaked rather than freed under it.
-    pub(super) fn shut_down(&mut self) {
+    /// Cancels all that is under way, waits until it has ended and closes the sockets.
+    fn shut_down(&mut self) {
         const ROUNDS_MAX: usize = 100;
         const ROUND: Duration = Duration::from_millis(10);
         let request = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
@@ -253,6 +262,10 @@ impl Ring {
                 break;
             }
             completions.clear();
+        }
+        // Dropping the ring would close them too, but some time later.
+        if let Err(error) = self.ring.submitter().unregister_files() {
+            tracing::debug!(%error, "the kernel closes the media sockets later");
         }
     }
 
