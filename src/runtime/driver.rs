@@ -22,7 +22,7 @@ use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{Resolution, ResolveFault};
-use crate::telemetry::{CdrSink, Meter, log};
+use crate::telemetry::{CdrSink, Meter};
 use crate::transport::{Arrival, Transports, Unsent};
 
 /// Media events taken in one turn.
@@ -259,7 +259,6 @@ impl Driver {
             }
             Output::Cdr(cdr) => {
                 self.parts.meter.count_call(&cdr);
-                log::call_ended(&cdr);
                 self.parts.cdrs.write(cdr);
             }
             Output::Event(event) => self.parts.meter.count(&event),
