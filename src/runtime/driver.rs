@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 
 use super::Clock;
 use crate::b2bua::{Census, Engine, Input, Output, Settings};
-use crate::base::{Instant, Realm};
+use crate::base::{Hop, Instant, Realm};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
@@ -265,7 +265,7 @@ impl Driver {
         }
     }
 
-    fn unsent(&mut self, hop: crate::base::Hop, why: Unsent) {
+    fn unsent(&mut self, hop: Hop, why: Unsent) {
         let realm = self.parts.settings.listener(hop.listener).map_or(Realm::Untrusted, |at| at.realm);
         self.parts.meter.count_unsent(realm, why);
         match why {
