@@ -46,7 +46,7 @@ pub enum Command {
     /// Calls from now on use these settings.
     Settings(Arc<Settings>),
     /// Names are looked up with this resolver from now on.
-    Resolver(Resolver),
+    Resolver(Box<Resolver>),
     /// Take no new calls.
     Drain,
     /// Take no new calls, end those in progress, then end.
@@ -315,7 +315,7 @@ impl Driver {
                 self.parts.settings = Arc::clone(&settings);
                 self.feed(Input::Settings(settings));
             }
-            Command::Resolver(resolver) => self.parts.resolver = resolver,
+            Command::Resolver(resolver) => self.parts.resolver = *resolver,
             Command::Drain => self.feed(Input::Drain),
             Command::Shutdown => self.begin_shutdown(),
             Command::Census(answer) => {

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::rfc3339::utc_millis;
 use super::{Metrics, log};
 use crate::b2bua::{Attempt, AttemptResult, Cdr, CdrLeg};
-use crate::base::Instant;
+use crate::base::{Instant, TrunkName};
 use crate::media::DirectionReport;
 use crate::runtime::Clock;
 
@@ -236,7 +236,7 @@ impl<'a> From<&'a CdrLeg> for LegRecord<'a> {
     fn from(leg: &'a CdrLeg) -> Self {
         LegRecord {
             realm: leg.realm.as_str(),
-            trunk: leg.trunk.as_ref().map(|trunk| trunk.as_str()),
+            trunk: leg.trunk.as_ref().map(TrunkName::as_str),
             remote: leg.remote,
             call_id: &leg.call_id,
         }
