@@ -133,7 +133,7 @@ impl Reloader {
         let settings = resolver::Settings { nameservers: config.nameservers.clone() };
         match Resolver::new(&settings) {
             // A driver that is gone is reported with the settings.
-            Ok(resolver) => drop(self.commands.send(Command::Resolver(resolver)).await),
+            Ok(resolver) => drop(self.commands.send(Command::Resolver(Box::new(resolver))).await),
             Err(error) => tracing::error!(%error, "the name servers stay as they were"),
         }
     }

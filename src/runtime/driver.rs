@@ -17,12 +17,12 @@ use tokio::time::Sleep;
 
 use super::Clock;
 use crate::b2bua::{Census, Engine, Input, Output, Settings};
-use crate::base::{Instant, Realm};
+use crate::base::{Hop, Instant, Realm};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{Resolution, ResolveFault};
-use crate::telemetry::{CdrSink, Meter, log};
+use crate::telemetry::{CdrSink, Meter};
 use crate::transport::{Arrival, Transports, Unsent};
 
 /// Media events taken in one turn.
@@ -46,7 +46,7 @@ pub enum Command {
     /// Calls from now on use these settings.
     Settings(Arc<Settings>),
     /// Names are looked up with this resolver from now on.
-    Resolver(Resolver),
+    Resolver(Box<Resolver>),
     /// Take no new calls.
     Drain,
     /// Take no new calls, end those in progress, then end.
@@ -259,14 +259,13 @@ impl Driver {
             }
             Output::Cdr(cdr) => {
                 self.parts.meter.count_call(&cdr);
-                log::call_ended(&cdr);
                 self.parts.cdrs.write(cdr);
             }
             Output::Event(event) => self.parts.meter.count(&event),
         }
     }
 
-    fn unsent(&mut self, hop: crate::base::Hop, why: Unsent) {
+    fn unsent(&mut self, hop: Hop, why: Unsent) {
         let realm = self.parts.settings.listener(hop.listener).map_or(Realm::Untrusted, |at| at.realm);
         self.parts.meter.count_unsent(realm, why);
         match why {
@@ -316,7 +315,7 @@ impl Driver {
                 self.parts.settings = Arc::clone(&settings);
                 self.feed(Input::Settings(settings));
             }
-            Command::Resolver(resolver) => self.parts.resolver = resolver,
+            Command::Resolver(resolver) => self.parts.resolver = *resolver,
             Command::Drain => self.feed(Input::Drain),
             Command::Shutdown => self.begin_shutdown(),
             Command::Census(answer) => {

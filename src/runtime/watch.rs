@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 /// Files change in flocks (a package upgrade, a rename and its directory): quiet for so long, they
 /// are read.
 const QUIET: Duration = Duration::from_millis(300);
+/// A directory that is never quiet (somebody logs into it) holds a change up no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -48,7 +50,13 @@ impl FileWatch {
         if self.changes.recv().await.is_none() {
             return std::future::pending().await;
         }
-        while tokio::time::timeout(QUIET, self.changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+        let quiet = async {
+            while tokio::time::timeout(QUIET, self.changes.recv()).await.is_ok_and(|change| change.is_some())
+            {
+            }
+        };
+        // Either is a time to read the files.
+        let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
     }
 }
 

@@ -6,10 +6,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::b2bua::Cdr;
+use crate::b2bua::{Cdr, CdrLeg};
 
 /// The environment variable with the filter, `info` by default: `DRAWBRIDGE_LOG=debug`.
 pub const FILTER_VARIABLE: &str = "DRAWBRIDGE_LOG";
+/// `journalctl DRAWBRIDGE_CALL=…` finds all lines of a call.
+const FIELD_PREFIX: &str = "DRAWBRIDGE";
 const DEFAULT_FILTER: &str = "info,hickory_proto=error,hickory_resolver=error";
 
 /// Sets the process's log up.
@@ -22,7 +24,7 @@ pub fn start() -> Result<(), TryInitError> {
     if is_journal_stderr()
         && let Ok(journal) = tracing_journald::layer()
     {
-        return registry.with(journal).try_init();
+        return registry.with(journal.with_field_prefix(Some(FIELD_PREFIX.to_owned()))).try_init();
     }
     let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     registry.with(stderr).try_init()
@@ -30,8 +32,7 @@ pub fn start() -> Result<(), TryInitError> {
 
 /// One line for each call that is over.
 pub fn call_ended(cdr: &Cdr) {
-    let trunk =
-        |leg: &crate::b2bua::CdrLeg| leg.trunk.as_ref().map_or("-", |trunk| trunk.as_str()).to_owned();
+    let trunk = |leg: &CdrLeg| leg.trunk.as_ref().map_or("-", |trunk| trunk.as_str()).to_owned();
     let talked = cdr.answer.map(|answer| cdr.end.since(answer)).unwrap_or_default();
     tracing::info!(
         call = cdr.id,

@@ -176,11 +176,16 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
-    fn transports(addresses: &[&str]) -> (Transports, Vec<SocketAddr>) {
+    /// Listeners that the runtime knows to be writable: before that, what is sent waits in the queue.
+    async fn transports(addresses: &[&str]) -> (Transports, Vec<SocketAddr>) {
         let bound: Vec<_> =
             addresses.iter().map(|address| bind(Transport::Udp, address.parse().unwrap()).unwrap()).collect();
         let addresses = bound.iter().map(|bound| bound.address).collect();
-        (Transports::open(bound).unwrap(), addresses)
+        let transports = Transports::open(bound).unwrap();
+        for listener in &transports.listeners {
+            listener.socket.writable().await.unwrap();
+        }
+        (transports, addresses)
     }
 
     async fn next_arrivals(transports: &mut Transports) -> Vec<Arrival> {
@@ -200,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_sent_arrives_whole_at_the_listener_it_was_sent_to() {
-        let (mut transports, addresses) = transports(&["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"]);
+        let (mut transports, addresses) = transports(&["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"]).await;
         let peer = peer();
         let large = vec![b'x'; 60_000];
         peer.send_to(&large, addresses[1]).unwrap();
@@ -217,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_taken_in_portions_and_in_order() {
-        let (mut transports, addresses) = transports(&["127.0.0.1:0"]);
+        let (mut transports, addresses) = transports(&["127.0.0.1:0"]).await;
         let peer = peer();
         for number in 0..100u8 {
             peer.send_to(&[number], addresses[0]).unwrap();
@@ -241,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_whose_port_is_closed_is_reported_by_its_address() {
         for (ours, theirs) in [("127.0.0.1:0", "127.0.0.1:0"), ("[::1]:0", "[::1]:0")] {
-            let (mut transports, _) = transports(&[ours]);
+            let (mut transports, _) = transports(&[ours]).await;
             let closed = std::net::UdpSocket::bind(theirs).unwrap().local_addr().unwrap();
             let hop = Hop { listener: ListenerId(0), transport: Transport::Udp, peer: closed };
             transports.send(hop, Bytes::from_static(b"anyone?")).unwrap();
@@ -251,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_failure_of_one_peer_is_not_put_on_the_next() {
-        let (mut transports, _) = transports(&["127.0.0.1:0"]);
+        let (mut transports, _) = transports(&["127.0.0.1:0"]).await;
         let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let healthy = peer();
         let hop = |peer| Hop { listener: ListenerId(0), transport: Transport::Udp, peer };
@@ -264,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_sent_is_said_at_once() {
-        let (mut transports, addresses) = transports(&["127.0.0.1:0"]);
+        let (mut transports, addresses) = transports(&["127.0.0.1:0"]).await;
         let hop = |listener, peer| Hop { listener: ListenerId(listener), transport: Transport::Udp, peer };
         assert_eq!(transports.send(hop(7, addresses[0]), Bytes::new()), Err(Unsent::NoListener));
         let too_large = vec![0; 70_000];

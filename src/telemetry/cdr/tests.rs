@@ -4,7 +4,7 @@ use expect_test::expect;
 
 use super::*;
 use crate::b2bua::EndedBy;
-use crate::base::{Realm, TrunkName};
+use crate::base::Realm;
 use crate::media::MediaReport;
 
 fn cdr(clock: &Clock) -> Cdr {
