@@ -82,6 +82,6 @@ class LabCase(unittest.TestCase):
         """No call and no media port is held, and no packet of SIP was called malformed."""
         lab.wait_until("no call is active", lambda: self.sbc.metric("drawbridge_calls_active") == 0)
         lab.wait_until("all media ports are free",
-                       lambda: self.sbc.metric("drawbridge_media_ports_in_use") == 0)
+                       lambda: self.sbc.metric("drawbridge_media_ports_in_use", must_exist=True) == 0)
         self.assertEqual(self.sbc.metric("drawbridge_sip_dropped_total", reason="malformed"), 0)
         self.assertEqual(self.sbc.stop(), 0, "exit status after SIGTERM")

@@ -131,22 +131,24 @@ class Sbc:
             finally:
                 connection.close()
 
-    def metric(self, name, **labels):
+    def metric(self, name, must_exist=False, **labels):
         """The sum of a metric over all series that have these labels; 0 where there is none."""
-        total = 0.0
+        total, found = 0.0, False
         for line in self.get("/metrics")[1].splitlines():
             match = re.fullmatch(r"([a-zA-Z_:]+)(?:\{(.*)\})? ([^ ]+)", line)
             if match and match[1] == name:
                 has = dict(re.findall(r'([a-z_]+)="([^"]*)"', match[2] or ""))
                 if all(has.get(label) == value for label, value in labels.items()):
-                    total += float(match[3])
+                    total, found = total + float(match[3]), True
+        if must_exist and not found:
+            raise AssertionError(f"/metrics has no {name}")
         return total
 
     def cdrs(self):
         """All call detail records so far."""
         try:
             with open(os.path.join(self.directory, "cdr.jsonl"), encoding="utf-8") as file:
-                return [json.loads(line) for line in file]
+                return [json.loads(line) for line in file if line.endswith("\n")]
         except FileNotFoundError:
             return []
 
