@@ -18,13 +18,15 @@ class LabCase(unittest.TestCase):
 
     # Trunks that the PBX's calls take, in order.
     out = ("carrier-a", "carrier-b")
+    # How long a silent target is waited for.
+    failover_seconds = 1
 
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="drawbridge-e2e-")
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.lab = lab.Lab()
         self.addCleanup(self.lab.close)
-        self.sbc = Sbc(self.lab, self.directory, self.out)
+        self.sbc = Sbc(self.lab, self.directory, self.out, self.failover_seconds)
         self.sbc.start()
 
     def diagnosis(self):
