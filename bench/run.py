@@ -55,8 +55,14 @@ def place_calls(directory, calls):
     time.sleep(0.3)
     caller = sipp(directory, "uac", CALLER, calls, "-r", str(CALLS_PER_SECOND), "-d", str(HOLD_MS), "-s",
                   "+12025550123", f"{TRUSTED}:{SIP_PORT}")
-    caller.popen.wait(calls / CALLS_PER_SECOND + 30)
-    callee.popen.wait(10)
+    try:
+        caller.popen.wait(calls / CALLS_PER_SECOND + 30)
+        callee.popen.wait(10)
+    except subprocess.TimeoutExpired:
+        print("  the calls did not come to an end", file=sys.stderr)
+    finally:
+        caller.stop()
+        callee.stop()
     with open(f"{directory}/uac.csv", encoding="utf-8") as table:
         last = list(csv.DictReader(table, delimiter=";"))[-1]
     if int(last["SuccessfulCall(C)"]) != calls:
