@@ -2,9 +2,20 @@
 //!
 //! Must not know: transactions, media, SIP messages.
 
+mod hosts;
+mod limits;
+mod router;
 mod settings;
+mod sources;
 
+pub use hosts::{Resolution, ResolveFault};
+pub use limits::{CallLimits, LimitReached};
+pub use router::{Ingress, NoRoute, Router, Selection, Target};
 pub use settings::{
     CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, Failover, HeaderRules, Host, Identity,
     Limits, NumberPattern, Route, RouteSource, Settings, Trunk, TrunkHost,
 };
+pub use sources::{Ambiguity, ambiguities};
+
+#[cfg(test)]
+mod tests;

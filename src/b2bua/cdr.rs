@@ -1,0 +1,149 @@
+//! The call detail record: what is written of a call when it has ended, whatever the cause.
+
+use std::net::SocketAddr;
+
+use crate::base::{Instant, Realm, TrunkName};
+use crate::media::MediaReport;
+
+/// One call, from its INVITE to its end. Times are the core's; the sink turns them into UTC.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Cdr {
+    /// Our name of the call, the same in logs and in the admin interface.
+    pub id: String,
+    /// When the INVITE came.
+    pub start: Instant,
+    /// When the first 18x was passed to the caller.
+    pub ring: Option<Instant>,
+    /// When the 2xx was passed to the caller.
+    pub answer: Option<Instant>,
+    /// When both legs were over.
+    pub end: Instant,
+    /// User of From, as received.
+    pub from: String,
+    /// User of the Request-URI, as received.
+    pub to: String,
+    /// The caller's number in E.164, if it is one.
+    pub from_e164: Option<String>,
+    /// The called number in E.164, if it is one.
+    pub to_e164: Option<String>,
+    /// Where the call came from.
+    pub ingress: CdrLeg,
+    /// Where it went in the end; `None` if no target was tried.
+    pub egress: Option<CdrLeg>,
+    /// Every target tried, in order.
+    pub attempts: Vec<Attempt>,
+    /// The final status that the caller got.
+    pub status: u16,
+    /// Who ended it.
+    pub ended_by: EndedBy,
+    /// Why, in words for people.
+    pub cause: String,
+    /// The audio codec of the answer.
+    pub codec: Option<String>,
+    /// What the relay measured; `None` if no ports were opened.
+    pub media: Option<MediaReport>,
+}
+
+impl Cdr {
+    /// The outcome as metrics count it.
+    pub fn outcome(&self) -> Outcome {
+        if self.answer.is_some() {
+            Outcome::Answered
+        } else if self.ended_by == EndedBy::Caller {
+            Outcome::Cancelled
+        } else if self.attempts.is_empty() {
+            Outcome::Rejected
+        } else {
+            Outcome::Failed
+        }
+    }
+}
+
+/// One side of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CdrLeg {
+    /// The side.
+    pub realm: Realm,
+    /// The trunk; `None` for a source that a realm's allowlist let in.
+    pub trunk: Option<TrunkName>,
+    /// The peer's signalling address.
+    pub remote: SocketAddr,
+    /// The dialog's Call-ID.
+    pub call_id: String,
+}
+
+/// One target that was tried.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attempt {
+    /// The trunk.
+    pub trunk: TrunkName,
+    /// The target's address.
+    pub target: SocketAddr,
+    /// How it ended.
+    pub result: AttemptResult,
+    /// How long it took.
+    pub millis: u64,
+}
+
+/// How an attempt at a target ended; the `code` label of `drawbridge_call_attempts_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AttemptResult {
+    /// This final response came.
+    Status(u16),
+    /// None came in time.
+    Timeout,
+    /// It could not be sent.
+    Transport,
+    /// The caller gave up first.
+    Cancelled,
+}
+
+/// Who ended a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EndedBy {
+    /// The one who called.
+    Caller,
+    /// The one who was called.
+    Callee,
+    /// Drawbridge.
+    Sbc,
+}
+
+impl EndedBy {
+    /// As it stands in the record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EndedBy::Caller => "caller",
+            EndedBy::Callee => "callee",
+            EndedBy::Sbc => "sbc",
+        }
+    }
+}
+
+/// The `outcome` label of `drawbridge_calls_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Outcome {
+    /// A 2xx reached the caller.
+    Answered,
+    /// Targets were tried, none answered.
+    Failed,
+    /// The caller gave up.
+    Cancelled,
+    /// No target was tried.
+    Rejected,
+}
+
+impl Outcome {
+    /// Every outcome, for metrics that exist from the start.
+    pub const ALL: [Outcome; 4] = [Outcome::Answered, Outcome::Failed, Outcome::Cancelled, Outcome::Rejected];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Answered => "answered",
+            Outcome::Failed => "failed",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Rejected => "rejected",
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The engine's two mouths: everything that can happen to it, and everything that it can ask for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Cdr, Settings};
+use crate::admission::DropReason;
+use crate::base::{Hop, Realm, Transport, TrunkName};
+use crate::media::{MediaCommand, MediaEvent};
+use crate::routing::{Resolution, ResolveFault};
+
+/// What the shell tells the engine. Each comes with the time.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A datagram, or a message cut from a stream: not parsed, not admitted yet.
+    Received {
+        /// Which listener, from whom.
+        hop: Hop,
+        /// As it came.
+        bytes: Bytes,
+    },
+    /// What was sent over this hop did not get out (ICMP, a broken connection).
+    TransportFailed {
+        /// As in the `Send`.
+        hop: Hop,
+    },
+    /// The answer to a `Resolve`.
+    Resolved {
+        /// As in the `Resolve`.
+        host: String,
+        /// Its addresses, or why there are none.
+        resolution: Result<Resolution, ResolveFault>,
+    },
+    /// The relay's word.
+    Media(MediaEvent),
+    /// The configuration changed: calls from now on use this.
+    Settings(Arc<Settings>),
+    /// Take no new calls (503); those in progress go on.
+    Drain,
+    /// Take no new calls, and end those in progress with BYE or CANCEL.
+    Shutdown,
+}
+
+/// What the engine asks of the shell.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send these bytes.
+    Send {
+        /// From which listener, to whom.
+        hop: Hop,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// Look this name up and answer with `Input::Resolved`.
+    Resolve {
+        /// A domain name of a trunk.
+        host: String,
+    },
+    /// Tell the relay.
+    Media(MediaCommand),
+    /// A call is over: write its record.
+    Cdr(Box<Cdr>),
+    /// Something that is counted.
+    Event(Event),
+}
+
+/// What is counted and nothing else: metrics are made of these and of the [`Cdr`]s.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A message came in and was parsed.
+    MessageIn {
+        /// The listener's side.
+        realm: Realm,
+        /// The listener's transport.
+        transport: Transport,
+        /// A method, or `1xx` … `6xx`.
+        kind: &'static str,
+    },
+    /// A message went out.
+    MessageOut {
+        /// The listener's side.
+        realm: Realm,
+        /// The listener's transport.
+        transport: Transport,
+        /// A method, or `1xx` … `6xx`.
+        kind: &'static str,
+        /// Whether it had been sent before.
+        retransmission: bool,
+    },
+    /// Something that arrived was dropped without an answer.
+    Dropped {
+        /// The listener's side.
+        realm: Realm,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A call began on this trunk (once for the trunk it came from, once for each tried).
+    CallBegan {
+        /// `None` for a source that a realm's allowlist let in.
+        trunk: Option<TrunkName>,
+    },
+    /// The same call is over on this trunk.
+    CallEnded {
+        /// As in `CallBegan`.
+        trunk: Option<TrunkName>,
+    },
+}
+
+/// What the engine holds at the moment; all zero when nothing is going on.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Census {
+    /// Calls, from INVITE to the end of both legs.
+    pub calls: usize,
+    /// Transactions of all four kinds.
+    pub transactions: usize,
+    /// Armed timers, of calls and of transactions (not those that refresh names).
+    pub timers: usize,
+    /// Media ports that calls hold in each realm.
+    pub media_ports: crate::base::ByRealm<usize>,
+    /// How many ports each realm has.
+    pub media_ports_limit: crate::base::ByRealm<usize>,
+}

@@ -1,0 +1,72 @@
+//! What the engine needs to know, filled by `config`. One value, swapped whole on reload.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{Hop, ListenerId, Realm, Transport};
+use crate::{admission, media, numbering, routing};
+
+/// Everything that a call may ask of the configuration. A call keeps the value it started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `[node] name`.
+    pub node: String,
+    /// In the order of the configuration; a [`ListenerId`] is a place in this list.
+    pub listeners: Vec<Listener>,
+    /// Who may speak.
+    pub admission: admission::Settings,
+    /// How numbers are read.
+    pub numbering: numbering::Settings,
+    /// Trunks and routes.
+    pub routing: routing::Settings,
+    /// Ports and addresses of the relay.
+    pub media: media::Settings,
+    /// How long a call may take to begin.
+    pub timeouts: Timeouts,
+}
+
+impl Settings {
+    /// The listener of this number.
+    pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        self.listeners.get(usize::from(id.0))
+    }
+
+    /// The listener that sends to a peer of a realm: of its transport and address family, the
+    /// first in the configuration.
+    pub fn listener_towards(&self, realm: Realm, transport: Transport, peer: SocketAddr) -> Option<Hop> {
+        let fits = |listener: &&Listener| {
+            listener.realm == realm
+                && listener.transport == transport
+                && listener.bind.is_ipv6() == peer.is_ipv6()
+        };
+        let at = self.listeners.iter().position(|listener| fits(&listener))?;
+        Some(Hop { listener: ListenerId(at as u16), transport, peer })
+    }
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Its side.
+    pub realm: Realm,
+    /// Its transport.
+    pub transport: Transport,
+    /// What its socket binds.
+    pub bind: SocketAddr,
+    /// `host:port` that Via and Contact say; an IPv6 address stands in brackets.
+    pub advertise: String,
+}
+
+/// How long the engine waits, beside the transaction layer's own timers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// From the first provisional response of the last target to a final one (Timer C of
+    /// RFC 3261 §16.6, above its three minutes): then CANCEL, and 408 to the caller.
+    pub answer: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { answer: Duration::from_secs(185) }
+    }
+}

@@ -1,0 +1,17 @@
+//! Every bound on what is taken from the wire, in one place. What is beyond is refused with a
+//! 400 or 513 where it can be answered, else dropped and counted.
+
+/// The largest message: what a UDP datagram can hold. Spans are 16 bits wide because of it.
+pub const MAX_MESSAGE_BYTES: usize = 65_535;
+
+/// The most header lines of one message.
+pub const MAX_HEADERS: usize = 256;
+
+/// The most Via values that are looked through; far above any path that Max-Forwards allows.
+pub const MAX_VIA_VALUES: usize = 70;
+
+/// The longest Request-URI.
+pub const MAX_URI_BYTES: usize = 2_048;
+
+/// The longest Call-ID, tag or branch: they become keys of our tables.
+pub const MAX_KEY_BYTES: usize = 256;
