@@ -55,8 +55,14 @@ def place_calls(directory, calls):
     time.sleep(0.3)
     caller = sipp(directory, "uac", CALLER, calls, "-r", str(CALLS_PER_SECOND), "-d", str(HOLD_MS), "-s",
                   "+12025550123", f"{TRUSTED}:{SIP_PORT}")
-    caller.popen.wait(calls / CALLS_PER_SECOND + 30)
-    callee.popen.wait(10)
+    try:
+        caller.popen.wait(calls / CALLS_PER_SECOND + 30)
+        callee.popen.wait(10)
+    except subprocess.TimeoutExpired:
+        print("  the calls did not come to an end", file=sys.stderr)
+    finally:
+        caller.stop()
+        callee.stop()
     with open(f"{directory}/uac.csv", encoding="utf-8") as table:
         last = list(csv.DictReader(table, delimiter=";"))[-1]
     if int(last["SuccessfulCall(C)"]) != calls:
@@ -99,7 +105,7 @@ def run_load(load, flows, rate, seconds):
 
 def build_load():
     """The generator's path."""
-    command = ["cargo", "build", "--release", "--locked", "--bench", "rtp_load", "--message-format", "json"]
+    command = ["cargo", "build", "--release", "--locked", "--bins", "--benches", "--message-format", "json"]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in output.splitlines():
         message = json.loads(line)

@@ -18,13 +18,15 @@ class LabCase(unittest.TestCase):
 
     # Trunks that the PBX's calls take, in order.
     out = ("carrier-a", "carrier-b")
+    # How long a silent target is waited for.
+    failover_seconds = 1
 
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="drawbridge-e2e-")
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.lab = lab.Lab()
         self.addCleanup(self.lab.close)
-        self.sbc = Sbc(self.lab, self.directory, self.out)
+        self.sbc = Sbc(self.lab, self.directory, self.out, self.failover_seconds)
         self.sbc.start()
 
     def diagnosis(self):
@@ -82,6 +84,6 @@ class LabCase(unittest.TestCase):
         """No call and no media port is held, and no packet of SIP was called malformed."""
         lab.wait_until("no call is active", lambda: self.sbc.metric("drawbridge_calls_active") == 0)
         lab.wait_until("all media ports are free",
-                       lambda: self.sbc.metric("drawbridge_media_ports_in_use") == 0)
+                       lambda: self.sbc.metric("drawbridge_media_ports_in_use", must_exist=True) == 0)
         self.assertEqual(self.sbc.metric("drawbridge_sip_dropped_total", reason="malformed"), 0)
         self.assertEqual(self.sbc.stop(), 0, "exit status after SIGTERM")

@@ -11,7 +11,6 @@ import lab
 
 ADMIN_PORT = 9060
 STOP_SECONDS = 10
-FAILOVER_SECONDS = 1
 
 MAIN = """\
 [node]
@@ -49,7 +48,7 @@ prefixes = ["00", "011"]
 emergency = ["911", "112"]
 
 [cdr]
-path = "{directory}/cdr.jsonl"
+path = "{cdr}"
 
 [[route]]
 name = "out"
@@ -81,25 +80,28 @@ TRUNKS = {
 class Sbc:
     """One daemon with a configuration of its own in `directory`."""
 
-    def __init__(self, laboratory, directory, out=("carrier-a", "carrier-b")):
-        """`out`: the trunks that calls of the PBX take, in order."""
+    def __init__(self, laboratory, directory, out, failover_seconds):
+        """`out`: the trunks that calls of the PBX take, in order, each given up after that silence."""
         self.host = laboratory.sbc
         self.directory = directory
         self.config = os.path.join(directory, "drawbridge.toml")
         self.trunks = os.path.join(directory, "trunks.d")
         self.log = os.path.join(directory, "drawbridge.log")
+        self.cdr = os.path.join(directory, "cdr.jsonl")
+        self.failover_seconds = failover_seconds
         self.process = None
         os.makedirs(self.trunks)
         with open(self.config, "w", encoding="utf-8") as file:
-            file.write(MAIN.format(directory=directory, trusted=lab.SBC_TRUSTED, admin_port=ADMIN_PORT,
-                                   untrusted=lab.SBC_UNTRUSTED, out=json.dumps(list(out))))
+            file.write(MAIN.format(directory=directory, cdr=self.cdr, admin_port=ADMIN_PORT,
+                                   trusted=lab.SBC_TRUSTED, untrusted=lab.SBC_UNTRUSTED,
+                                   out=json.dumps(list(out))))
         for name in TRUNKS:
             self.write_trunk(name)
 
     def write_trunk(self, name, text=None, **changes):
         """Puts a trunk's file on disk as an editor would: beside it, then renamed over it."""
         realm, host = TRUNKS[name]
-        values = {"name": name, "realm": realm, "host": host, "failover": FAILOVER_SECONDS, **changes}
+        values = {"name": name, "realm": realm, "host": host, "failover": self.failover_seconds, **changes}
         path = os.path.join(self.trunks, f"{name}.toml")
         with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(text if text is not None else TRUNK.format(**values))
@@ -131,22 +133,24 @@ class Sbc:
             finally:
                 connection.close()
 
-    def metric(self, name, **labels):
+    def metric(self, name, must_exist=False, **labels):
         """The sum of a metric over all series that have these labels; 0 where there is none."""
-        total = 0.0
+        total, found = 0.0, False
         for line in self.get("/metrics")[1].splitlines():
             match = re.fullmatch(r"([a-zA-Z_:]+)(?:\{(.*)\})? ([^ ]+)", line)
             if match and match[1] == name:
                 has = dict(re.findall(r'([a-z_]+)="([^"]*)"', match[2] or ""))
                 if all(has.get(label) == value for label, value in labels.items()):
-                    total += float(match[3])
+                    total, found = total + float(match[3]), True
+        if must_exist and not found:
+            raise AssertionError(f"/metrics has no {name}")
         return total
 
     def cdrs(self):
         """All call detail records so far."""
         try:
-            with open(os.path.join(self.directory, "cdr.jsonl"), encoding="utf-8") as file:
-                return [json.loads(line) for line in file]
+            with open(self.cdr, encoding="utf-8") as file:
+                return [json.loads(line) for line in file if line.endswith("\n")]
         except FileNotFoundError:
             return []
 

@@ -1,7 +1,35 @@
-"""Reload and stop."""
+"""Check, health, reload and stop."""
+
+import os
+import subprocess
 
 import lab
 from case import LabCase
+
+
+class Admin(LabCase):
+    def test_health_and_build(self):
+        self.assertEqual(self.sbc.get("/healthz")[0], 200)
+        self.assertEqual(self.sbc.get("/readyz")[0], 200)
+        self.assertEqual(self.sbc.metric("drawbridge_build_info", must_exist=True), 1)
+        self.assertEqual(self.sbc.get("/nowhere")[0], 404)
+        self.expect_nothing_left()
+
+    def test_check_accepts_what_runs(self):
+        done = self._check()
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_check_names_every_fault(self):
+        self.sbc.write_trunk("carrier-a", text="[trunk.carrier-a]\nhots = \"203.0.113.30\"\n")
+        self.sbc.write_trunk("carrier-b", text="[trunk.carrier-b]\nhost = \"203.0.113.30\"\nport = 99999\n")
+        done = self._check()
+        self.assertEqual(done.returncode, 1, done.stdout)
+        for expected in ("carrier-a.toml:2", "hots", "carrier-b.toml:3", "port"):
+            self.assertIn(expected, done.stdout)
+
+    def _check(self):
+        return subprocess.run([os.environ["DRAWBRIDGE"], "check", "--config", self.sbc.config], check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=10)
 
 
 class Reload(LabCase):
@@ -38,6 +66,17 @@ class Reload(LabCase):
                        lambda: self.sbc.metric("drawbridge_config_reloads_total", result="ok") >= 1, 10)
         caller.must_succeed()
         callee.must_succeed()
+        self.expect_nothing_left()
+
+    def test_sighup_reopens_the_cdr(self):
+        self._one_call(self.carrier_a)
+        self.expect_cdrs(1)
+        os.rename(self.sbc.cdr, f"{self.sbc.cdr}.1")
+        self.sbc.reload()
+        lab.wait_until("the reload is done",
+                       lambda: self.sbc.metric("drawbridge_config_reloads_total", result="ok") >= 1)
+        self._one_call(self.carrier_a)
+        self.expect_cdrs(1)
         self.expect_nothing_left()
 
     def _one_call(self, callee_host):
