@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod b2bua;
 pub mod base;
+pub mod cli;
 pub mod media;
 pub mod numbering;
 pub mod routing;

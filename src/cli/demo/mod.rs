@@ -1,0 +1,152 @@
+//! `drawbridge demo`: the daemon between two small user agents, all in one process and on loopback;
+//! real calls with real RTP, and what came of them on one screen.
+//!
+//! - [`ua`] and [`call`] are the user agents, sans-IO; [`phone`] puts one on a socket.
+//! - [`rtp`] speaks, listens and measures.
+//! - [`exchange`] lets them call each other; [`sbc`] is what stands between.
+//! - [`ladder`], [`report`] and [`style`] are what is printed.
+//!
+//! Must not know: the engine's and the relay's insides; it meets them on the wire.
+
+mod call;
+mod exchange;
+mod ladder;
+mod phone;
+mod report;
+mod rtp;
+mod sbc;
+mod sdp;
+mod style;
+mod trace;
+mod ua;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::b2bua::Cdr;
+use crate::media::DirectionReport;
+use crate::runtime::{Clock, seed};
+use exchange::{CALLS_MAX, CallRecord, Direction, Exchange, Outcome};
+use ladder::{Ladder, Party};
+use phone::Phone;
+use report::AudioRow;
+use sbc::{Addresses, Sbc};
+use style::{Ink, Palette};
+
+/// Threads of the demo beside those of the relay: one for each user agent.
+const THREADS: usize = 2;
+/// The longest talk: one hour.
+const SECONDS_MAX: i64 = 3_600;
+
+/// Place real calls with real RTP through Drawbridge, on loopback, and show what happened.
+///
+/// Needs no configuration, no privilege and no free port in particular. Exits with 0 only if every
+/// call completed and both parties heard each other, byte for byte.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DemoArgs {
+    /// How many calls; every other one comes from the carrier
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(CALLS_MAX)))]
+    calls: u16,
+    /// How long the parties of each call talk
+    #[arg(long, value_name = "S", default_value_t = 3,
+          value_parser = clap::value_parser!(u16).range(1..=SECONDS_MAX))]
+    seconds: u16,
+}
+
+/// Runs the demo and prints it.
+pub fn run(args: &DemoArgs) -> ExitCode {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let shown = runtime.map_err(|fault| fault.to_string()).and_then(|runtime| {
+        let (page, is_well) = runtime.block_on(demo(args, Palette::of_stdout()))?;
+        // A reader that went away (`| head`) is no fault of the calls'.
+        let _ = io::stdout().write_all(page.as_bytes());
+        Ok(is_well)
+    });
+    match shown {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(fault) => {
+            eprintln!("drawbridge demo: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that is done; gives what is printed, and whether all is well.
+async fn demo(args: &DemoArgs, palette: Palette) -> Result<(String, bool), String> {
+    let mut random = seed::random().map_err(|fault| fault.to_string())?;
+    let clock = Clock::start();
+    let addresses = Addresses::on_loopback();
+    let mut phone = async |address| {
+        let random = crate::base::Random::from_number(random.bits());
+        Phone::start(SocketAddr::new(address, 0), random, clock).await.map_err(|fault| fault.to_string())
+    };
+    let (pbx, carrier) = (phone(addresses.pbx).await?, phone(addresses.carrier).await?);
+    let sbc = Sbc::start(addresses, pbx.address(), carrier.address()).await.map_err(|fault| fault.to_string())?;
+    let parties = [
+        Party { title: "caller", address: pbx.address() },
+        Party { title: "SBC trusted", address: sbc.trusted },
+        Party { title: "SBC untrusted", address: sbc.untrusted },
+        Party { title: "callee", address: carrier.address() },
+    ];
+    let exchange = Exchange {
+        pbx,
+        carrier,
+        towards_trusted: sbc.trusted,
+        towards_untrusted: sbc.untrusted,
+        clock,
+    };
+    let talk_time = Duration::from_secs(u64::from(args.seconds));
+    let outcome = exchange.run(args.calls, talk_time, random).await;
+    let cdrs = sbc.stop().await;
+    Ok(page(args, parties, &outcome, &cdrs, palette))
+}
+
+/// The whole page, and whether all is well.
+fn page(
+    args: &DemoArgs,
+    parties: [Party; 4],
+    outcome: &Outcome,
+    cdrs: &[Cdr],
+    palette: Palette,
+) -> (String, bool) {
+    let relayed = |record: &CallRecord| relayed(record, cdrs);
+    let rows = [Direction::Out, Direction::In]
+        .map(|direction| AudioRow::sum(direction, &outcome.records, relayed));
+    let (verdict, is_well) = report::verdict(&outcome.records, palette);
+    let mut sections = vec![
+        vec![title(args, palette)],
+        outcome.records.first().map(|record| ladder(record, parties).draw(palette)).unwrap_or_default(),
+        report::calls(&outcome.records, palette),
+        report::audio(&rows, &outcome.straight, palette),
+    ];
+    sections.push(vec![format!("  {verdict}")]);
+    let page: Vec<String> = sections.iter().map(|lines| lines.join("\n")).collect();
+    (format!("\n{}\n\n", page.join("\n\n")), is_well)
+}
+
+fn title(args: &DemoArgs, palette: Palette) -> String {
+    let calls = if args.calls == 1 { "1 call".to_owned() } else { format!("{} calls", args.calls) };
+    let name = palette.paint(Ink::Bold, "Drawbridge demo");
+    format!("  {name}: {calls} of {} s on loopback, G.711 µ-law each 20 ms; this is the first", args.seconds)
+}
+
+/// The first call, which goes from the PBX to the carrier.
+fn ladder(record: &CallRecord, parties: [Party; 4]) -> Ladder {
+    let heard = |party, packets| format!("{party} heard {packets} RTP");
+    let media = record.talk_began.map(|at| {
+        (at, [heard("caller", record.at_caller.verified), heard("callee", record.at_callee.verified)])
+    });
+    Ladder { parties, caller: record.caller.clone(), callee: record.callee.clone(), media }
+}
+
+/// What the relay measured of a call: from its caller, from its callee.
+fn relayed(record: &CallRecord, cdrs: &[Cdr]) -> Option<[DirectionReport; 2]> {
+    let cdr = cdrs.iter().find(|cdr| cdr.to == record.called)?;
+    let media = cdr.media.as_ref()?;
+    Some([media.from_a.clone(), media.from_b.clone()])
+}
