@@ -2,9 +2,13 @@
 //!
 //! Must not know: SIP, routing.
 
+mod allowlist;
+
 use ipnet::IpNet;
 
 use crate::base::ByRealm;
+
+pub use allowlist::Allowlist;
 
 /// Who may send SIP to each realm's listeners, filled by `config`: the realm's own `allow` and the
 /// `allow` lists of its trunks. Resolved trunk hosts are added while running.

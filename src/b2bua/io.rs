@@ -8,7 +8,7 @@ use super::{Cdr, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::Resolution;
+use crate::routing::{Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub enum Input {
         /// As in the `Resolve`.
         host: String,
         /// Its addresses, or why there are none.
-        resolution: Resolution,
+        resolution: Result<Resolution, ResolveFault>,
     },
     /// The relay's word.
     Media(MediaEvent),

@@ -1,6 +1,37 @@
 //! Numbers: from what people dial and carriers send to E.164, and back to each trunk's form.
 //!
+//! A user part is read in this order, and the first that fits decides:
+//!
+//! 1. an emergency number or a short code, compared whole and left as it is;
+//! 2. a service code (`*97`, `#31#…`: begins with `*` or `#`) or a name (anything with a character
+//!    that no telephone number has): left as it is, a route must want it;
+//! 3. `+` and digits, visual separators stripped (RFC 3966 §5.1.1, with space and `/` added);
+//! 4. a national number, exactly as it is dialled in `country`, trunk prefix included;
+//! 5. an international prefix (`00`, `011`) and digits;
+//! 6. with `country` set, fewer than [`MIN_PLAIN_DIGITS`] digits: a national number of which the
+//!    trunk prefix was left out; more: E.164 without its `+`, as many carriers send it.
+//!
+//! Steps 3 to 6 take valid numbers only (ITU-T E.164 and the country's numbering plan); what looks
+//! like a number and is none is a [`NumberFault`] (484). So `331908817135`, one digit too long for
+//! France and valid nowhere else, is refused and never guessed at. National before prefix, because
+//! in some countries `011` begins national numbers (Leeds is 0113).
+//!
 //! Must not know: SIP (it is given the user part of a URI, unescaped).
+
+mod format;
+mod normalise;
+mod plan;
+
+use std::fmt;
+
+pub use plan::{is_country, load};
+
+/// E.164 without its `+` has at least so many digits: what is shorter is rather a misdialled
+/// national number, and some of the world's dearest destinations are very short.
+pub const MIN_PLAIN_DIGITS: usize = 11;
+
+/// No user part longer than this is looked at as a number.
+pub const MAX_USER_BYTES: usize = 128;
 
 /// How numbers are read, filled by `config` from `[numbering]`.
 #[derive(Clone, Debug)]
@@ -10,10 +41,26 @@ pub struct Settings {
     pub country: Option<String>,
     /// International prefixes, each of which means "+".
     pub prefixes: Vec<String>,
-    /// Short codes: whole-user patterns that are never rewritten.
+    /// Short codes: whole-user patterns that are never rewritten (made by [`whole_user_pattern`]).
     pub short: Vec<regex::Regex>,
     /// Emergency numbers: never rewritten, never limited, shed or banned.
     pub emergency: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            country: None,
+            prefixes: vec!["00".to_owned(), "011".to_owned()],
+            short: whole_user_pattern("1[0-9]{2}").into_iter().collect(),
+            emergency: vec!["911".to_owned(), "112".to_owned()],
+        }
+    }
+}
+
+/// Compiles a pattern that matches a user part only as a whole.
+pub fn whole_user_pattern(pattern: &str) -> Result<regex::Regex, regex::Error> {
+    regex::Regex::new(&format!("^(?:{pattern})$"))
 }
 
 /// What a user part turned out to be.
@@ -25,8 +72,54 @@ pub enum Number {
     Short(String),
     /// Is in `numbering.emergency`; as it was sent.
     Emergency(String),
-    /// No number at all (`support`, `anything`): passes as it is.
+    /// No number at all (`support`, `anything`) or a service code (`*97`): passes as it is.
     Name(String),
+}
+
+impl Number {
+    /// The text that routes are matched with.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Number::E164(text) | Number::Short(text) | Number::Emergency(text) | Number::Name(text) => text,
+        }
+    }
+
+    /// Whether limits, bans and shedding do not apply.
+    pub fn is_emergency(&self) -> bool {
+        matches!(self, Number::Emergency(_))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why something that looks like a number is none: 484 (RFC 3261 §21.4.22).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum NumberFault {
+    /// The user part is empty, or holds separators only.
+    #[error("there is no digit in it")]
+    Empty,
+    /// More than [`MAX_USER_BYTES`].
+    #[error("it is too long for a number")]
+    TooLong,
+    /// `+` in the middle, `*` or `#` among the digits.
+    #[error("+, * or # stands where no number has one")]
+    Misplaced,
+    /// No country code begins so (ITU-T E.164 Annex D).
+    #[error("no country code begins like this")]
+    UnknownCountryCode,
+    /// Its country has no such number.
+    #[error("no such number exists in its country's numbering plan")]
+    Invalid,
+    /// Digits alone, and no country says how to read them.
+    #[error("it is a national number and numbering.country is not set")]
+    NoCountry,
+    /// Neither a national number of the country nor an international one.
+    #[error("it is no national number of numbering.country and has no international prefix that fits")]
+    NotNational,
 }
 
 /// The form in which a trunk wants numbers (`send_numbers`).
@@ -45,3 +138,18 @@ pub enum NumberForm {
     /// As it was received.
     AsIs,
 }
+
+/// A note of each step that [`Settings::normalise_with_steps`] took, for people; costs nothing
+/// where nobody asked.
+struct Steps<'a>(Option<&'a mut Vec<String>>);
+
+impl Steps<'_> {
+    fn note(&mut self, step: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.0 {
+            steps.push(step());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,25 +2,20 @@
 //!
 //! Must not know: transactions, media, SIP messages.
 
+mod hosts;
+mod limits;
+mod router;
 mod settings;
+mod sources;
 
+pub use hosts::{Resolution, ResolveFault};
+pub use limits::{CallLimits, LimitReached};
+pub use router::{Ingress, NoRoute, Router, Selection, Target};
 pub use settings::{
     CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, Failover, HeaderRules, Host, Identity,
     Limits, NumberPattern, Route, RouteSource, Settings, Trunk, TrunkHost,
 };
+pub use sources::{Ambiguity, ambiguities};
 
-/// The answer to a look-up of a trunk's host.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Resolution {
-    /// Its addresses, valid for so long.
-    Found {
-        /// In the order of the answer.
-        addresses: Vec<std::net::IpAddr>,
-        /// The smallest TTL.
-        valid_for: std::time::Duration,
-    },
-    /// The name does not exist, or has no address.
-    NotFound,
-    /// No resolver answered: what was known before stays true.
-    Unanswered,
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! From E.164 to the form that a trunk wants.
+
+use super::{Number, NumberForm, Settings, plan};
+
+impl Settings {
+    /// The text to send for `number` in the form wanted. `received` is the user part that it was
+    /// normalised from. Only E.164 numbers have forms; everything else goes as it came.
+    pub fn format(&self, number: &Number, received: &str, form: NumberForm) -> String {
+        let Number::E164(e164) = number else { return number.as_str().to_owned() };
+        match form {
+            NumberForm::E164 => e164.clone(),
+            NumberForm::Plain => digits(e164).to_owned(),
+            NumberForm::National => self.national(e164),
+            NumberForm::International => self.international(e164),
+            NumberForm::AsIs => received.to_owned(),
+        }
+    }
+
+    fn national(&self, e164: &str) -> String {
+        let Some(country) = &self.country else { return self.international(e164) };
+        match plan::international(e164) {
+            Ok(number) if number.is_national_in(country) => number.national_digits(),
+            Ok(_) | Err(_) => self.international(e164),
+        }
+    }
+
+    fn international(&self, e164: &str) -> String {
+        let prefix = self.prefixes.first().map_or("+", String::as_str);
+        format!("{prefix}{}", digits(e164))
+    }
+}
+
+fn digits(e164: &str) -> &str {
+    e164.strip_prefix('+').unwrap_or(e164)
+}

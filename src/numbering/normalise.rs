@@ -1,0 +1,132 @@
+//! From a user part to a [`Number`]: the order of the module's description, a function a step.
+
+use super::plan::{self, Planned, Unplanned};
+use super::{MAX_USER_BYTES, MIN_PLAIN_DIGITS, Number, NumberFault, Settings, Steps};
+
+impl Settings {
+    /// Reads the user part of a URI (unescaped, RFC 3261 §19.1.1).
+    pub fn normalise(&self, user: &str) -> Result<Number, NumberFault> {
+        self.read(user, &mut Steps(None))
+    }
+
+    /// The same, with a line for people for each step taken, appended to `steps`.
+    pub fn normalise_with_steps(&self, user: &str, steps: &mut Vec<String>) -> Result<Number, NumberFault> {
+        let mut steps = Steps(Some(steps));
+        let result = self.read(user, &mut steps);
+        match &result {
+            Ok(number) => steps.note(|| format!("read as {number}")),
+            Err(fault) => steps.note(|| format!("refused: {fault}")),
+        }
+        result
+    }
+
+    fn read(&self, user: &str, steps: &mut Steps<'_>) -> Result<Number, NumberFault> {
+        if self.emergency.iter().any(|number| number == user) {
+            steps.note(|| "is in numbering.emergency: left as it is".to_owned());
+            return Ok(Number::Emergency(user.to_owned()));
+        }
+        if let Some(pattern) = self.short.iter().find(|pattern| pattern.is_match(user)) {
+            steps.note(|| format!("matches numbering.short {pattern}: left as it is"));
+            return Ok(Number::Short(user.to_owned()));
+        }
+        match dialled(user) {
+            Dialled::Service => {
+                steps.note(|| "is a service code: left as it is".to_owned());
+                Ok(Number::Name(user.to_owned()))
+            }
+            Dialled::Name => {
+                steps.note(|| "is a name, not a number: left as it is".to_owned());
+                Ok(Number::Name(user.to_owned()))
+            }
+            Dialled::Fault(fault) => Err(fault),
+            Dialled::Digits(bare) => {
+                if bare != user {
+                    steps.note(|| format!("separators stripped: {bare}"));
+                }
+                self.number(&bare, steps).map(|number| Number::E164(number.e164()))
+            }
+        }
+    }
+
+    fn number(&self, bare: &str, steps: &mut Steps<'_>) -> Result<Planned, NumberFault> {
+        if bare.starts_with('+') {
+            steps.note(|| "has a +: international".to_owned());
+            return plan::international(bare).map_err(NumberFault::from);
+        }
+        let national = self.country.as_deref().and_then(|country| {
+            plan::national(bare, country).ok().filter(|number| number.is_national_in(country))
+        });
+        if let Some(number) = &national
+            && number.national_digits() == bare
+        {
+            steps.note(|| format!("as dialled in {}", self.country.as_deref().unwrap_or_default()));
+            return national.ok_or(NumberFault::NotNational);
+        }
+        if let Some(result) = self.prefixed(bare, steps) {
+            return result;
+        }
+        let Some(country) = &self.country else { return Err(NumberFault::NoCountry) };
+        if bare.len() < MIN_PLAIN_DIGITS {
+            steps.note(|| format!("as dialled in {country}, its trunk prefix left out"));
+            return national.ok_or(NumberFault::NotNational);
+        }
+        steps.note(|| format!("no national number of {country}: E.164 without its +"));
+        plan::international(&format!("+{bare}")).map_err(|_| NumberFault::NotNational)
+    }
+
+    /// Under the longest prefix that fits; `None` where none does.
+    fn prefixed(&self, bare: &str, steps: &mut Steps<'_>) -> Option<Result<Planned, NumberFault>> {
+        let fits =
+            self.prefixes.iter().filter(|prefix| !prefix.is_empty() && bare.starts_with(prefix.as_str()));
+        let prefix = fits.max_by_key(|prefix| prefix.len())?;
+        let international = format!("+{}", &bare[prefix.len()..]);
+        steps.note(|| format!("international prefix {prefix}: {international}"));
+        Some(plan::international(&international).map_err(NumberFault::from))
+    }
+}
+
+impl From<Unplanned> for NumberFault {
+    fn from(unplanned: Unplanned) -> NumberFault {
+        match unplanned {
+            Unplanned::UnknownCountryCode => NumberFault::UnknownCountryCode,
+            Unplanned::Invalid => NumberFault::Invalid,
+        }
+    }
+}
+
+/// What a user part looks like, before any numbering plan is asked.
+enum Dialled {
+    /// `+` or nothing, then digits; separators are gone.
+    Digits(String),
+    /// Begins with `*` or `#`.
+    Service,
+    /// Has a character that no number has.
+    Name,
+    Fault(NumberFault),
+}
+
+fn dialled(user: &str) -> Dialled {
+    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')' | ' ' | '/');
+    let is_dialable = |c: char| c.is_ascii_digit() || is_separator(c) || matches!(c, '+' | '*' | '#');
+    if user.is_empty() {
+        return Dialled::Fault(NumberFault::Empty);
+    }
+    if !user.chars().all(is_dialable) {
+        return Dialled::Name;
+    }
+    if user.len() > MAX_USER_BYTES {
+        return Dialled::Fault(NumberFault::TooLong);
+    }
+    if user.starts_with(['*', '#']) {
+        return Dialled::Service;
+    }
+    let bare: String = user.chars().filter(|c| !is_separator(*c)).collect();
+    let digits = bare.strip_prefix('+').unwrap_or(&bare);
+    if digits.is_empty() {
+        Dialled::Fault(NumberFault::Empty)
+    } else if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        Dialled::Digits(bare)
+    } else {
+        Dialled::Fault(NumberFault::Misplaced)
+    }
+}

@@ -1,0 +1,250 @@
+//! The tables that answer "from which trunk?", "to which trunks?" and "at which addresses?".
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::hosts::Hosts;
+use super::sources::Sources;
+use super::{
+    Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
+};
+use crate::base::{Instant, Realm, Transport, TrunkName};
+use crate::numbering::Number;
+
+/// Where a call came from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ingress {
+    /// The side whose listener received it.
+    pub realm: Realm,
+    /// The trunk that its source address belongs to.
+    pub trunk: Option<TrunkName>,
+}
+
+/// What a route chose for a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Selection {
+    /// `name` of the route.
+    pub route: String,
+    /// To be tried in this order; not empty.
+    pub trunks: Vec<TrunkName>,
+}
+
+/// Why there is nowhere to go.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoRoute {
+    /// No route matches (404).
+    #[error("no route matches")]
+    NoMatch,
+    /// The trunk that the call came from is disabled (403).
+    #[error("trunk {0} is disabled and may send no calls")]
+    IngressDisabled(TrunkName),
+    /// The first route that matches has no enabled trunk (503). Later routes are not looked at:
+    /// they are other rules, not a reserve.
+    #[error("every trunk of route {route} is disabled")]
+    AllDisabled {
+        /// `name` of the route.
+        route: String,
+    },
+}
+
+/// One place to send a request to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Target {
+    /// Whose it is.
+    pub trunk: TrunkName,
+    /// The host as it is configured: a name, or an address (without brackets).
+    pub host: String,
+    /// Where to send.
+    pub address: SocketAddr,
+    /// How to send.
+    pub transport: Transport,
+}
+
+/// Trunks, routes, and what is known of the trunks' names while running.
+#[derive(Clone, Debug, Default)]
+pub struct Router {
+    settings: Settings,
+    hosts: Hosts,
+    sources: Sources,
+    limits: CallLimits,
+}
+
+impl Router {
+    /// A router that has resolved nothing yet.
+    pub fn new(settings: Settings) -> Router {
+        let mut router = Router::default();
+        router.replace(settings);
+        router
+    }
+
+    /// Takes another configuration. Resolved addresses of names that remain, and the counts of
+    /// running calls, are kept.
+    pub fn replace(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.hosts.retain_only(names(&self.settings));
+        self.limits.configure(&self.settings.trunks);
+        self.rebuild_sources();
+    }
+
+    /// The configuration in use.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Calls of each trunk and whether it may have more.
+    pub fn limits(&mut self) -> &mut CallLimits {
+        &mut self.limits
+    }
+
+    // Names and their addresses.
+
+    /// Every name that needs an address.
+    pub fn hosts_to_resolve(&self) -> Vec<String> {
+        self.hosts.names().map(str::to_owned).collect()
+    }
+
+    /// The names to look up now: new ones and those whose answer runs out. They are due again a
+    /// few seconds later should no answer come.
+    pub fn take_due_hosts(&mut self, now: Instant) -> Vec<String> {
+        self.hosts.take_due(now)
+    }
+
+    /// When [`Self::take_due_hosts`] has something next.
+    pub fn next_due_host(&self) -> Option<Instant> {
+        self.hosts.next_due()
+    }
+
+    /// Takes the answer to a look-up; says whether the addresses of `host` are others than before
+    /// (then the allowlists want them). Without an answer the last good addresses serve on.
+    pub fn resolved(&mut self, host: &str, answer: Result<Resolution, ResolveFault>, now: Instant) -> bool {
+        let changed = self.hosts.answer(host, answer, now);
+        if changed {
+            self.rebuild_sources();
+        }
+        changed
+    }
+
+    /// What `host` resolved to last.
+    pub fn addresses_of(&self, host: &str) -> &[IpAddr] {
+        self.hosts.addresses(host)
+    }
+
+    /// The realms in which trunks with this host name are: whose allowlists its addresses join.
+    pub fn realms_of_host(&self, host: &str) -> impl Iterator<Item = Realm> + '_ {
+        let host = host.to_owned();
+        Realm::ALL.into_iter().filter(move |realm| {
+            self.settings.trunks.iter().any(|trunk| {
+                trunk.realm == *realm
+                    && trunk.hosts.iter().any(|at| matches!(&at.host, Host::Name(name) if *name == host))
+            })
+        })
+    }
+
+    // Decisions.
+
+    /// The trunk that a source belongs to: by its `allow`, its literal hosts and its names'
+    /// addresses; the longest prefix wins. Disabled trunks are found too.
+    pub fn trunk_of_source(&self, realm: Realm, source: IpAddr) -> Option<&TrunkName> {
+        self.sources.find(realm, source).map(|index| &self.settings.trunks[index].name)
+    }
+
+    /// Sources that two trunks claim, resolved names counted in.
+    pub fn ambiguities(&self) -> &[Ambiguity] {
+        &self.sources.ambiguities
+    }
+
+    /// Where a call to `called` goes: the first route that matches, its enabled trunks in order.
+    pub fn route(&self, ingress: &Ingress, called: &Number) -> Result<Selection, NoRoute> {
+        if let Some(name) = &ingress.trunk
+            && self.settings.trunk(name).is_some_and(|trunk| !trunk.enabled)
+        {
+            return Err(NoRoute::IngressDisabled(name.clone()));
+        }
+        let route = self.settings.routes.iter().find(|route| route.matches(ingress, called));
+        let route = route.ok_or(NoRoute::NoMatch)?;
+        let mut trunks = Vec::new();
+        for tier in &route.tiers {
+            self.order_tier(tier, &mut trunks);
+        }
+        if trunks.is_empty() {
+            return Err(NoRoute::AllDisabled { route: route.name.clone() });
+        }
+        Ok(Selection { route: route.name.clone(), trunks })
+    }
+
+    /// Where to send a request for `trunk`: its hosts by priority, then weight, then as written, all
+    /// addresses of each. A name that is not resolved gives none.
+    pub fn targets(&self, trunk: &TrunkName) -> Vec<Target> {
+        let Some(trunk) = self.settings.trunk(trunk) else { return Vec::new() };
+        let transport = trunk.transport.unwrap_or(Transport::Udp);
+        let mut hosts: Vec<_> = trunk.hosts.iter().collect();
+        hosts.sort_by_key(|host| (host.priority, std::cmp::Reverse(host.weight)));
+        let mut targets = Vec::new();
+        for at in hosts {
+            let port = at.port.unwrap_or(default_port(transport));
+            let (name, addresses) = match &at.host {
+                Host::Name(name) => (name.clone(), self.hosts.addresses(name)),
+                Host::Address(address) => (address.to_string(), std::slice::from_ref(address)),
+            };
+            targets.extend(addresses.iter().map(|address| Target {
+                trunk: trunk.name.clone(),
+                host: name.clone(),
+                address: SocketAddr::new(*address, port),
+                transport,
+            }));
+        }
+        targets
+    }
+
+    /// Appends a tier's enabled trunks in the order in which they are to be tried. The one place
+    /// that a choice by weight would change.
+    fn order_tier(&self, tier: &[TrunkName], trunks: &mut Vec<TrunkName>) {
+        for name in tier {
+            let enabled = self.settings.trunk(name).is_some_and(|trunk| trunk.enabled);
+            if enabled && !trunks.contains(name) {
+                trunks.push(name.clone());
+            }
+        }
+    }
+
+    fn rebuild_sources(&mut self) {
+        self.sources = Sources::build(&self.settings, |name| self.hosts.addresses(name));
+    }
+}
+
+impl Route {
+    /// Whether a call from there to `called` is this route's.
+    pub fn matches(&self, ingress: &Ingress, called: &Number) -> bool {
+        let from = match &self.from {
+            RouteSource::Realm(realm) => *realm == ingress.realm,
+            RouteSource::Trunk(trunk) => ingress.trunk.as_ref() == Some(trunk),
+        };
+        from && (self.to.is_empty() || self.to.iter().any(|pattern| pattern.matches(called.as_str())))
+    }
+}
+
+impl NumberPattern {
+    /// Whether a normalised number (or a name) is meant.
+    pub fn matches(&self, called: &str) -> bool {
+        match self {
+            NumberPattern::Prefix(prefix) => called.starts_with(prefix),
+            NumberPattern::Exact(exact) => called == exact,
+            NumberPattern::Regex(regex) => regex.is_match(called),
+        }
+    }
+}
+
+/// RFC 3261 §18.1.1, §19.1.2: 5061 for TLS, else 5060.
+fn default_port(transport: Transport) -> u16 {
+    match transport {
+        Transport::Udp | Transport::Tcp => 5060,
+        Transport::Tls => 5061,
+    }
+}
+
+fn names(settings: &Settings) -> impl Iterator<Item = &str> {
+    let hosts = settings.trunks.iter().flat_map(|trunk| &trunk.hosts);
+    hosts.filter_map(|host| match &host.host {
+        Host::Name(name) => Some(name.as_str()),
+        Host::Address(_) => None,
+    })
+}

@@ -1,0 +1,216 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::base::{Instant, Realm, TrunkName};
+use crate::numbering::{Number, NumberForm};
+
+fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
+    let host = |host: &&str| TrunkHost {
+        host: host.parse().map_or_else(|_| Host::Name((*host).to_owned()), Host::Address),
+        port: None,
+        priority: 1,
+        weight: 1,
+    };
+    Trunk {
+        name: name.into(),
+        realm,
+        hosts: hosts.iter().map(host).collect(),
+        transport: None,
+        domain: "example.com".to_owned(),
+        credentials: None,
+        allow: allow.iter().map(|net| net.parse().unwrap()).collect(),
+        send_numbers: NumberForm::E164,
+        numbering: None,
+        caller_id: CallerIdPolicy::default(),
+        identity: Identity::default(),
+        headers: HeaderRules::default(),
+        codecs: Vec::new(),
+        failover: Failover::default(),
+        limits: Limits::default(),
+        enabled: true,
+    }
+}
+
+fn route(name: &str, from: RouteSource, to: &[NumberPattern], tiers: &[&[&str]]) -> Route {
+    let tiers = tiers.iter().map(|tier| tier.iter().map(|&name| name.into()).collect()).collect();
+    Route { name: name.to_owned(), from, to: to.to_vec(), tiers }
+}
+
+fn prefix(text: &str) -> NumberPattern {
+    NumberPattern::Prefix(text.to_owned())
+}
+
+fn settings() -> Settings {
+    Settings {
+        trunks: vec![
+            trunk("pbx", Realm::Trusted, &["10.0.0.9"], &[]),
+            trunk("sinch", Realm::Untrusted, &["sip.example", "backup.example"], &["192.0.2.0/24"]),
+            trunk("vonage", Realm::Untrusted, &["198.51.100.1"], &["192.0.2.128/25"]),
+        ],
+        routes: vec![
+            route(
+                "us",
+                RouteSource::Realm(Realm::Trusted),
+                &[prefix("+1"), NumberPattern::Exact("911".into())],
+                &[&["sinch"], &["vonage", "sinch"]],
+            ),
+            route("names", RouteSource::Realm(Realm::Trusted), &[prefix("sup")], &[&["vonage"]]),
+            route("in", RouteSource::Trunk("sinch".into()), &[], &[&["pbx"]]),
+        ],
+    }
+}
+
+fn from(realm: Realm, trunk: Option<&str>) -> Ingress {
+    Ingress { realm, trunk: trunk.map(TrunkName::from) }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn answer(addresses: &[&str], seconds: u64) -> Result<Resolution, ResolveFault> {
+    let addresses = addresses.iter().map(|address| ip(address)).collect();
+    Ok(Resolution { addresses, valid_for: Duration::from_secs(seconds) })
+}
+
+fn chosen(router: &Router, ingress: &Ingress, called: &Number) -> String {
+    match router.route(ingress, called) {
+        Ok(Selection { route, trunks }) => {
+            let trunks: Vec<_> = trunks.iter().map(TrunkName::as_str).collect();
+            format!("{route}: {}", trunks.join(" "))
+        }
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[test]
+fn the_first_route_that_matches_gives_its_tiers_in_order() {
+    let router = Router::new(settings());
+    let pbx = from(Realm::Trusted, Some("pbx"));
+    let e164 = |number: &str| Number::E164(number.into());
+    assert_eq!(chosen(&router, &pbx, &e164("+12027621401")), "us: sinch vonage");
+    assert_eq!(chosen(&router, &pbx, &Number::Emergency("911".into())), "us: sinch vonage");
+    assert_eq!(chosen(&router, &pbx, &Number::Name("support".into())), "names: vonage");
+    assert_eq!(chosen(&router, &pbx, &e164("+442079460000")), "no route matches");
+    let sinch = from(Realm::Untrusted, Some("sinch"));
+    assert_eq!(chosen(&router, &sinch, &e164("+442079460000")), "in: pbx");
+    assert_eq!(
+        chosen(&router, &from(Realm::Untrusted, Some("vonage")), &e164("+12027621401")),
+        "no route matches"
+    );
+    assert_eq!(chosen(&router, &from(Realm::Untrusted, None), &e164("+12027621401")), "no route matches");
+}
+
+#[test]
+fn disabled_trunks_are_skipped_and_may_send_nothing() {
+    let mut settings = settings();
+    settings.trunks[1].enabled = false;
+    let router = Router::new(settings.clone());
+    let number = Number::E164("+12027621401".into());
+    assert_eq!(chosen(&router, &from(Realm::Trusted, None), &number), "us: vonage");
+    let refused = router.route(&from(Realm::Untrusted, Some("sinch")), &number);
+    assert_eq!(refused, Err(NoRoute::IngressDisabled("sinch".into())));
+    settings.trunks[2].enabled = false;
+    let refused = Router::new(settings).route(&from(Realm::Trusted, None), &number);
+    assert_eq!(refused, Err(NoRoute::AllDisabled { route: "us".into() }));
+}
+
+#[test]
+fn a_source_belongs_to_the_trunk_with_the_longest_prefix() {
+    let mut router = Router::new(settings());
+    let of = |router: &Router, realm, source: &str| {
+        router.trunk_of_source(realm, ip(source)).map(|name| name.as_str().to_owned())
+    };
+    assert_eq!(of(&router, Realm::Untrusted, "192.0.2.1").as_deref(), Some("sinch"));
+    assert_eq!(of(&router, Realm::Untrusted, "192.0.2.200").as_deref(), Some("vonage"));
+    assert_eq!(of(&router, Realm::Untrusted, "::ffff:192.0.2.200").as_deref(), Some("vonage"));
+    assert_eq!(of(&router, Realm::Untrusted, "198.51.100.1").as_deref(), Some("vonage"));
+    assert_eq!(of(&router, Realm::Trusted, "198.51.100.1"), None);
+    assert_eq!(of(&router, Realm::Untrusted, "203.0.113.7"), None);
+    assert!(router.resolved("sip.example", answer(&["203.0.113.7"], 60), Instant::ZERO));
+    assert_eq!(of(&router, Realm::Untrusted, "203.0.113.7").as_deref(), Some("sinch"));
+    assert_eq!(router.realms_of_host("sip.example").collect::<Vec<_>>(), [Realm::Untrusted]);
+}
+
+#[test]
+fn two_trunks_on_one_source_are_reported_and_the_first_gets_the_calls() {
+    let mut settings = settings();
+    settings.trunks.push(trunk("sinch-2", Realm::Untrusted, &["192.0.2.7"], &["192.0.2.0/24"]));
+    settings.trunks.push(trunk("mapped", Realm::Untrusted, &["::ffff:198.51.100.1"], &[]));
+    let found: Vec<_> = ambiguities(&settings)
+        .into_iter()
+        .map(|a| format!("{} {} {} {}", a.realm, a.source, a.first, a.second))
+        .collect();
+    assert_eq!(found[0], "untrusted 192.0.2.0/24 sinch sinch-2");
+    assert!(found[1].ends_with("vonage mapped"), "{}", found[1]);
+    assert_eq!(found.len(), 2);
+    let router = Router::new(settings);
+    assert_eq!(router.trunk_of_source(Realm::Untrusted, ip("192.0.2.1")), Some(&"sinch".into()));
+}
+
+#[test]
+fn targets_are_all_addresses_of_all_hosts_by_priority() {
+    let mut settings = settings();
+    settings.trunks[1].hosts[0].priority = 20;
+    settings.trunks[1].hosts[1].port = Some(5080);
+    let mut router = Router::new(settings);
+    let addresses = |router: &Router, name: &str| -> Vec<String> {
+        router
+            .targets(&name.into())
+            .iter()
+            .map(|target| format!("{} {}", target.host, target.address))
+            .collect()
+    };
+    assert_eq!(addresses(&router, "sinch"), Vec::<String>::new(), "nothing is resolved yet");
+    assert_eq!(addresses(&router, "vonage"), ["198.51.100.1 198.51.100.1:5060"]);
+    assert_eq!(addresses(&router, "nobody"), Vec::<String>::new());
+    router.resolved("sip.example", answer(&["203.0.113.7", "203.0.113.7", "2001:db8::7"], 60), Instant::ZERO);
+    router.resolved("backup.example", answer(&["203.0.113.8"], 60), Instant::ZERO);
+    assert_eq!(
+        addresses(&router, "sinch"),
+        ["backup.example 203.0.113.8:5080", "sip.example 203.0.113.7:5060", "sip.example [2001:db8::7]:5060"]
+    );
+}
+
+#[test]
+fn names_are_asked_again_before_they_are_missed_and_dead_dns_changes_nothing() {
+    let mut router = Router::new(settings());
+    let start = Instant::from_millis(1_000);
+    assert_eq!(router.take_due_hosts(start), ["backup.example", "sip.example"]);
+    assert!(router.take_due_hosts(start).is_empty(), "an answer is on its way");
+    router.resolved("backup.example", answer(&["203.0.113.8"], 3_600), start);
+    router.resolved("sip.example", answer(&["203.0.113.7"], 60), start);
+    assert_eq!(router.next_due_host(), Some(start + Duration::from_secs(60)));
+    let later = start + Duration::from_secs(60);
+    assert_eq!(router.take_due_hosts(later), ["sip.example"]);
+    assert!(!router.resolved("sip.example", Err(ResolveFault::NoAnswer), later));
+    assert_eq!(router.targets(&"sinch".into()).len(), 2, "the last good addresses serve on");
+    let again = router.next_due_host().unwrap();
+    assert!(again > later && again <= later + Duration::from_secs(10));
+    assert!(router.resolved("sip.example", Err(ResolveFault::NoSuchHost), again));
+    assert_eq!(router.targets(&"sinch".into()).len(), 1);
+    // A TTL of 0 is no reason to storm.
+    router.resolved("sip.example", answer(&["203.0.113.9"], 0), again);
+    assert!(router.take_due_hosts(again + Duration::from_secs(1)).is_empty());
+}
+
+#[test]
+fn a_reload_keeps_addresses_and_running_calls() {
+    let mut router = Router::new(settings());
+    router.resolved("sip.example", answer(&["203.0.113.7"], 60), Instant::ZERO);
+    let sinch = TrunkName::from("sinch");
+    let vonage = TrunkName::from("vonage");
+    router.limits().try_begin(&sinch, Instant::ZERO).unwrap();
+    router.limits().try_begin(&vonage, Instant::ZERO).unwrap();
+    let mut next = settings();
+    next.trunks[1].limits.calls = Some(1);
+    next.trunks.remove(2);
+    router.replace(next);
+    assert_eq!(router.targets(&sinch).len(), 1);
+    assert_eq!(router.trunk_of_source(Realm::Untrusted, ip("203.0.113.7")), Some(&sinch));
+    assert_eq!(router.limits().try_begin(&sinch, Instant::ZERO), Err(LimitReached::Calls));
+    assert_eq!(router.limits().calls(&vonage), 1, "a removed trunk's call still runs");
+    router.limits().end(&vonage);
+    assert_eq!(router.limits().calls(&vonage), 0);
+}
