@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -119,7 +120,7 @@ impl Exchange {
     /// without an SBC between, as the measure of what loopback itself takes.
     pub async fn run(self, calls: CallNumber, talk_time: Duration, mut random: Random) -> Outcome {
         let packets = (talk_time.as_millis() / PACKET_TIME.as_millis()) as u32;
-        let exchange = std::sync::Arc::new(self);
+        let exchange = Arc::new(self);
         let mut running = JoinSet::new();
         for number in 1..=calls {
             let (exchange, script) = (exchange.clone(), Script::of(number, packets, &mut random));
@@ -128,8 +129,7 @@ impl Exchange {
                 exchange.call(&script).await
             });
         }
-        let mut first = Random::from_number(random.bits());
-        let straight = exchange.straight(packets, &mut first).await.unwrap_or_default();
+        let straight = exchange.straight(packets, &mut random).await.unwrap_or_default();
         let mut records: Vec<CallRecord> = running.join_all().await;
         records.sort_by_key(|record| record.number);
         Outcome { records, straight }
@@ -163,8 +163,22 @@ impl Exchange {
         let to_caller = record.wait_for_media(Role::Callee, &mut at_callee).await?;
         record.talk_began = Some(self.clock.now());
         let (said_by_caller, said_by_callee) = tokio::join!(
-            talk(&caller_socket, to_callee, &script.caller_says, &script.callee_says, script.packets, self.clock),
-            talk(&callee_socket, to_caller, &script.callee_says, &script.caller_says, script.packets, self.clock),
+            talk(
+                &caller_socket,
+                to_callee,
+                &script.caller_says,
+                &script.callee_says,
+                script.packets,
+                self.clock
+            ),
+            talk(
+                &callee_socket,
+                to_caller,
+                &script.callee_says,
+                &script.caller_says,
+                script.packets,
+                self.clock
+            ),
         );
         record.hear(&said_by_caller, &said_by_callee);
 
@@ -222,18 +236,16 @@ impl CallRecord {
             Ok(Some(Event::Talking { media })) => Ok(media),
             Ok(Some(Event::Ended { result, trace })) => {
                 *self.trace_mut(role) = trace;
-                Err(result.err().map_or_else(|| "ended before it began".to_owned(), |fault| fault.to_string()))
+                Err(result
+                    .err()
+                    .map_or_else(|| "ended before it began".to_owned(), |fault| fault.to_string()))
             }
             Ok(None) | Err(_) => Err(format!("never reached the {}", role.as_str())),
         }
     }
 
     /// Waits until a call is over.
-    async fn wait_for_end(
-        &mut self,
-        role: Role,
-        events: &mut mpsc::Receiver<Event>,
-    ) -> Result<(), String> {
+    async fn wait_for_end(&mut self, role: Role, events: &mut mpsc::Receiver<Event>) -> Result<(), String> {
         match timeout(EVENT_WAIT_MAX, events.recv()).await {
             Ok(Some(Event::Ended { result, trace })) => {
                 *self.trace_mut(role) = trace;

@@ -104,8 +104,12 @@ fn heads(way: Way, rightward: Way) -> Heads {
 
 impl Row {
     fn of(step: &Step, arrow: Arrow) -> Row {
-        let again = if step.again { " again" } else { "" };
-        Row { at: step.at, arrow, label: format!("{}{again}", step.said), ink: ink(&step.said) }
+        let label = match &step.said {
+            Said::Request { method, .. } if step.again => format!("{} again", method.label()),
+            Said::Response { .. } if step.again => format!("{} again", step.said),
+            Said::Request { .. } | Said::Response { .. } => step.said.to_string(),
+        };
+        Row { at: step.at, arrow, label, ink: ink(&step.said) }
     }
 
     /// An arrow between two life lines, with the label in its middle.
@@ -129,7 +133,7 @@ impl Row {
             line.put(to - 1, self.ink, "►");
         }
         // Outside the label there is room for a blank, a bit of the stroke and a head.
-        let label: String = self.label.chars().take(inside - 6).collect();
+        let label: String = self.label.chars().take(inside - 4).collect();
         line.put_centred((from + to) / 2, self.ink, &format!(" {label} "));
         line
     }
@@ -214,7 +218,7 @@ mod tests {
                 response(3_260_500, Sent, 200, Method::Bye),
             ],
         );
-        let heard = ["caller heard 150 RTP".to_owned(), "callee heard 149 RTP".to_owned()];
+        let heard = ["150 RTP heard".to_owned(), "149 RTP heard".to_owned()];
         ladder.media = Some((Instant::from_micros(1_252_500), heard));
         expect![[r#""#]].assert_eq(&ladder.draw(Palette::PLAIN).join("\n"));
         assert!(ladder.draw(Palette::PLAIN).iter().all(|line| line.chars().count() <= 100));

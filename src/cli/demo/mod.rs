@@ -2,7 +2,7 @@
 //! real calls with real RTP, and what came of them on one screen.
 //!
 //! - [`ua`] and [`call`] are the user agents, sans-IO; [`phone`] puts one on a socket.
-//! - [`rtp`] speaks, listens and measures.
+//! - [`rtp`] speaks, listens and measures; [`records`] is what the SBC says of the same calls.
 //! - [`exchange`] lets them call each other; [`sbc`] is what stands between.
 //! - [`ladder`], [`report`] and [`style`] are what is printed.
 //!
@@ -12,6 +12,7 @@ mod call;
 mod exchange;
 mod ladder;
 mod phone;
+mod records;
 mod report;
 mod rtp;
 mod sbc;
@@ -25,12 +26,11 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::b2bua::Cdr;
-use crate::media::DirectionReport;
 use crate::runtime::{Clock, seed};
 use exchange::{CALLS_MAX, CallRecord, Direction, Exchange, Outcome};
 use ladder::{Ladder, Party};
 use phone::Phone;
+use records::Record;
 use report::AudioRow;
 use sbc::{Addresses, Sbc};
 use style::{Ink, Palette};
@@ -58,8 +58,7 @@ pub struct DemoArgs {
 
 /// Runs the demo and prints it.
 pub fn run(args: &DemoArgs) -> ExitCode {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let shown = runtime.map_err(|fault| fault.to_string()).and_then(|runtime| {
         let (page, is_well) = runtime.block_on(demo(args, Palette::of_stdout()))?;
         // A reader that went away (`| head`) is no fault of the calls'.
@@ -86,24 +85,20 @@ async fn demo(args: &DemoArgs, palette: Palette) -> Result<(String, bool), Strin
         Phone::start(SocketAddr::new(address, 0), random, clock).await.map_err(|fault| fault.to_string())
     };
     let (pbx, carrier) = (phone(addresses.pbx).await?, phone(addresses.carrier).await?);
-    let sbc = Sbc::start(addresses, pbx.address(), carrier.address()).await.map_err(|fault| fault.to_string())?;
+    let sbc =
+        Sbc::start(addresses, pbx.address(), carrier.address()).await.map_err(|fault| fault.to_string())?;
     let parties = [
         Party { title: "caller", address: pbx.address() },
         Party { title: "SBC trusted", address: sbc.trusted },
         Party { title: "SBC untrusted", address: sbc.untrusted },
         Party { title: "callee", address: carrier.address() },
     ];
-    let exchange = Exchange {
-        pbx,
-        carrier,
-        towards_trusted: sbc.trusted,
-        towards_untrusted: sbc.untrusted,
-        clock,
-    };
+    let exchange =
+        Exchange { pbx, carrier, towards_trusted: sbc.trusted, towards_untrusted: sbc.untrusted, clock };
     let talk_time = Duration::from_secs(u64::from(args.seconds));
     let outcome = exchange.run(args.calls, talk_time, random).await;
-    let cdrs = sbc.stop().await;
-    Ok(page(args, parties, &outcome, &cdrs, palette))
+    let records = sbc.stop().await;
+    Ok(page(args, parties, &outcome, &records, palette))
 }
 
 /// The whole page, and whether all is well.
@@ -111,20 +106,20 @@ fn page(
     args: &DemoArgs,
     parties: [Party; 4],
     outcome: &Outcome,
-    cdrs: &[Cdr],
+    records: &[Record],
     palette: Palette,
 ) -> (String, bool) {
-    let relayed = |record: &CallRecord| relayed(record, cdrs);
-    let rows = [Direction::Out, Direction::In]
-        .map(|direction| AudioRow::sum(direction, &outcome.records, relayed));
+    let relayed = |call: &CallRecord| records.iter().find(|record| record.to == call.called)?.media.clone();
+    let rows =
+        [Direction::Out, Direction::In].map(|direction| AudioRow::sum(direction, &outcome.records, relayed));
     let (verdict, is_well) = report::verdict(&outcome.records, palette);
-    let mut sections = vec![
+    let sections = [
         vec![title(args, palette)],
         outcome.records.first().map(|record| ladder(record, parties).draw(palette)).unwrap_or_default(),
         report::calls(&outcome.records, palette),
         report::audio(&rows, &outcome.straight, palette),
+        vec![format!("  {verdict}")],
     ];
-    sections.push(vec![format!("  {verdict}")]);
     let page: Vec<String> = sections.iter().map(|lines| lines.join("\n")).collect();
     (format!("\n{}\n\n", page.join("\n\n")), is_well)
 }
@@ -137,16 +132,9 @@ fn title(args: &DemoArgs, palette: Palette) -> String {
 
 /// The first call, which goes from the PBX to the carrier.
 fn ladder(record: &CallRecord, parties: [Party; 4]) -> Ladder {
-    let heard = |party, packets| format!("{party} heard {packets} RTP");
-    let media = record.talk_began.map(|at| {
-        (at, [heard("caller", record.at_caller.verified), heard("callee", record.at_callee.verified)])
-    });
+    let heard = |packets| format!("{packets} RTP heard");
+    let media = record
+        .talk_began
+        .map(|at| (at, [heard(record.at_caller.verified), heard(record.at_callee.verified)]));
     Ladder { parties, caller: record.caller.clone(), callee: record.callee.clone(), media }
-}
-
-/// What the relay measured of a call: from its caller, from its callee.
-fn relayed(record: &CallRecord, cdrs: &[Cdr]) -> Option<[DirectionReport; 2]> {
-    let cdr = cdrs.iter().find(|cdr| cdr.to == record.called)?;
-    let media = cdr.media.as_ref()?;
-    Some([media.from_a.clone(), media.from_b.clone()])
 }

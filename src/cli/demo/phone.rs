@@ -119,7 +119,11 @@ async fn run(mut agent: UserAgent, socket: UdpSocket, mut wished: mpsc::Receiver
 }
 
 /// Sends and tells whatever there is.
-async fn drain(agent: &mut UserAgent, socket: &UdpSocket, listeners: &HashMap<CallNumber, mpsc::Sender<Event>>) {
+async fn drain(
+    agent: &mut UserAgent,
+    socket: &UdpSocket,
+    listeners: &HashMap<CallNumber, mpsc::Sender<Event>>,
+) {
     while let Some(transmit) = agent.poll_transmit() {
         // What cannot be sent is as good as lost, and lost messages are sent again.
         let _ = socket.send_to(&transmit.bytes, transmit.to).await;

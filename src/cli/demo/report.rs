@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::exchange::{CallRecord, Direction};
+use super::records::{Media, Relayed};
 use super::rtp::Heard;
 use super::style::{Ink, Palette};
-use crate::media::DirectionReport;
 
 /// Calls that are listed; of more, only those that failed.
 const CALLS_LISTED_MAX: usize = 8;
@@ -20,18 +20,18 @@ pub struct AudioRow {
     /// Who heard it.
     pub listener: &'static str,
     /// What the relay says; `None` if it was not asked.
-    pub relay: Option<DirectionReport>,
+    pub relay: Option<Relayed>,
     /// What the listener says.
     pub heard: Heard,
 }
 
 impl AudioRow {
     /// Sums up the audio that went this way in the calls of both directions. `relayed` gives the
-    /// relay's word on a call: from its caller, from its callee.
+    /// relay's word on a call.
     pub fn sum(
         direction: Direction,
         records: &[CallRecord],
-        relayed: impl Fn(&CallRecord) -> Option<[DirectionReport; 2]>,
+        relayed: impl Fn(&CallRecord) -> Option<Media>,
     ) -> AudioRow {
         let (title, listener) = match direction {
             Direction::Out => ("pbx → carrier", "carrier"),
@@ -41,9 +41,9 @@ impl AudioRow {
         for record in records {
             let by_caller = record.direction == direction;
             row.heard.merge(if by_caller { &record.at_callee } else { &record.at_caller });
-            if let Some([from_caller, from_callee]) = relayed(record) {
-                let report = if by_caller { from_caller } else { from_callee };
-                add(row.relay.get_or_insert_default(), &report);
+            if let Some(media) = relayed(record) {
+                let relayed = if by_caller { &media.from_caller } else { &media.from_callee };
+                add(row.relay.get_or_insert_default(), relayed);
             }
         }
         row
@@ -51,17 +51,18 @@ impl AudioRow {
 }
 
 /// Sums, and the worst jitter.
-fn add(sum: &mut DirectionReport, report: &DirectionReport) {
-    sum.packets += report.packets;
-    sum.bytes += report.bytes;
-    sum.lost += report.lost;
-    sum.dropped += report.dropped;
-    sum.jitter_ms = sum.jitter_ms.max(report.jitter_ms);
+fn add(sum: &mut Relayed, relayed: &Relayed) {
+    sum.packets += relayed.packets;
+    sum.lost += relayed.lost;
+    sum.jitter_ms = sum.jitter_ms.max(relayed.jitter_ms);
 }
 
 /// A line for each call.
 pub fn calls(records: &[CallRecord], palette: Palette) -> Vec<String> {
-    let head = format!("{:>5}  {:<15} {:<15} {:>17} {:>12}  result", "call", "way", "called", "INVITE across", "hung up by");
+    let head = format!(
+        "{:>5}  {:<15} {:<15} {:>17} {:>12}  result",
+        "call", "way", "called", "INVITE across", "hung up by"
+    );
     let mut lines = vec![palette.paint(Ink::Faint, &head), rule(palette)];
     let listed = |(at, record): &(usize, &CallRecord)| *at < CALLS_LISTED_MAX || !record.is_complete();
     lines.extend(records.iter().enumerate().filter(listed).map(|(_, record)| call(record, palette)));
@@ -77,7 +78,8 @@ fn call(record: &CallRecord, palette: Palette) -> String {
         Direction::Out => "pbx → carrier",
         Direction::In => "carrier → pbx",
     };
-    let crossed = record.invite_crossed_in().map_or("–".to_owned(), |time| format!("{} µs", time.as_micros()));
+    let crossed =
+        record.invite_crossed_in().map_or("–".to_owned(), |time| format!("{} µs", time.as_micros()));
     let result = match record.fault() {
         None => palette.paint(Ink::Good, "complete"),
         Some(fault) => palette.paint(Ink::Bad, &fault),
@@ -94,7 +96,16 @@ pub fn audio(rows: &[AudioRow], straight: &Heard, palette: Palette) -> Vec<Strin
         faint(format!("{:>66} {:>15} {:>15}", "jitter", "one way", "added by SBC")),
         faint(format!(
             "  {:<15} {:<12} {:>8} {:>7} {:>8} {:>8} {:>7} {:>7} {:>7} {:>7}",
-            "audio", "measured by", "packets", "lost", "damaged", "µs", "p50 µs", "p99 µs", "p50 µs", "p99 µs"
+            "audio",
+            "measured by",
+            "packets",
+            "lost",
+            "damaged",
+            "µs",
+            "p50 µs",
+            "p99 µs",
+            "p50 µs",
+            "p99 µs"
         )),
         rule(palette),
     ];
@@ -109,7 +120,7 @@ pub fn audio(rows: &[AudioRow], straight: &Heard, palette: Palette) -> Vec<Strin
     lines
 }
 
-fn relay_line(title: &str, relay: &DirectionReport) -> String {
+fn relay_line(title: &str, relay: &Relayed) -> String {
     let jitter_us = relay.jitter_ms * 1e3;
     format!("  {title:<15} {:<12} {:>8} {:>7} {:>8} {jitter_us:>8.0}", "relay", relay.packets, relay.lost, "")
         .trim_end()
@@ -218,9 +229,9 @@ mod tests {
         }
     }
 
-    fn relayed(_: &CallRecord) -> Option<[DirectionReport; 2]> {
-        let one = DirectionReport { packets: 150, jitter_ms: 0.025, ..DirectionReport::default() };
-        Some([one.clone(), one])
+    fn relayed(_: &CallRecord) -> Option<Media> {
+        let one = Relayed { packets: 150, lost: 0, jitter_ms: 0.03 };
+        Some(Media { from_caller: one.clone(), from_callee: one })
     }
 
     #[test]
@@ -252,7 +263,10 @@ mod tests {
         let refused = CallRecord { failure: Some("refused".to_owned()), ..good.clone() };
         let silent = CallRecord { at_caller: Heard::default(), ..good.clone() };
         let mut unacknowledged = good.clone();
-        unacknowledged.callee.0.retain(|step| step.said != Said::Request { method: Method::Ack, called: String::new() });
+        unacknowledged
+            .callee
+            .0
+            .retain(|step| step.said != Said::Request { method: Method::Ack, called: String::new() });
         for bad in [refused, silent, unacknowledged] {
             assert!(!verdict(&[good.clone(), bad], Palette::PLAIN).1);
         }

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use crate::b2bua::Cdr;
+use super::records::Record;
 
 /// Where the parties of the demo live: each has a loopback address of its own, so that one can tell
 /// them apart.
@@ -69,7 +69,7 @@ impl Sbc {
     }
 
     /// Stops it, and gives the records of its calls.
-    pub async fn stop(self) -> Vec<Cdr> {
+    pub async fn stop(self) -> Vec<Record> {
         Vec::new()
     }
 }

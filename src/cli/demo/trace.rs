@@ -2,6 +2,8 @@
 //!
 //! The ladder is drawn from it, and whether the call was complete is judged by it.
 
+use bytes::Bytes;
+
 use crate::base::Instant;
 use crate::sip::{Message, Method, Status};
 
@@ -58,16 +60,15 @@ impl Said {
     /// Sums a message up.
     pub fn of(message: &Message) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match (message.method(), message.status()) {
-            (Some(method), _) => {
-                let is_invite = *method == Method::Invite;
-                let called = if is_invite { text(dialled(message)) } else { String::new() };
-                Said::Request { method: method.clone(), called }
-            }
-            (None, status) => Said::Response {
-                status: status.unwrap_or(Status::of(699)),
+        // CSeq of a request names its own method (a message without a fault has one).
+        let method = message.cseq().map_or(Method::Other(Bytes::new()), |cseq| cseq.method);
+        match message.status() {
+            None if method == Method::Invite => Said::Request { method, called: text(dialled(message)) },
+            None => Said::Request { method, called: String::new() },
+            Some(status) => Said::Response {
+                status,
                 phrase: text(message.reason()),
-                method: message.cseq().map_or(Method::Other("".into()), |cseq| cseq.method),
+                method,
                 has_body: !message.body().is_empty(),
             },
         }
