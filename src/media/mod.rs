@@ -3,9 +3,17 @@
 //! Must not know: SIP, io_uring, sockets. The relay (`relay/`) moves the packets; what it may do
 //! with one is decided here.
 
+mod flow;
+mod media_session;
+mod ports;
 mod rules;
+mod stream;
 
+pub use flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+pub use media_session::MediaSession;
+pub use ports::PortPool;
 pub use rules::{
     DirectionReport, MediaAddress, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair,
     RealmMedia, RemoteMedia, Settings, Side, StreamPorts,
 };
+pub use stream::{Received, Stream, Verdict};

@@ -352,6 +352,3 @@ impl Driver {
         census.transactions == 0 || now.since(quiet_since) >= SHUTDOWN_LINGER || now >= shutdown.latest
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@
 //! Must not know: SIP semantics.
 
 pub mod clock;
+pub mod driver;
 pub mod notify;
 pub mod seed;
 pub mod signals;

@@ -59,25 +59,10 @@ fn directory_of(config: &Path) -> PathBuf {
     }
 }
 
-/// Reading the files is no change: it is what we do ourselves.
+/// Reading the files is no change: it is what we do ourselves. Whether a change matters is for the
+/// reader of the files to find out: names of temporary files and of swapped links are legion.
 fn concerns(event: &notify::Event) -> bool {
-    match event.kind {
-        EventKind::Access(_) => false,
-        EventKind::Any
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_)
-        | EventKind::Other => is_of_interest(event),
-    }
-}
-
-/// TOML files, directories and symbolic links (no extension); not an editor's `.swp` or `~`.
-fn is_of_interest(event: &notify::Event) -> bool {
-    event.paths.is_empty()
-        || event
-            .paths
-            .iter()
-            .any(|path| path.extension().is_none_or(|extension| extension == "toml" || extension == "d"))
+    !matches!(event.kind, EventKind::Access(_))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use super::Metrics;
 use super::rfc3339::utc_millis;
@@ -39,7 +40,8 @@ enum Job {
 }
 
 impl CdrSink {
-    /// Starts the thread. No path: records are taken and dropped.
+    /// Starts the thread. No path: records are taken and dropped. `ended` fires when everything before
+    /// [`CdrSink::end`] has been handed to the system.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -47,13 +49,16 @@ impl CdrSink {
         path: Option<PathBuf>,
         clock: Clock,
         metrics: Arc<Metrics>,
+        ended: oneshot::Sender<()>,
     ) -> io::Result<(CdrSink, JoinHandle<()>)> {
         let (jobs, waiting) = sync_channel(WAITING_RECORDS);
         let mut writer = Writer { path, file: None, failing: false, torn: false, clock };
         let counted = Arc::clone(&metrics);
-        let thread = std::thread::Builder::new()
-            .name("drawbridge-cdr".to_owned())
-            .spawn(move || writer.run(&waiting, &counted))?;
+        let thread = std::thread::Builder::new().name("cdr".to_owned()).spawn(move || {
+            writer.run(&waiting, &counted);
+            // Nobody may be waiting.
+            let _ = ended.send(());
+        })?;
         Ok((CdrSink { jobs, metrics }, thread))
     }
 

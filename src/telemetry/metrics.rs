@@ -15,6 +15,8 @@ use prometheus::{
 use super::names::{self, Name};
 use crate::b2bua::Census;
 use crate::base::Realm;
+use crate::media::DropReason;
+use crate::relay::RelayCounters;
 
 /// The label value where no trunk is known: a source that a realm's allowlist let in.
 pub(super) const NO_TRUNK: &str = "-";
@@ -26,6 +28,22 @@ pub struct RelayTotals {
     pub relayed: Vec<(Realm, &'static str, u64, u64)>,
     /// Realm, reason, packets.
     pub dropped: Vec<(Realm, &'static str, u64)>,
+}
+
+impl From<&RelayCounters> for RelayTotals {
+    fn from(counters: &RelayCounters) -> RelayTotals {
+        let mut totals = RelayTotals::default();
+        for realm in Realm::ALL {
+            let rtp = &counters.rtp[realm];
+            for (direction, traffic) in [("in", rtp.received), ("out", rtp.sent)] {
+                totals.relayed.push((realm, direction, traffic.packets, traffic.bytes));
+            }
+            for (reason, packets) in DropReason::ALL.iter().zip(counters.dropped[realm]) {
+                totals.dropped.push((realm, reason.as_str(), packets));
+            }
+        }
+        totals
+    }
 }
 
 /// Every metric of the process.

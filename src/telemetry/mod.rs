@@ -7,7 +7,7 @@ pub mod log;
 mod meter;
 mod metrics;
 pub mod names;
-mod rfc3339;
+pub(crate) mod rfc3339;
 
 pub use cdr::CdrSink;
 pub use meter::Meter;

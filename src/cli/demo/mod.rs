@@ -40,10 +40,7 @@ const THREADS: usize = 2;
 /// The longest talk: one hour.
 const SECONDS_MAX: i64 = 3_600;
 
-/// Place real calls with real RTP through Drawbridge, on loopback, and show what happened.
-///
-/// Needs no configuration, no privilege and no free port in particular. Exits with 0 only if every
-/// call completed and both parties heard each other, byte for byte.
+/// `drawbridge demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     /// How many calls; every other one comes from the carrier
@@ -85,8 +82,7 @@ async fn demo(args: &DemoArgs, palette: Palette) -> Result<(String, bool), Strin
         Phone::start(SocketAddr::new(address, 0), random, clock).await.map_err(|fault| fault.to_string())
     };
     let (pbx, carrier) = (phone(addresses.pbx).await?, phone(addresses.carrier).await?);
-    let sbc =
-        Sbc::start(addresses, pbx.address(), carrier.address()).await.map_err(|fault| fault.to_string())?;
+    let sbc = Sbc::start(addresses, pbx.address(), carrier.address()).map_err(|fault| fault.to_string())?;
     let parties = [
         Party { title: "caller", address: pbx.address() },
         Party { title: "SBC trusted", address: sbc.trusted },

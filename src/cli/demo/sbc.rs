@@ -5,7 +5,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use super::records::Record;
+use super::records::{Record, Records};
+use crate::app::{self, RunningApp};
+use crate::config::{self, Config};
 
 /// Where the parties of the demo live: each has a loopback address of its own, so that one can tell
 /// them apart.
@@ -36,12 +38,15 @@ impl Addresses {
 /// Why the SBC does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
-    /// No free port on loopback.
-    #[error("no free port on loopback: {0}")]
-    Port(#[from] io::Error),
-    /// This build has no daemon to start.
-    #[error("this build has no daemon inside")]
-    NoDaemon,
+    /// No pipe for its records.
+    #[error("no pipe for call detail records: {0}")]
+    Records(#[from] io::Error),
+    /// The configuration was refused.
+    #[error("the demo's configuration is wrong: {0}")]
+    Configuration(String),
+    /// The daemon could not have what it needs.
+    #[error(transparent)]
+    Start(#[from] app::StartFault),
 }
 
 /// A running SBC.
@@ -51,72 +56,82 @@ pub struct Sbc {
     pub trusted: SocketAddr,
     /// Its SIP address on the untrusted side.
     pub untrusted: SocketAddr,
+    app: RunningApp,
+    records: Records,
 }
 
 impl Sbc {
     /// Starts the daemon between a PBX and a carrier, on free ports.
-    pub async fn start(
-        addresses: Addresses,
-        pbx: SocketAddr,
-        carrier: SocketAddr,
-    ) -> Result<Sbc, StartFault> {
-        let trusted = free_port(addresses.trusted)?;
-        let untrusted = free_port(addresses.untrusted)?;
-        let admin = free_tcp_port(addresses.trusted)?;
-        let _text = configuration(trusted, untrusted, admin, pbx, carrier);
-        let _ = Sbc { trusted, untrusted };
-        Err(StartFault::NoDaemon)
+    pub fn start(addresses: Addresses, pbx: SocketAddr, carrier: SocketAddr) -> Result<Sbc, StartFault> {
+        let records = Records::open()?;
+        let text = configuration(addresses, pbx, carrier, &records.path());
+        let mut config = config::parse("demo.toml", &text).map_err(|faults| {
+            StartFault::Configuration(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        take_free_ports(&mut config);
+        let app = app::start(config)?;
+        match *app.listeners.as_slice() {
+            [trusted, untrusted] => Ok(Sbc { trusted, untrusted, app, records }),
+            _ => Err(StartFault::Configuration("it has two listeners".to_owned())),
+        }
     }
 
     /// Stops it, and gives the records of its calls.
     pub async fn stop(self) -> Vec<Record> {
-        Vec::new()
+        // A daemon that crashed has failed its calls, and is shown by them.
+        let _ = self.app.stop().await;
+        self.records.finish()
     }
 }
 
+/// Whatever port the configuration names, the system chooses.
+fn take_free_ports(config: &mut Config) {
+    for listener in &mut config.listeners {
+        listener.bind.set_port(0);
+        listener.advertise.port = 0;
+    }
+    config.admin.listen.set_port(0);
+}
+
 /// What an operator would write for these two peers, and nothing more.
-fn configuration(
-    trusted: SocketAddr,
-    untrusted: SocketAddr,
-    admin: SocketAddr,
-    pbx: SocketAddr,
-    carrier: SocketAddr,
-) -> String {
+fn configuration(addresses: Addresses, pbx: SocketAddr, carrier: SocketAddr, records: &str) -> String {
     format!(
         r#"
 [node]
 name = "demo"
 
 [admin]
-listen = "{admin}"
-socket = ""
+listen = "{trusted}:9060"
 
 [[listener]]
 realm     = "trusted"
 transport = "udp"
-bind      = "{trusted}"
+bind      = "{trusted}:5060"
 
 [[listener]]
 realm     = "untrusted"
 transport = "udp"
-bind      = "{untrusted}"
+bind      = "{untrusted}:5060"
 
 [realm.trusted]
-media_bind = "{trusted_ip}"
+media_bind = "{trusted}"
 
 [realm.untrusted]
-media_bind = "{untrusted_ip}"
+media_bind = "{untrusted}"
 
 [media]
 workers = 1
 
+[cdr]
+path = "{records}"
+
 [trunk.pbx]
 realm = "trusted"
-host  = "{pbx_ip}"
+host  = "{pbx_host}"
 port  = {pbx_port}
 
 [trunk.carrier]
-host  = "{carrier_ip}"
+host  = "{carrier_host}"
 port  = {carrier_port}
 
 [[route]]
@@ -129,21 +144,36 @@ name   = "in"
 from   = "carrier"
 trunks = ["pbx"]
 "#,
-        trusted_ip = trusted.ip(),
-        untrusted_ip = untrusted.ip(),
-        pbx_ip = pbx.ip(),
+        trusted = addresses.trusted,
+        untrusted = addresses.untrusted,
+        pbx_host = pbx.ip(),
         pbx_port = pbx.port(),
-        carrier_ip = carrier.ip(),
+        carrier_host = carrier.ip(),
         carrier_port = carrier.port(),
     )
 }
 
-/// A UDP port that was free a moment ago.
-fn free_port(address: IpAddr) -> io::Result<SocketAddr> {
-    UdpSocket::bind((address, 0))?.local_addr()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The same for TCP.
-fn free_tcp_port(address: IpAddr) -> io::Result<SocketAddr> {
-    std::net::TcpListener::bind((address, 0))?.local_addr()
+    #[test]
+    fn the_configuration_is_valid_whatever_loopback_offers() {
+        let [ten, two, one] = [10, 2, 1].map(|last| IpAddr::from([127, 0, 0, last]));
+        let apart = Addresses { pbx: ten, trusted: one, untrusted: two, carrier: ten };
+        let together = Addresses { pbx: one, trusted: one, untrusted: one, carrier: one };
+        for addresses in [apart, together] {
+            let peer = |address, port| SocketAddr::new(address, port);
+            let text = configuration(
+                addresses,
+                peer(addresses.pbx, 40_000),
+                peer(addresses.carrier, 40_001),
+                "/proc/self/fd/9",
+            );
+            let mut config = config::parse("demo.toml", &text).unwrap();
+            take_free_ports(&mut config);
+            assert!(config.listeners.iter().all(|listener| listener.bind.port() == 0));
+            assert_eq!(config.warnings.len(), 0);
+        }
+    }
 }

@@ -201,7 +201,7 @@ fn the_sink_writes_what_was_queued_before_it_ends() {
     let directory = TempDir::new("cdr-end");
     let path = directory.0.join("cdr.jsonl");
     let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new().unwrap()));
-    let (sink, thread) = CdrSink::start(Some(path.clone()), clock, metrics).unwrap();
+    let (sink, thread) = CdrSink::start(Some(path.clone()), clock, metrics, oneshot::channel().0).unwrap();
     for _ in 0..10 {
         sink.write(Box::new(cdr(&clock)));
     }

@@ -1,0 +1,235 @@
+//! The media session of one call: its streams, whether it is on hold, when it was last heard, and
+//! the report at its end.
+//!
+//! Must not know: SIP, sockets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::flow::PortKind;
+use super::stream::{Received, Stream, Verdict};
+use super::{DirectionReport, MediaReport, RemoteMedia, Side};
+use crate::base::Instant;
+
+/// A call's media as the relay keeps it. Plain data.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MediaSession {
+    streams: Vec<Stream>,
+    is_held: bool,
+    /// Since when nothing was heard, or since when something may be expected.
+    quiet_since: Instant,
+}
+
+impl MediaSession {
+    /// Streams of one session: SDP with more m= lines is refused before it comes here.
+    pub const STREAMS_MAX: usize = 16;
+
+    /// A session without streams.
+    pub fn new(now: Instant) -> MediaSession {
+        MediaSession { streams: Vec::new(), is_held: false, quiet_since: now }
+    }
+
+    /// How many streams there are.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Adds a stream, whose number is the count before.
+    pub fn add_stream(&mut self) {
+        self.streams.push(Stream::default());
+    }
+
+    /// One stream.
+    pub fn stream(&self, number: u8) -> Option<&Stream> {
+        self.streams.get(usize::from(number))
+    }
+
+    /// Decides on a datagram; `None` if there is no such stream.
+    pub fn receive(
+        &mut self,
+        (number, side, port): (u8, Side, PortKind),
+        source: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Option<Verdict> {
+        let verdict = self.streams.get_mut(usize::from(number))?.receive(side, port, source, bytes, now);
+        if verdict.is_peer_rtp {
+            self.quiet_since = now;
+        }
+        Some(verdict)
+    }
+
+    /// Counts a packet that was lost here for a reason that only the relay sees.
+    pub fn count_drop(&mut self, number: u8, side: Side) {
+        if let Some(stream) = self.streams.get_mut(usize::from(number)) {
+            stream.count_drop(side);
+        }
+    }
+
+    /// The peer on one side of a stream said where it is. The silence that counts begins when both
+    /// sides of the first stream are known: before that no media is owed.
+    pub fn set_remote(&mut self, number: u8, side: Side, remote: Option<RemoteMedia>, now: Instant) {
+        let was_joined = self.is_joined();
+        if let Some(stream) = self.streams.get_mut(usize::from(number)) {
+            stream.set_remote(side, remote);
+        }
+        if !was_joined && self.is_joined() {
+            self.quiet_since = now;
+        }
+    }
+
+    /// The call was put on hold or taken off it.
+    pub fn set_hold(&mut self, is_held: bool, now: Instant) {
+        self.is_held = is_held;
+        self.quiet_since = now;
+    }
+
+    /// Whether nothing was heard on any stream for `timeout`, though media is owed: true once for
+    /// every `timeout` that the silence lasts.
+    pub fn poll_silence(&mut self, timeout: Duration, now: Instant) -> bool {
+        let is_silent = !self.is_held && self.is_joined() && now.since(self.quiet_since) >= timeout;
+        if is_silent {
+            self.quiet_since = now;
+        }
+        is_silent
+    }
+
+    /// What was measured so far.
+    pub fn report(&self) -> MediaReport {
+        MediaReport { from_a: self.direction(Side::A), from_b: self.direction(Side::B) }
+    }
+
+    fn is_joined(&self) -> bool {
+        self.streams.iter().any(Stream::is_joined)
+    }
+
+    /// Counts add up over the streams; jitter and score are those of the worst, for that is what
+    /// people hear.
+    fn direction(&self, side: Side) -> DirectionReport {
+        let mut report = DirectionReport::default();
+        for Received { packets, bytes, dropped, first_packet, quality } in
+            self.streams.iter().map(|stream| *stream.received(side))
+        {
+            report.packets += packets;
+            report.bytes += bytes;
+            report.dropped += dropped;
+            report.lost += quality.lost();
+            report.jitter_ms = report.jitter_ms.max(quality.jitter().as_secs_f64() * 1_000.0);
+            report.mos = lesser(report.mos, quality.mean_opinion_score());
+            report.first_packet = lesser(report.first_packet, first_packet);
+        }
+        report
+    }
+}
+
+/// The lesser of two values, of which either may be missing.
+fn lesser<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b < a { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    const A_RTP: (u8, Side, PortKind) = (0, Side::A, PortKind::Rtp);
+
+    fn remote(port: u16) -> RemoteMedia {
+        let rtp = SocketAddr::from(([10, 0, 0, 9], port));
+        RemoteMedia {
+            rtp,
+            rtcp: SocketAddr::new(rtp.ip(), port + 1),
+            signalling: rtp.ip(),
+            receives: true,
+            sends: true,
+        }
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1_000)
+    }
+
+    fn rtp(sequence: u8) -> [u8; 12] {
+        [0x80, 0, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 9]
+    }
+
+    fn joined(streams: u8) -> MediaSession {
+        let mut media = MediaSession::new(at(0));
+        for number in 0..streams {
+            media.add_stream();
+            media.set_remote(number, Side::A, Some(remote(4_000)), at(0));
+            media.set_remote(number, Side::B, Some(remote(5_000)), at(0));
+        }
+        media
+    }
+
+    fn hear(media: &mut MediaSession, sequence: u8, now: Instant) {
+        media.receive(A_RTP, remote(4_000).rtp, &rtp(sequence), now).unwrap();
+    }
+
+    #[test]
+    fn silence_is_told_once_each_timeout_and_ended_by_one_packet() {
+        let mut media = joined(1);
+        assert!(!media.poll_silence(TIMEOUT, at(59)));
+        assert!(media.poll_silence(TIMEOUT, at(60)));
+        assert!(!media.poll_silence(TIMEOUT, at(61)));
+        assert!(media.poll_silence(TIMEOUT, at(120)));
+        hear(&mut media, 1, at(150));
+        assert!(!media.poll_silence(TIMEOUT, at(209)));
+        assert!(media.poll_silence(TIMEOUT, at(210)));
+    }
+
+    #[test]
+    fn a_strangers_packets_are_no_sign_of_life() {
+        let mut media = joined(1);
+        let stranger = SocketAddr::from(([192, 0, 2, 66], 4_000));
+        media.receive(A_RTP, stranger, &rtp(1), at(30)).unwrap();
+        assert!(media.poll_silence(TIMEOUT, at(60)));
+    }
+
+    #[test]
+    fn neither_on_hold_nor_before_both_sides_are_known_is_media_owed() {
+        let mut media = MediaSession::new(at(0));
+        media.add_stream();
+        media.set_remote(0, Side::A, Some(remote(4_000)), at(0));
+        assert!(!media.poll_silence(TIMEOUT, at(300)));
+        media.set_remote(0, Side::B, Some(remote(5_000)), at(300));
+        assert!(!media.poll_silence(TIMEOUT, at(359)));
+        media.set_hold(true, at(359));
+        assert!(!media.poll_silence(TIMEOUT, at(900)));
+        media.set_hold(false, at(900));
+        assert!(!media.poll_silence(TIMEOUT, at(959)));
+        assert!(media.poll_silence(TIMEOUT, at(960)));
+    }
+
+    #[test]
+    fn the_report_adds_streams_up_and_takes_the_worst_quality() {
+        let mut media = joined(2);
+        for sequence in 0..10 {
+            hear(&mut media, sequence, at(u64::from(sequence)));
+        }
+        for sequence in [0, 8] {
+            let second = (1, Side::A, PortKind::Rtp);
+            media.receive(second, remote(4_000).rtp, &rtp(sequence), at(20)).unwrap();
+        }
+        media.count_drop(1, Side::A);
+        let report = media.report();
+        assert_eq!((report.from_a.packets, report.from_a.bytes), (12, 144));
+        assert_eq!((report.from_a.lost, report.from_a.dropped), (7, 1));
+        assert_eq!(report.from_a.first_packet, Some(at(0)));
+        let mos = report.from_a.mos.unwrap();
+        assert!(mos < 2.0, "the lossy stream's: {mos}");
+        assert_eq!(report.from_b, DirectionReport::default());
+    }
+
+    #[test]
+    fn a_stream_that_is_not_there_is_nobodys() {
+        let mut media = joined(1);
+        media.set_remote(7, Side::A, None, at(0));
+        media.count_drop(7, Side::A);
+        assert_eq!(media.receive((7, Side::A, PortKind::Rtp), remote(1).rtp, &rtp(0), at(0)), None);
+    }
+}

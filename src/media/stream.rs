@@ -1,0 +1,362 @@
+//! One stream of a call: two sides, each with the flow of its RTP and of its RTCP port and what
+//! was measured of what came in. What arrives at one side leaves from the other.
+//!
+//! Must not know: SIP, sockets.
+
+use std::net::SocketAddr;
+
+use super::flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+use super::{RemoteMedia, Side};
+use crate::base::Instant;
+use crate::rtp::{Datagram, Quality};
+
+/// One stream. Plain data.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Stream {
+    a: StreamSide,
+    b: StreamSide,
+}
+
+/// One side of a stream.
+#[derive(Clone, PartialEq, Default, Debug)]
+struct StreamSide {
+    remote: Option<RemoteMedia>,
+    /// What comes in here.
+    rtp: Flow,
+    rtcp: Flow,
+    received: Received,
+}
+
+/// What was measured of what came in on one side.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub struct Received {
+    /// RTP packets forwarded.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets of any kind that were dropped here.
+    pub dropped: u64,
+    /// When the first RTP packet came.
+    pub first_packet: Option<Instant>,
+    /// Loss and jitter before us, of the RTP that was taken from the peer, forwarded or not.
+    pub quality: Quality,
+}
+
+/// What happens to one datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// Where it goes.
+    pub forward: Forward,
+    /// Whether it is RTP of the call's own peer: a sign of life, and counted as such.
+    pub is_peer_rtp: bool,
+}
+
+impl Verdict {
+    const fn drop(reason: DropReason) -> Verdict {
+        Verdict { forward: Forward::Drop(reason), is_peer_rtp: false }
+    }
+}
+
+impl Stream {
+    /// Decides on a datagram that arrived at `side`'s `port` from `source`.
+    pub fn receive(
+        &mut self,
+        side: Side,
+        port: PortKind,
+        source: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Verdict {
+        let verdict = match (Datagram::classify(bytes), port) {
+            (Datagram::Rtp(packet), PortKind::Rtp) => {
+                let verdict = self.judge(side, PortKind::Rtp, source);
+                if verdict.is_peer_rtp {
+                    let received = &mut self.side_mut(side).received;
+                    received.quality.receive(&packet, now);
+                    received.first_packet.get_or_insert(now);
+                    if let Forward::To(_) = verdict.forward {
+                        received.packets += 1;
+                        received.bytes += bytes.len() as u64;
+                    }
+                }
+                verdict
+            }
+            (Datagram::Rtcp(_), PortKind::Rtcp) => self.judge(side, PortKind::Rtcp, source),
+            (Datagram::Rtcp(_), PortKind::Rtp) if self.side(side).is_multiplexed() => {
+                self.judge(side, PortKind::Rtcp, source)
+            }
+            (Datagram::Rtp(_) | Datagram::Rtcp(_) | Datagram::Other, _) => Verdict::drop(DropReason::NotRtp),
+        };
+        if let Forward::Drop(_) = verdict.forward {
+            self.side_mut(side).received.dropped += 1;
+        }
+        verdict
+    }
+
+    /// Counts a packet that was lost here for a reason that only the relay sees.
+    pub fn count_drop(&mut self, side: Side) {
+        self.side_mut(side).received.dropped += 1;
+    }
+
+    /// The peer on one side said where it is. Learning starts anew only where its claim changed.
+    pub fn set_remote(&mut self, side: Side, remote: Option<RemoteMedia>) {
+        let this = self.side_mut(side);
+        this.remote = remote;
+        match &remote {
+            None => (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default()),
+            Some(remote) => {
+                let rtp = SourceRule::for_rtp(remote);
+                if !rtp.is_same_claim(&this.rtp.source) {
+                    this.rtp.source = rtp;
+                }
+                this.follow_rtp();
+            }
+        }
+        self.refresh();
+    }
+
+    /// What came in on a side.
+    pub fn received(&self, side: Side) -> &Received {
+        &self.side(side).received
+    }
+
+    /// Whether both peers are known, so that media may be expected.
+    pub fn is_joined(&self) -> bool {
+        self.a.remote.is_some() && self.b.remote.is_some()
+    }
+
+    /// The rule of one port, as it stands.
+    pub fn flow(&self, side: Side, port: PortKind) -> &Flow {
+        match port {
+            PortKind::Rtp => &self.side(side).rtp,
+            PortKind::Rtcp => &self.side(side).rtcp,
+        }
+    }
+
+    /// Puts a packet before its flow and, where that locked a source, turns the way back to it.
+    fn judge(&mut self, side: Side, port: PortKind, source: SocketAddr) -> Verdict {
+        let this = self.side_mut(side);
+        let flow = match port {
+            PortKind::Rtp => &mut this.rtp,
+            PortKind::Rtcp => &mut this.rtcp,
+        };
+        let locked_before = flow.source.locked();
+        let forward = forward(flow, source);
+        if flow.source.locked() != locked_before {
+            if port == PortKind::Rtp {
+                this.follow_rtp();
+            }
+            self.refresh();
+        }
+        let is_peers = match forward {
+            Forward::To(_) | Forward::Drop(DropReason::NoDestination | DropReason::NotReceiving) => true,
+            Forward::Drop(_) => false,
+        };
+        Verdict { forward, is_peer_rtp: is_peers && port == PortKind::Rtp }
+    }
+
+    /// Writes into each flow where the other side is now.
+    fn refresh(&mut self) {
+        let (a, b) = (self.a.clone_claim(), self.b.clone_claim());
+        self.a.send_to(&b);
+        self.b.send_to(&a);
+    }
+
+    fn side(&self, side: Side) -> &StreamSide {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+
+    fn side_mut(&mut self, side: Side) -> &mut StreamSide {
+        match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        }
+    }
+}
+
+/// What one side tells the other about where its peer is.
+struct Claim {
+    rtp: Option<SocketAddr>,
+    rtcp: Option<SocketAddr>,
+    is_multiplexed: bool,
+    receives: bool,
+}
+
+impl StreamSide {
+    /// Whether the peer sends RTCP to and from its RTP port (RFC 5761).
+    fn is_multiplexed(&self) -> bool {
+        self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
+    }
+
+    /// Renews the rule for RTCP after the one for RTP changed.
+    fn follow_rtp(&mut self) {
+        let Some(remote) = &self.remote else { return };
+        let rtcp = SourceRule::for_rtcp(remote, &self.rtp.source);
+        if !rtcp.is_same_claim(&self.rtcp.source) {
+            self.rtcp.source = rtcp;
+        }
+    }
+
+    fn clone_claim(&self) -> Claim {
+        Claim {
+            rtp: self.rtp.source.reachable_at(),
+            rtcp: self.rtcp.source.reachable_at(),
+            is_multiplexed: self.is_multiplexed(),
+            receives: self.remote.is_some_and(|remote| remote.receives),
+        }
+    }
+
+    fn send_to(&mut self, other: &Claim) {
+        let sends = self.remote.is_some_and(|remote| remote.sends);
+        self.rtp.destination = other.rtp.map(|address| Destination { address, from_port: PortKind::Rtp });
+        (self.rtp.may_send, self.rtp.may_receive) = (sends, other.receives);
+        let from_port = if other.is_multiplexed { PortKind::Rtp } else { PortKind::Rtcp };
+        self.rtcp.destination = other.rtcp.map(|address| Destination { address, from_port });
+        // "RTCP is still sent and received in sendonly, recvonly and inactive" (RFC 3264 §5.1).
+        (self.rtcp.may_send, self.rtcp.may_receive) = (true, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTCP: [u8; 8] = [0x80, 201, 0, 1, 1, 2, 3, 4];
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn remote(rtp: &str, signalling: &str) -> RemoteMedia {
+        let rtp = at(rtp);
+        RemoteMedia {
+            rtp,
+            rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
+            signalling: signalling.parse().unwrap(),
+            receives: true,
+            sends: true,
+        }
+    }
+
+    fn rtp(sequence: u8) -> [u8; 13] {
+        [0x80, 0, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 9, 0xff]
+    }
+
+    /// Caller at 10.0.0.9:4000 without a NAT, callee at 192.168.1.10:6000 behind 203.0.113.7.
+    fn joined() -> Stream {
+        let mut stream = Stream::default();
+        stream.set_remote(Side::A, Some(remote("10.0.0.9:4000", "10.0.0.9")));
+        stream.set_remote(Side::B, Some(remote("192.168.1.10:6000", "203.0.113.7")));
+        stream
+    }
+
+    fn send(stream: &mut Stream, side: Side, port: PortKind, source: &str, bytes: &[u8]) -> Forward {
+        stream.receive(side, port, at(source), bytes, Instant::ZERO).forward
+    }
+
+    fn to(address: &str, from_port: PortKind) -> Forward {
+        Forward::To(Destination { address: at(address), from_port })
+    }
+
+    #[test]
+    fn media_flows_both_ways_once_the_far_side_was_heard() {
+        let mut stream = joined();
+        let nowhere = Forward::Drop(DropReason::NoDestination);
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(1)), nowhere);
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(2));
+        assert_eq!(forward, to("203.0.113.7:50000", PortKind::Rtp));
+        let received = stream.received(Side::A);
+        assert_eq!((received.packets, received.bytes, received.dropped), (1, 13, 1));
+        assert_eq!(received.quality.received(), 2);
+    }
+
+    #[test]
+    fn no_packet_of_a_stranger_turns_the_way_back() {
+        let mut stream = joined();
+        let before = stream.clone();
+        for source in ["192.0.2.66:50000", "192.168.1.10:6000", "10.0.0.9:4000"] {
+            for bytes in [&rtp(1)[..], &RTCP, b"", b"GET / HTTP/1.1"] {
+                for port in [PortKind::Rtp, PortKind::Rtcp] {
+                    let forward = send(&mut stream, Side::B, port, source, bytes);
+                    assert!(matches!(forward, Forward::Drop(_)));
+                }
+            }
+        }
+        assert_eq!(stream.flow(Side::A, PortKind::Rtp), before.flow(Side::A, PortKind::Rtp));
+        assert_eq!(stream.flow(Side::B, PortKind::Rtp), before.flow(Side::B, PortKind::Rtp));
+        assert_eq!(stream.received(Side::B).quality.received(), 0);
+        assert_eq!(stream.received(Side::B).dropped, 24);
+    }
+
+    #[test]
+    fn rubbish_of_the_right_source_locks_nothing() {
+        let mut stream = joined();
+        let not_rtp = Forward::Drop(DropReason::NotRtp);
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:1", b"\x16\xfe\xff"), not_rtp);
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:1", &RTCP), not_rtp);
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtcp, "203.0.113.7:1", &rtp(1)), not_rtp);
+        assert_eq!(stream.flow(Side::B, PortKind::Rtp).source.locked(), None);
+    }
+
+    #[test]
+    fn the_same_address_again_keeps_what_was_learned_and_another_forgets_it() {
+        let mut stream = joined();
+        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        let again = RemoteMedia { sends: false, ..remote("192.168.1.10:6000", "203.0.113.7") };
+        stream.set_remote(Side::B, Some(again));
+        let locked = stream.flow(Side::B, PortKind::Rtp).source.locked();
+        assert_eq!(locked, Some(at("203.0.113.7:50000")));
+        let not_sending = Forward::Drop(DropReason::NotSending);
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(2)), not_sending);
+
+        stream.set_remote(Side::B, Some(remote("198.51.100.4:7000", "203.0.113.7")));
+        let mismatch = Forward::Drop(DropReason::SourceMismatch);
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(3)), mismatch);
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "198.51.100.4:7000", &rtp(4));
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(5));
+        assert_eq!(forward, to("198.51.100.4:7000", PortKind::Rtp));
+    }
+
+    #[test]
+    fn rtcp_goes_its_own_way_and_still_while_nobody_sends() {
+        let mut stream = joined();
+        let held = RemoteMedia { sends: false, receives: false, ..remote("10.0.0.9:4000", "10.0.0.9") };
+        stream.set_remote(Side::A, Some(held));
+        stream.set_remote(Side::B, Some(remote("198.51.100.4:7000", "198.51.100.4")));
+        let forward = send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &RTCP);
+        assert_eq!(forward, to("198.51.100.4:7001", PortKind::Rtcp));
+        let forward = send(&mut stream, Side::B, PortKind::Rtcp, "198.51.100.4:7001", &RTCP);
+        assert_eq!(forward, to("10.0.0.9:4001", PortKind::Rtcp));
+        assert_eq!(stream.received(Side::A).packets, 0);
+    }
+
+    #[test]
+    fn a_multiplexing_peer_is_joined_to_one_that_does_not() {
+        let mut stream = Stream::default();
+        let mut mux = remote("10.0.0.9:4000", "10.0.0.9");
+        mux.rtcp = mux.rtp;
+        stream.set_remote(Side::A, Some(mux));
+        stream.set_remote(Side::B, Some(remote("198.51.100.4:7000", "198.51.100.4")));
+        let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &RTCP);
+        assert_eq!(forward, to("198.51.100.4:7001", PortKind::Rtcp));
+        let forward = send(&mut stream, Side::B, PortKind::Rtcp, "198.51.100.4:7001", &RTCP);
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+    }
+
+    #[test]
+    fn a_rejected_stream_takes_and_sends_nothing() {
+        let mut stream = joined();
+        stream.set_remote(Side::A, None);
+        assert!(!stream.is_joined());
+        let mismatch = Forward::Drop(DropReason::SourceMismatch);
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(1)), mismatch);
+        let nowhere = Forward::Drop(DropReason::NoDestination);
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1)), nowhere);
+    }
+}

@@ -1,0 +1,86 @@
+//! RTP and RTCP as they lie in a datagram: what kind of packet it is (RFC 7983, RFC 5761), strict
+//! views of the headers (RFC 3550), and what sequence numbers and timestamps say of the way here.
+//!
+//! Must not know: calls, addresses, sockets.
+
+mod quality;
+mod rtcp;
+mod rtp_packet;
+
+pub use quality::{Quality, clock_rate, mean_opinion_score};
+pub use rtcp::RtcpPacket;
+pub use rtp_packet::RtpPacket;
+
+/// A datagram on a media port, by what its first bytes claim and its whole structure confirms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Datagram<'a> {
+    /// A valid RTP packet.
+    Rtp(RtpPacket<'a>),
+    /// A valid RTCP packet, compound or of reduced size (RFC 5506).
+    Rtcp(RtcpPacket<'a>),
+    /// Neither: STUN, DTLS, TURN channel data, ZRTP, or rubbish.
+    Other,
+}
+
+impl<'a> Datagram<'a> {
+    /// Tells what `bytes` are. The first byte sorts by protocol (RFC 7983 §7: 128–191 is RTP or
+    /// RTCP), the second RTP from RTCP (RFC 5761 §4: packet types 192–223 are RTCP's, that is
+    /// payload types 64–95), and only a packet that is sound throughout passes.
+    pub fn classify(bytes: &'a [u8]) -> Datagram<'a> {
+        let &[first, second, ..] = bytes else { return Datagram::Other };
+        if !(128..=191).contains(&first) {
+            return Datagram::Other;
+        }
+        if is_rtcp_type(second) {
+            RtcpPacket::parse(bytes).map_or(Datagram::Other, Datagram::Rtcp)
+        } else {
+            RtpPacket::parse(bytes).map_or(Datagram::Other, Datagram::Rtp)
+        }
+    }
+}
+
+/// Whether the second byte of a packet means RTCP where RTP and RTCP share a port: with or without
+/// the marker bit, payload types 64–95 are not RTP's (RFC 5761 §4).
+const fn is_rtcp_type(second: u8) -> bool {
+    matches!(second & 0x7f, 64..=95)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtp(payload_type: u8) -> Vec<u8> {
+        let mut bytes = vec![0x80, payload_type, 0, 1, 0, 0, 0, 160, 1, 2, 3, 4];
+        bytes.extend_from_slice(&[0xff; 160]);
+        bytes
+    }
+
+    #[test]
+    fn the_first_bytes_sort_by_protocol() {
+        assert!(matches!(Datagram::classify(&rtp(0)), Datagram::Rtp(_)));
+        assert!(matches!(Datagram::classify(&rtp(0x80 | 101)), Datagram::Rtp(_)));
+        // A receiver report with no block.
+        assert!(matches!(Datagram::classify(&[0x80, 201, 0, 1, 1, 2, 3, 4]), Datagram::Rtcp(_)));
+    }
+
+    #[test]
+    fn stun_dtls_turn_and_zrtp_are_neither() {
+        let stun = [0u8, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let dtls_client_hello = [22u8, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+        let turn_channel = [0x40u8, 0, 0, 4, 0x80, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4];
+        let zrtp = [0x10u8, 0, 0, 1, 0x5a, 0x52, 0x54, 0x50, 1, 2, 3, 4];
+        for bytes in [&stun[..], &dtls_client_hello, &turn_channel, &zrtp, &[], &[0x80]] {
+            assert_eq!(Datagram::classify(bytes), Datagram::Other);
+        }
+    }
+
+    #[test]
+    fn payload_types_64_to_95_are_never_rtp() {
+        for payload_type in 64..=95 {
+            assert!(!matches!(Datagram::classify(&rtp(payload_type)), Datagram::Rtp(_)));
+            assert!(!matches!(Datagram::classify(&rtp(0x80 | payload_type)), Datagram::Rtp(_)));
+        }
+        assert!(matches!(Datagram::classify(&rtp(63)), Datagram::Rtp(_)));
+        assert!(matches!(Datagram::classify(&rtp(96)), Datagram::Rtp(_)));
+    }
+}
