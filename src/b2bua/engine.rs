@@ -1,51 +1,464 @@
-//! The engine.
+//! The engine: owns every call of one shard, takes inputs with the time, gives outputs.
+//!
+//! How a message finds its way: [`Engine::handle`] admits and parses it, the transaction layer
+//! absorbs what is repeated and hands the rest up as an effect, and the effect goes to the file
+//! whose business it is:
+//!
+//! | what | where |
+//! |---|---|
+//! | a new INVITE: checks, numbers, route | `inbound.rs` |
+//! | leg B: targets, failover, its responses | `attempt.rs` |
+//! | ACK, and 2xx until it comes | `acks.rs` |
+//! | re-INVITE, UPDATE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
+//! | BYE, CANCEL, every end of a call | `ending.rs` |
+//! | ports, SDP from one side to the other | `call_media.rs` |
+//! | digest challenges | `challenge.rs` |
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Census, Input, Output, Settings};
-use crate::base::{Instant, Random};
+use bytes::Bytes;
+use slotmap::{SecondaryMap, SlotMap};
+
+use super::call::{Call, CallKey, CallTimer};
+use super::call_media::ClosingMedia;
+use super::snapshots::Snapshots;
+use super::{Census, Event, Input, Output, Settings};
+use crate::admission::{Allowlist, DropReason};
+use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
+use crate::media::{MediaSessionId, PortPool, Side};
+use crate::routing::{Resolution, ResolveFault, Router};
+use crate::sip::{Header, Message, MessageFault, Method, Status, Writer, response_to};
+use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions};
+
+/// The most calls of one engine: more than its 10,001 media ports could carry.
+pub const MAX_CALLS: usize = 8_192;
+
+/// The most transactions of one engine: a call at its busiest has four, and probes and strangers'
+/// retransmissions come on top.
+pub const MAX_TRANSACTIONS: usize = 8 * MAX_CALLS;
+
+/// How long a caller is asked to stay away when there is nothing for it now, in seconds.
+pub const RETRY_AFTER_S: u32 = 10;
 
 /// Owns every call of one shard: single-threaded, sans-IO.
 #[derive(Debug)]
 pub struct Engine {
-    settings: Arc<Settings>,
-    random: Random,
+    pub(super) snapshots: Snapshots,
+    pub(super) router: Router,
+    pub(super) allowlist: Allowlist,
+    pub(super) ports: PortPool,
+    pub(super) transactions: Transactions,
+    pub(super) calls: SlotMap<CallKey, Call>,
+    /// Which leg of which call a To tag of ours means.
+    pub(super) dialogs: BTreeMap<Bytes, (CallKey, Side)>,
+    /// Calls by what their INVITE's copies share (RFC 3261 §8.2.2.2).
+    pub(super) invites: BTreeMap<Bytes, CallKey>,
+    /// Our requests until their transaction is gone.
+    pub(super) clients: SecondaryMap<ClientId, Outgoing>,
+    /// The INVITEs that opened calls, for the CANCEL that may come.
+    pub(super) servers: SecondaryMap<ServerId, CallKey>,
+    pub(super) media_sessions: BTreeMap<MediaSessionId, CallKey>,
+    pub(super) closing_media: BTreeMap<MediaSessionId, ClosingMedia>,
+    pub(super) timers: Timers<(CallKey, CallTimer)>,
+    pub(super) random: Random,
+    shard: u8,
+    pub(super) last_media_session: u64,
+    pub(super) draining: bool,
+    pub(super) outputs: VecDeque<Output>,
+}
+
+/// A request of ours and what it was for.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) call: CallKey,
+    pub(super) side: Side,
+    pub(super) purpose: Purpose,
+    pub(super) request: Message,
+    pub(super) hop: Hop,
+    /// Whose credentials answer a challenge.
+    pub(super) trunk: Option<TrunkName>,
+    /// How often it was challenged.
+    pub(super) challenges: u8,
+    /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
+    pub(super) acks: Vec<(Bytes, Message, Hop)>,
+}
+
+/// What a request of ours was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// To open leg B.
+    Setup,
+    /// To carry a request of the other side's, which waits for the answer.
+    Relay {
+        /// The other side's transaction.
+        server: ServerId,
+    },
+    /// To end a leg; nobody waits for the answer.
+    Bye,
 }
 
 impl Engine {
     /// An engine without calls. `shard` is carried by every Call-ID and tag that it mints.
-    pub fn new(settings: Arc<Settings>, random: Random, shard: u8, now: Instant) -> Engine {
-        let _ = (shard, now);
-        Engine { settings, random }
+    pub fn new(settings: Arc<Settings>, mut random: Random, shard: u8, now: Instant) -> Engine {
+        let ports = PortPool::new(&settings.media, random.fork());
+        let mut engine = Engine {
+            router: Router::new(settings.routing.clone()),
+            allowlist: Allowlist::new(settings.admission.clone()),
+            ports,
+            transactions: Transactions::new(TimerSettings::default(), MAX_TRANSACTIONS),
+            snapshots: Snapshots::new(settings),
+            calls: SlotMap::with_key(),
+            dialogs: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            clients: SecondaryMap::new(),
+            servers: SecondaryMap::new(),
+            media_sessions: BTreeMap::new(),
+            closing_media: BTreeMap::new(),
+            timers: Timers::default(),
+            random,
+            shard,
+            last_media_session: 0,
+            draining: false,
+            outputs: VecDeque::new(),
+        };
+        engine.look_up_hosts(now);
+        engine
     }
 
     /// Takes one input; then [`Engine::poll`] until it gives nothing more.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        let _ = (now, input, &self.settings, &self.random);
+        match input {
+            Input::Received { hop, bytes } => self.receive(now, hop, bytes),
+            Input::TransportFailed { hop } => self.transactions.transport_failed(now, hop),
+            Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
+            Input::Media(event) => self.on_media(now, event),
+            Input::Settings(settings) => self.replace_settings(now, settings),
+            Input::Drain => self.draining = true,
+            Input::Shutdown => self.shut_down(now),
+        }
+        self.settle(now);
     }
 
     /// Lets everything happen that is due.
     pub fn on_time(&mut self, now: Instant) {
-        let _ = now;
+        self.transactions.on_time(now);
+        self.settle(now);
+        while let Some((key, timer)) = self.timers.pop_due(now) {
+            self.on_call_timer(now, key, timer);
+            self.settle(now);
+        }
+        self.look_up_hosts(now);
     }
 
     /// When [`Engine::on_time`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        let deadlines =
+            [self.transactions.next_deadline(), self.timers.next_deadline(), self.router.next_due_host()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The next output, in the order in which they were asked for.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// What is going on.
     pub fn census(&self) -> Census {
-        Census::default()
+        Census {
+            calls: self.calls.len(),
+            transactions: self.transactions.active(),
+            timers: self.timers.len() + self.transactions.armed_timers(),
+            media_ports: ByRealm {
+                trusted: self.ports.in_use(Realm::Trusted),
+                untrusted: self.ports.in_use(Realm::Untrusted),
+            },
+            media_ports_limit: ByRealm {
+                trusted: self.ports.limit(Realm::Trusted),
+                untrusted: self.ports.limit(Realm::Untrusted),
+            },
+        }
     }
 
-    /// Whether new calls are taken.
+    /// Entries of the engine's own tables; zero when nothing is going on.
+    #[cfg(test)]
+    pub(super) fn leftovers(&self) -> usize {
+        let tables = [self.dialogs.len(), self.invites.len(), self.clients.len(), self.servers.len()];
+        tables.iter().sum::<usize>() + self.media_sessions.len() + self.closing_media.len()
+    }
+
+    /// Whether new calls are refused.
     pub fn is_draining(&self) -> bool {
-        false
+        self.draining
+    }
+
+    /// Admission, then parsing, then the transaction layer.
+    fn receive(&mut self, now: Instant, hop: Hop, bytes: Bytes) {
+        let Some(realm) = self.realm_of(hop) else { return };
+        if !self.allowlist.allows(realm, hop.peer.ip()) {
+            return self.drop_message(realm, DropReason::SourceNotAllowed);
+        }
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            return self.drop_message(realm, DropReason::KeepAlive);
+        }
+        let Ok(message) = Message::parse(bytes) else {
+            return self.drop_message(realm, DropReason::Malformed);
+        };
+        self.event(Event::MessageIn { realm, transport: hop.transport, kind: kind_of(&message) });
+        match message.fault() {
+            None => self.transactions.receive(now, message, hop),
+            Some(fault) => self.answer_fault(realm, &message, fault, hop),
+        }
+    }
+
+    /// 400 (505 for another version) where the message has what a response needs; without a
+    /// transaction, for nothing in it may be trusted.
+    fn answer_fault(&mut self, realm: Realm, message: &Message, fault: MessageFault, hop: Hop) {
+        let is_answerable = message.method().is_some_and(|method| *method != Method::Ack)
+            && [Header::From, Header::To, Header::CallId, Header::CSeq]
+                .iter()
+                .all(|header| message.header(*header).is_some());
+        let Some(via) = message.top_via().filter(|_| is_answerable) else {
+            return self.drop_message(realm, DropReason::Malformed);
+        };
+        let peer = if hop.transport.is_reliable() { hop.peer } else { via.response_address(hop.peer) };
+        let status = Status::of(if fault == MessageFault::Version { 505 } else { 400 });
+        let tag = self.mint_tag();
+        let phrase = fault.to_string();
+        let tag = std::str::from_utf8(&tag).ok();
+        let response = response_to(message, hop.peer, status, Some(phrase.as_bytes()), tag).finish();
+        self.event(Event::Dropped { realm, reason: DropReason::Malformed });
+        if let Ok(response) = response {
+            self.transactions.send_stateless(&response, Hop { peer, ..hop }, false);
+        }
+    }
+
+    /// Carries out what the transaction layer asks for, and what follows from it.
+    fn settle(&mut self, now: Instant) {
+        while let Some(effect) = self.transactions.poll() {
+            self.on_effect(now, effect);
+        }
+    }
+
+    fn on_effect(&mut self, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Transmit { hop, message, retransmission } => self.transmit(hop, &message, retransmission),
+            Effect::Request { server, request, hop } => self.on_request(now, server, request, hop),
+            Effect::Cancel { server, invite, request, .. } => self.on_cancel(now, server, invite, &request),
+            Effect::Ack { request, hop } => self.on_ack(now, &request, hop),
+            Effect::Response { client, response, hop } => self.on_response(now, client, &response, hop),
+            Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
+            Effect::ClientGone { client } => {
+                self.clients.remove(client);
+            }
+            // The caller never ACKed our refusal, or could not be told: the call is over anyway.
+            Effect::ServerEnded { .. } => {}
+            Effect::ServerGone { server } => {
+                self.servers.remove(server);
+            }
+            Effect::Dropped { hop, why } => {
+                if let Some(realm) = self.realm_of(hop) {
+                    self.event(Event::Dropped { realm, reason: why });
+                }
+            }
+        }
+    }
+
+    fn on_request(&mut self, now: Instant, server: ServerId, request: Message, hop: Hop) {
+        if request.to().is_some_and(|to| to.tag().is_some()) {
+            return self.on_in_dialog_request(now, server, request, hop);
+        }
+        match request.method() {
+            Some(Method::Invite) => self.on_invite(now, server, request, hop),
+            Some(Method::Options) if self.draining => self.refuse_for_now(now, server),
+            Some(Method::Options) => self.respond_simply(now, server, Status::of(200)),
+            Some(Method::Register) => self.respond_simply(now, server, Status::of(403)),
+            Some(Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify) => {
+                self.respond_simply(now, server, Status::of(481));
+            }
+            Some(_) | None => self.respond_simply(now, server, Status::of(405)),
+        }
+    }
+
+    fn on_response(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
+        let Some(purpose) = self.clients.get(client).map(|outgoing| outgoing.purpose) else { return };
+        let Some(status) = response.status() else { return };
+        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response) {
+            return;
+        }
+        match purpose {
+            Purpose::Setup => self.on_setup_response(now, client, response, status, hop),
+            Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status, hop),
+            Purpose::Bye => {}
+        }
+    }
+
+    fn on_client_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        match outgoing.purpose {
+            Purpose::Setup => self.on_setup_ended(now, client, why),
+            Purpose::Relay { server } => self.on_relay_ended(now, client, server),
+            Purpose::Bye => {}
+        }
+    }
+
+    fn on_call_timer(&mut self, now: Instant, key: CallKey, timer: CallTimer) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.timers.remove(&timer);
+        }
+        match timer {
+            CallTimer::NoProvisional => self.on_no_provisional(now, key),
+            CallTimer::NoAnswer => self.on_no_answer(now, key),
+            CallTimer::Unacked(side) => self.on_unacked(now, key, side),
+        }
+    }
+
+    fn transmit(&mut self, hop: Hop, message: &Message, retransmission: bool) {
+        if let Some(realm) = self.realm_of(hop) {
+            let kind = kind_of(message);
+            self.event(Event::MessageOut { realm, transport: hop.transport, kind, retransmission });
+        }
+        self.outputs.push_back(Output::Send { hop, bytes: message.as_bytes().clone() });
+    }
+
+    fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
+        self.router.replace(settings.routing.clone());
+        self.allowlist.replace(settings.admission.clone());
+        let hosts = self.router.hosts_to_resolve();
+        for realm in Realm::ALL {
+            self.allowlist.retain_resolved(realm, |host| hosts.iter().any(|known| known == host));
+        }
+        self.ports.set_realms(&settings.media.realms);
+        self.snapshots.replace(settings);
+        self.look_up_hosts(now);
+        for host in hosts {
+            self.admit_host(&host);
+        }
+    }
+
+    fn look_up_hosts(&mut self, now: Instant) {
+        for host in self.router.take_due_hosts(now) {
+            self.outputs.push_back(Output::Resolve { host });
+        }
+    }
+
+    fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+        if self.router.resolved(host, resolution, now) {
+            self.admit_host(host);
+        }
+    }
+
+    /// A trunk's resolved addresses may speak to the listeners of its realm.
+    fn admit_host(&mut self, host: &str) {
+        let realms: Vec<Realm> = self.router.realms_of_host(host).collect();
+        for realm in Realm::ALL {
+            let addresses = if realms.contains(&realm) { self.router.addresses_of(host) } else { &[] };
+            self.allowlist.set_resolved(realm, host, addresses);
+        }
+    }
+
+    /// Adds something that is counted.
+    pub(super) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn drop_message(&mut self, realm: Realm, reason: DropReason) {
+        self.event(Event::Dropped { realm, reason });
+    }
+
+    /// The side of the listener of a hop.
+    pub(super) fn realm_of(&self, hop: Hop) -> Option<Realm> {
+        self.snapshots.current().listener(hop.listener).map(|listener| listener.realm)
+    }
+
+    /// `host:port` that a listener advertises.
+    pub(super) fn advertised(&self, hop: Hop) -> String {
+        let settings = self.snapshots.current();
+        settings.listener(hop.listener).map_or_else(String::new, |listener| listener.advertise.clone())
+    }
+
+    /// A Via of ours with a new branch (RFC 3261 §8.1.1.7), asking for `rport` (RFC 3581).
+    pub(super) fn mint_via(&mut self, hop: Hop) -> String {
+        let branch = self.random.token::<20>();
+        let branch = String::from_utf8_lossy(&branch);
+        let name = hop.transport.via_name();
+        format!("SIP/2.0/{name} {};rport;branch=z9hG4bK{branch}", self.advertised(hop))
+    }
+
+    /// A tag of ours; its first two digits are the shard.
+    pub(super) fn mint_tag(&mut self) -> Bytes {
+        let token = self.random.token::<18>();
+        Bytes::from([format!("{:02x}", self.shard).as_bytes(), &token].concat())
+    }
+
+    /// A Call-ID of ours; its first two digits are the shard. It names no host.
+    pub(super) fn mint_call_id(&mut self) -> Bytes {
+        let token = self.random.token::<26>();
+        Bytes::from([format!("{:02x}", self.shard).as_bytes(), &token].concat())
+    }
+
+    /// Begins a response through a server transaction, with our tag.
+    pub(super) fn response(
+        &mut self,
+        server: ServerId,
+        status: Status,
+        tag: Option<&[u8]>,
+    ) -> Option<Writer> {
+        let minted = self.mint_tag();
+        let tag = std::str::from_utf8(tag.unwrap_or(&minted)).ok();
+        let (request, hop) = self.transactions.request(server)?;
+        Some(response_to(request, hop.peer, status, None, tag))
+    }
+
+    /// Ends a response without a body and sends it.
+    pub(super) fn send_response(&mut self, now: Instant, server: ServerId, writer: Option<Writer>) {
+        if let Some(Ok(response)) = writer.map(Writer::finish) {
+            self.transactions.respond(now, server, response);
+        }
+    }
+
+    /// A response with nothing but what its status asks for.
+    pub(super) fn respond_simply(&mut self, now: Instant, server: ServerId, status: Status) {
+        let writer = self.response(server, status, None).map(|writer| match status.code() {
+            200 | 405 => writer.header(Header::Allow, ALLOW).header(Header::Accept, "application/sdp"),
+            _ => writer,
+        });
+        self.send_response(now, server, writer);
+    }
+
+    /// 503 with Retry-After: come back later, or try another of our nodes.
+    pub(super) fn refuse_for_now(&mut self, now: Instant, server: ServerId) {
+        let writer = self.response(server, Status::of(503), None);
+        let writer = writer.map(|writer| writer.display(Header::RetryAfter, RETRY_AFTER_S));
+        self.send_response(now, server, writer);
+    }
+
+    /// Arms a timer of a call, instead of the one of this name that may run.
+    pub(super) fn arm(&mut self, key: CallKey, timer: CallTimer, at: Instant) {
+        self.disarm(key, timer);
+        let id = self.timers.arm(at, (key, timer));
+        if let Some(call) = self.calls.get_mut(key) {
+            call.timers.insert(timer, id);
+        }
+    }
+
+    /// Disarms a timer of a call, if it runs.
+    pub(super) fn disarm(&mut self, key: CallKey, timer: CallTimer) {
+        if let Some(id) = self.calls.get_mut(key).and_then(|call| call.timers.remove(&timer)) {
+            self.timers.disarm(id);
+        }
+    }
+}
+
+/// What we take within and outside dialogs.
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+
+/// The `kind` label: the method, or the response's class.
+fn kind_of(message: &Message) -> &'static str {
+    const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
+    match (message.method(), message.status()) {
+        (Some(method), _) => method.label(),
+        (None, Some(status)) => CLASSES[usize::from(status.class() - 1)],
+        (None, None) => "other",
     }
 }

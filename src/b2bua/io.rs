@@ -116,8 +116,8 @@ pub struct Census {
     pub transactions: usize,
     /// Armed timers, of calls and of transactions (not those that refresh names).
     pub timers: usize,
-    /// Media port pairs reserved in the trusted and in the untrusted realm.
-    pub media_pairs: crate::base::ByRealm<usize>,
-    /// How many pairs there are.
-    pub media_pairs_limit: crate::base::ByRealm<usize>,
+    /// Media ports that calls hold in each realm.
+    pub media_ports: crate::base::ByRealm<usize>,
+    /// How many ports each realm has.
+    pub media_ports_limit: crate::base::ByRealm<usize>,
 }

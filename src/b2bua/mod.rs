@@ -1,13 +1,28 @@
 //! The back-to-back user agent: the only place where the two legs of a call meet (RFC 7092 §3.2).
 //!
-//! Must not know: sockets, clocks, the relay's insides, TOML, Prometheus.
+//! [`Engine`] takes [`Input`]s with the time and gives [`Output`]s; `engine.rs` says which file
+//! does what. Must not know: sockets, clocks, the relay's insides, TOML, Prometheus.
 
+mod acks;
+mod attempt;
+mod call;
+mod call_media;
 mod cdr;
+mod challenge;
+mod ending;
 mod engine;
+mod header_policy;
+mod identity;
+mod in_dialog;
+mod inbound;
 mod io;
 mod settings;
+mod snapshots;
+
+#[cfg(test)]
+mod tests;
 
 pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, EndedBy, Outcome};
-pub use engine::Engine;
+pub use engine::{Engine, MAX_CALLS, MAX_TRANSACTIONS, RETRY_AFTER_S};
 pub use io::{Census, Event, Input, Output};
 pub use settings::{Listener, Settings, Timeouts};

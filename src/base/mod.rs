@@ -104,6 +104,14 @@ impl Transport {
         }
     }
 
+    /// The port where none is written (RFC 3261 §18.1.1, §19.1.2).
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+        }
+    }
+
     /// Whether the transport itself repeats what was lost, so that no timer A, E or G runs.
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Transport::Udp)

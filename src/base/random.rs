@@ -20,6 +20,15 @@ impl Random {
         Random(ChaCha12Rng::seed_from_u64(seed))
     }
 
+    /// A generator of its own, drawn from this one.
+    pub fn fork(&mut self) -> Random {
+        let mut seed = [0u8; 32];
+        for chunk in seed.chunks_mut(8) {
+            chunk.copy_from_slice(&self.bits().to_le_bytes());
+        }
+        Random::from_seed(seed)
+    }
+
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()

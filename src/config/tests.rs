@@ -542,3 +542,54 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.ports, old.media.ports);
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
+
+const FIRST: &str = include_str!("../../etc/drawbridge.toml");
+const SAMPLE: &str = include_str!("../../etc/trunks.d/example.toml.sample");
+
+#[test]
+fn the_first_configuration_loads_and_lets_nobody_in() {
+    let config = parse("etc/drawbridge.toml", FIRST).unwrap();
+    assert!(config.listeners.iter().all(|listener| listener.bind.ip().is_loopback()));
+    assert!(config.admin.listen.ip().is_loopback());
+    assert_eq!(config.admission, crate::admission::Settings::default());
+    assert!(config.routing.trunks.is_empty() && config.routing.routes.is_empty());
+}
+
+/// Every line that an operator may take the `#` from is true as well.
+#[test]
+fn the_sample_files_load_with_everything_uncommented() {
+    let uncommented = |text: &str| -> String {
+        let is_setting = |line: &str| line.starts_with('[') || (line.contains(" = ") && !line.contains(". "));
+        let uncomment = |line: &str| match line.strip_prefix("# ") {
+            Some(setting) if is_setting(setting) => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        };
+        text.lines().map(uncomment).collect()
+    };
+    let trunks = uncommented(SAMPLE).replace("EXAMPLE_SECRET", "SECRET");
+    match read(&[("drawbridge.toml", &uncommented(FIRST)), ("trunks.d/example.toml", &trunks)]) {
+        Ok(config) => {
+            assert_eq!(config.routing.routes.len(), 2);
+            assert!(config.cdr.is_some() && config.numbering.country.is_some());
+            assert!(config.routing.trunks[0].credentials.is_some());
+        }
+        Err(faults) => panic!("{}", faults.iter().map(|fault| format!("{fault}\n")).collect::<String>()),
+    }
+}
+
+#[test]
+fn files_are_read_from_the_directory_in_name_order() {
+    let directory = std::env::temp_dir().join(format!("drawbridge-config-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("trunks.d")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
+    write("drawbridge.toml", MINIMAL);
+    write("trunks.d/b.toml", "[trunk.b]\nhost = \"b.example\"\n");
+    write("trunks.d/a.toml", "[trunk.a]\nhost = \"a.example\"\n");
+    write("trunks.d/c.toml.sample", "not TOML");
+    let config = load(&directory.join("drawbridge.toml")).unwrap();
+    let names: Vec<_> = config.routing.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let missing = load(&directory.join("missing.toml")).unwrap_err();
+    assert!(missing[0].to_string().contains("missing.toml: cannot be read: "), "{}", missing[0]);
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -180,7 +180,7 @@ impl Router {
         hosts.sort_by_key(|host| (host.priority, std::cmp::Reverse(host.weight)));
         let mut targets = Vec::new();
         for at in hosts {
-            let port = at.port.unwrap_or(default_port(transport));
+            let port = at.port.unwrap_or(transport.default_port());
             let (name, addresses) = match &at.host {
                 Host::Name(name) => (name.clone(), self.hosts.addresses(name)),
                 Host::Address(address) => (address.to_string(), std::slice::from_ref(address)),
@@ -230,14 +230,6 @@ impl NumberPattern {
             NumberPattern::Exact(exact) => called == exact,
             NumberPattern::Regex(regex) => regex.is_match(called),
         }
-    }
-}
-
-/// RFC 3261 §18.1.1, §19.1.2: 5061 for TLS, else 5060.
-fn default_port(transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp | Transport::Tcp => 5060,
-        Transport::Tls => 5061,
     }
 }
 

@@ -155,10 +155,9 @@ impl Metrics {
     fn fill_census(&self, census: &Census) {
         self.transactions_active.set(to_gauge(census.transactions));
         for realm in Realm::ALL {
-            let ports = |pairs: usize| to_gauge(pairs.saturating_mul(2));
             let label = [realm.as_str()];
-            self.media_ports_in_use.with_label_values(&label).set(ports(census.media_pairs[realm]));
-            self.media_ports_limit.with_label_values(&label).set(ports(census.media_pairs_limit[realm]));
+            self.media_ports_in_use.with_label_values(&label).set(to_gauge(census.media_ports[realm]));
+            self.media_ports_limit.with_label_values(&label).set(to_gauge(census.media_ports_limit[realm]));
         }
     }
 

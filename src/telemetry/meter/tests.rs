@@ -18,8 +18,8 @@ fn render(metrics: &Metrics) -> String {
     };
     let census = Census {
         transactions: 4,
-        media_pairs: ByRealm { trusted: 2, untrusted: 1 },
-        media_pairs_limit: ByRealm { trusted: 10, untrusted: 10 },
+        media_ports: ByRealm { trusted: 4, untrusted: 2 },
+        media_ports_limit: ByRealm { trusted: 20, untrusted: 20 },
         ..Census::default()
     };
     metrics.set_build("0.0.0", "portable");

@@ -1,0 +1,225 @@
+//! ACK, and the 2xx that is repeated until it comes (RFC 3261 §13.2.2.4, §13.3.1.4): the one
+//! exchange that the transaction layer leaves to its user.
+
+use bytes::Bytes;
+
+use super::call::{CallKey, CallTimer, Phase, Unacked};
+use super::call_media::SdpRole;
+use super::cdr::EndedBy;
+use super::ending::End;
+use super::engine::{ALLOW, Engine, Purpose};
+use super::header_policy;
+use crate::base::{Hop, Instant, Realm};
+use crate::dialog::Dialog;
+use crate::media::Side;
+use crate::sip::{Header, Message, Method, Status, Writer};
+use crate::transaction::{ClientId, ServerId, TimerSettings};
+
+impl Engine {
+    /// Sends a 2xx to an INVITE, and goes on sending it until the ACK comes.
+    pub(super) fn send_success(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        server: ServerId,
+        response: Message,
+    ) {
+        let Some(hop) = self.transactions.response_hop(server) else { return };
+        let sequence = response.cseq().map_or(0, |cseq| cseq.number);
+        self.transactions.respond(now, server, response.clone());
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
+            leg.unacked = Some(Unacked { response, hop, sequence, since: now, repeats: 0 });
+        }
+        self.arm(key, CallTimer::Unacked(side), now + TimerSettings::default().t1);
+    }
+
+    /// The 2xx towards a side is still without its ACK.
+    pub(super) fn on_unacked(&mut self, now: Instant, key: CallKey, side: Side) {
+        let timers = TimerSettings::default();
+        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
+        let Some(unacked) = leg.unacked.as_mut() else { return };
+        let gives_up = unacked.since + timers.t1 * 64;
+        if now >= gives_up {
+            leg.unacked = None;
+            // §13.3.1.4: the dialog is confirmed, but the session is ended with BYE.
+            self.end_call(now, key, End::new(EndedBy::Sbc, "the 2xx was never ACKed"));
+            return self.bye_after_ack(now, key, side);
+        }
+        unacked.repeats += 1;
+        let (response, hop) = (unacked.response.clone(), unacked.hop);
+        let wait = (timers.t1 * (1 << unacked.repeats.min(8))).min(timers.t2);
+        self.transactions.send_stateless(&response, hop, true);
+        let next = now + wait;
+        self.arm(key, CallTimer::Unacked(side), if next < gives_up { next } else { gives_up });
+    }
+
+    /// An ACK for a 2xx of ours.
+    pub(super) fn on_ack(&mut self, now: Instant, request: &Message, hop: Hop) {
+        let Some((key, side)) = self.find_dialog(request, hop) else { return };
+        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
+        let sequence = request.cseq().map_or(0, |cseq| cseq.number);
+        if leg.unacked.as_ref().is_none_or(|unacked| unacked.sequence != sequence) {
+            return;
+        }
+        leg.unacked = None;
+        self.disarm(key, CallTimer::Unacked(side));
+        if self.calls.get(key).is_some_and(|call| call.phase == Phase::Over) {
+            return self.bye_after_ack(now, key, side);
+        }
+        if self.pay_owed_ack(now, key, side, request) {
+            self.resume_deferred(now, key, side.other());
+        }
+    }
+
+    /// The answer to a late offer came in the ACK: the other side's ACK carries it on. False if
+    /// the call ended over it.
+    fn pay_owed_ack(&mut self, now: Instant, key: CallKey, from: Side, request: &Message) -> bool {
+        let to = from.other();
+        let owed =
+            self.calls.get_mut(key).and_then(|call| call.leg_mut(to)).and_then(|leg| leg.owed_ack.take());
+        let Some(owed) = owed else { return true };
+        match self.carry_sdp(key, from, request, SdpRole::Answer) {
+            Ok(Some(body)) => {
+                self.send_ack(key, to, owed.client, owed.sequence, Some(&body));
+                true
+            }
+            Ok(None) | Err(_) => {
+                self.send_ack(key, to, owed.client, owed.sequence, None);
+                self.end_call(now, key, End::new(EndedBy::Sbc, "no usable SDP answer in the ACK"));
+                false
+            }
+        }
+    }
+
+    /// Sends the ACK for a 2xx, and keeps it for the 2xx's repetitions.
+    pub(super) fn send_ack(
+        &mut self,
+        key: CallKey,
+        side: Side,
+        client: ClientId,
+        sequence: u32,
+        body: Option<&[u8]>,
+    ) {
+        let Some(hop) = self.leg_hop(key, side) else { return };
+        let via = self.mint_via(hop);
+        let Some(dialog) =
+            self.calls.get(key).and_then(|call| call.leg(side)).and_then(|leg| leg.dialog.as_ref())
+        else {
+            return;
+        };
+        let writer = dialog.ack(sequence, &via);
+        let tag = dialog.remote_tag.clone();
+        let ack = match body {
+            Some(body) => writer.finish_with(b"application/sdp", body),
+            None => writer.finish(),
+        };
+        if let Ok(ack) = ack {
+            self.keep_and_send_ack(client, tag, ack, hop);
+        }
+    }
+
+    fn keep_and_send_ack(&mut self, client: ClientId, tag: Bytes, ack: Message, hop: Hop) {
+        self.transactions.send_stateless(&ack, hop, false);
+        if let Some(outgoing) = self.clients.get_mut(client) {
+            outgoing.acks.push((tag, ack, hop));
+        }
+    }
+
+    /// A 2xx to an INVITE of ours that nobody waits for: a repetition gets its ACK again; the
+    /// answer of another branch of a fork, or of a target that was given up, is ACKed and ended
+    /// (§13.2.2.4).
+    pub(super) fn on_stray_success(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let tag = response.to().and_then(|to| to.tag()).unwrap_or(b"");
+        if let Some((_, ack, hop)) = outgoing.acks.iter().find(|(known, ..)| known == tag) {
+            let (ack, hop) = (ack.clone(), *hop);
+            return self.transactions.send_stateless(&ack, hop, true);
+        }
+        let is_owed = self.calls.get(outgoing.call).is_some_and(|call| {
+            [Side::A, Side::B].iter().filter_map(|side| call.leg(*side)).any(|leg| {
+                leg.owed_ack.as_ref().is_some_and(|owed| owed.client == client)
+                    && leg.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag == tag)
+            })
+        });
+        if !is_owed {
+            let dialog = Dialog::from_response(
+                &outgoing.request,
+                response,
+                Hop { listener: outgoing.hop.listener, ..hop },
+            );
+            self.ack_and_bye(now, client, dialog);
+        }
+    }
+
+    /// ACKs the 2xx of the call's leg B and ends that dialog; the call itself is not touched.
+    pub(super) fn ack_and_leave(&mut self, now: Instant, client: ClientId) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let dialog =
+            self.calls.get(outgoing.call).and_then(|call| call.b.as_ref()).and_then(|leg| leg.dialog.clone());
+        if let Some(dialog) = dialog {
+            self.ack_and_bye(now, client, dialog);
+        }
+    }
+
+    fn ack_and_bye(&mut self, now: Instant, client: ClientId, mut dialog: Dialog) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
+        let Some(realm) = self.realm_of(outgoing.hop) else { return };
+        let hop = self.safe_hop(realm, &dialog);
+        let sequence = request.cseq().map_or(1, |cseq| cseq.number);
+        let via = self.mint_via(hop);
+        if let Ok(ack) = dialog.ack(sequence, &via).finish() {
+            self.keep_and_send_ack(client, dialog.remote_tag.clone(), ack, hop);
+        }
+        let via = self.mint_via(hop);
+        if let Ok(bye) = dialog.request(&Method::Bye, &via).finish() {
+            self.send_request(now, key, side, Purpose::Bye, bye, hop);
+        }
+    }
+
+    /// Where requests of a leg go.
+    pub(super) fn leg_hop(&self, key: CallKey, side: Side) -> Option<Hop> {
+        let leg = self.calls.get(key)?.leg(side)?;
+        Some(leg.dialog.as_ref().map_or(leg.hop, |dialog| self.safe_hop(leg.realm, dialog)))
+    }
+
+    /// The next hop of a dialog, if its realm's allowlist has it: what we would not listen to we
+    /// do not send to either, and its answers would be dropped.
+    fn safe_hop(&self, realm: Realm, dialog: &Dialog) -> Hop {
+        let hop = dialog.next_hop();
+        if self.allowlist.allows(realm, hop.peer.ip()) { hop } else { dialog.hop }
+    }
+
+    /// Begins a response within a leg's dialog: our tag, our Contact, what crosses from the
+    /// other side's response, and the Record-Route of the request (RFC 3261 §12.1.1).
+    pub(super) fn dialog_response(
+        &mut self,
+        key: CallKey,
+        side: Side,
+        server: ServerId,
+        status: Status,
+        from: Option<&Message>,
+    ) -> Option<Writer> {
+        let call = self.calls.get(key)?;
+        let leg = call.leg(side)?;
+        let settings = self.snapshots.get(call.snapshot);
+        let rules = leg
+            .trunk
+            .as_ref()
+            .and_then(|name| settings.routing.trunk(name))
+            .map(|trunk| trunk.headers.clone());
+        let tag = leg.local_tag.clone();
+        let contact = self.contact_towards(key, side)?;
+        let mut writer = self.response(server, status, Some(&tag))?;
+        let request = self.transactions.request(server).map(|(request, _)| request.clone())?;
+        if status.is_success() || (status.is_provisional() && status.code() != 100) {
+            writer = writer.copy(&request, Header::RecordRoute).header(Header::Contact, contact);
+            writer = writer.header(Header::Allow, ALLOW);
+        }
+        Some(match (from, rules) {
+            (Some(from), rules) => header_policy::add_crossing(writer, from, &rules.unwrap_or_default()),
+            (None, _) => writer,
+        })
+    }
+}

@@ -1,0 +1,493 @@
+//! Leg B: one target after the other until one answers, and what its responses mean for the caller.
+//!
+//! After a provisional response that the caller heard (18x) no other target is tried: the callee
+//! may have rung, and two ringing phones are two answered calls.
+
+use super::call::{CallKey, CallTimer, Leg, OwedAck, Phase};
+use super::call_media::{MediaReady, Parked, SdpRole};
+use super::cdr::{Attempt, AttemptResult, EndedBy};
+use super::ending::End;
+use super::engine::{ALLOW, Engine, Outgoing, Purpose};
+use super::identity::{self, Addressing};
+use super::inbound::Rejection;
+use super::{Event, header_policy};
+use crate::base::{Hop, Instant};
+use crate::dialog::{Dialog, tagged};
+use crate::media::Side;
+use crate::routing::{Target, Trunk};
+use crate::sip::{Header, Message, Method, Status, Writer};
+use crate::transaction::{ClientEnd, ClientId};
+
+/// The most targets that one call is tried at.
+const MAX_ATTEMPTS: usize = 16;
+
+/// Whether an INVITE went out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Setup {
+    /// It did.
+    Sent,
+    /// The target cannot take this call; the next one may.
+    NotSent,
+}
+
+impl Engine {
+    /// Tries the next target; when there is none left, tells the caller the best answer.
+    pub(super) fn try_next_target(&mut self, now: Instant, key: CallKey) {
+        loop {
+            let Some(target) = self.take_next_target(now, key) else { return self.give_up(now, key) };
+            let Some(call) = self.calls.get_mut(key) else { return };
+            let settings = self.snapshots.get(call.snapshot);
+            let realm = settings.routing.trunk(&target.trunk).map_or(call.a.realm, |trunk| trunk.realm);
+            call.plan.since = now;
+            call.plan.current = Some(target.clone());
+            let Some(hop) = settings.listener_towards(realm, target.transport, target.address) else {
+                self.note_attempt(now, key, AttemptResult::Transport);
+                continue;
+            };
+            match self.prepare_media(now, key, (realm, hop.peer.is_ipv6()), Parked::Attempt(hop)) {
+                MediaReady::Now if self.send_setup(now, key, hop) == Setup::Sent => return,
+                MediaReady::Now => {}
+                MediaReady::Later => return,
+                MediaReady::Never => {
+                    return self.reject_call(now, key, Rejection::new(503, "no media port free"));
+                }
+            }
+        }
+    }
+
+    /// The next target of the trunk being tried, or the first of the next trunk that has room.
+    fn take_next_target(&mut self, now: Instant, key: CallKey) -> Option<Target> {
+        loop {
+            let call = self.calls.get_mut(key)?;
+            if call.record.attempts.len() >= MAX_ATTEMPTS {
+                return None;
+            }
+            if !call.plan.targets.is_empty() {
+                return Some(call.plan.targets.remove(0));
+            }
+            if call.plan.trunks.is_empty() {
+                return None;
+            }
+            let trunk = call.plan.trunks.remove(0);
+            let emergency = call.is_emergency();
+            self.leave_egress_trunk(key);
+            if self.count_on_trunk(now, Some(&trunk), emergency).is_err() {
+                let call = self.calls.get_mut(key)?;
+                call.plan.passed_full = true;
+                continue;
+            }
+            self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
+            let targets = self.router.targets(&trunk);
+            let call = self.calls.get_mut(key)?;
+            call.plan.targets = targets;
+            call.plan.egress_counted = Some(trunk);
+        }
+    }
+
+    /// The call does not count on the trunk that was being tried any more.
+    pub(super) fn leave_egress_trunk(&mut self, key: CallKey) {
+        if let Some(trunk) = self.calls.get_mut(key).and_then(|call| call.plan.egress_counted.take()) {
+            self.router.limits().end(&trunk);
+            self.event(Event::CallEnded { trunk: Some(trunk) });
+        }
+    }
+
+    /// Sends the INVITE of leg B.
+    pub(super) fn send_setup(&mut self, now: Instant, key: CallKey, hop: Hop) -> Setup {
+        let Some(call) = self.calls.get(key) else { return Setup::NotSent };
+        let settings = self.snapshots.get(call.snapshot);
+        let target = call.plan.current.clone();
+        let Some(target) = target else { return Setup::NotSent };
+        let Some(trunk) = settings.routing.trunk(&target.trunk) else { return Setup::NotSent };
+        let numbering = trunk.numbering.as_ref().unwrap_or(&settings.numbering);
+        let Ok(addressing) = identity::address(&call.numbers, trunk, numbering, &target) else {
+            self.note_answer(key, Status::of(403));
+            return Setup::NotSent;
+        };
+        let failover_timeout = trunk.failover.timeout;
+        self.open_leg_b(key, trunk, hop, &addressing);
+        let request = match self.write_setup(key, trunk, hop, &addressing) {
+            Ok(request) => request,
+            Err(status) => {
+                self.note_answer(key, status);
+                return Setup::NotSent;
+            }
+        };
+        let client = self.send_request(now, key, Side::B, Purpose::Setup, request, hop);
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) {
+            leg.outgoing = Some(client);
+        }
+        self.arm(key, CallTimer::NoProvisional, now + failover_timeout);
+        Setup::Sent
+    }
+
+    /// Leg B, with a Call-ID and a tag of its own for each target.
+    fn open_leg_b(&mut self, key: CallKey, trunk: &Trunk, hop: Hop, addressing: &Addressing) {
+        let (call_id, tag) = (self.mint_call_id(), self.mint_tag());
+        let session_id = self.random.bits() >> 2;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.b = Some(Leg::new(trunk.realm, Some(trunk.name.clone()), hop, call_id, tag.clone(), session_id));
+        call.tags_b.push(tag.clone());
+        call.contact_user_b.clone_from(&addressing.contact_user);
+        self.dialogs.insert(tag, (key, Side::B));
+    }
+
+    /// The INVITE of leg B. The error is the status that the caller would hear.
+    fn write_setup(
+        &mut self,
+        key: CallKey,
+        trunk: &Trunk,
+        hop: Hop,
+        addressing: &Addressing,
+    ) -> Result<Message, Status> {
+        let gone = Status::of(481);
+        let via = self.mint_via(hop);
+        let contact = self.contact_towards(key, Side::B).ok_or(gone)?;
+        let invite = self.calls.get(key).ok_or(gone)?.invite.clone();
+        let offer = self.carry_sdp(key, Side::A, &invite, SdpRole::Offer)?;
+        let leg = self.calls.get(key).and_then(|call| call.b.as_ref()).ok_or(gone)?;
+        let max_forwards = invite.number(Header::MaxForwards).unwrap_or(70).min(70).saturating_sub(1);
+        let mut writer = Writer::request(&Method::Invite, addressing.request_uri.as_bytes())
+            .header(Header::Via, &via)
+            .header(Header::From, tagged(&addressing.from, &leg.local_tag))
+            .header(Header::To, &addressing.to)
+            .header(Header::CallId, &leg.call_id)
+            .header(Header::CSeq, "1 INVITE")
+            .header(Header::Contact, &contact)
+            .display(Header::MaxForwards, max_forwards)
+            .header(Header::Allow, ALLOW);
+        writer = identity::add_identity(writer, addressing);
+        writer = header_policy::add_crossing(writer, &invite, &trunk.headers);
+        let request = match offer {
+            Some(body) => writer.finish_with(b"application/sdp", &body),
+            None => writer.finish(),
+        };
+        request.map_err(|_| Status::of(513))
+    }
+
+    /// Sends a request of ours through a transaction, and remembers what it is for.
+    pub(super) fn send_request(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        side: Side,
+        purpose: Purpose,
+        request: Message,
+        hop: Hop,
+    ) -> ClientId {
+        let client = self.transactions.send_request(now, request.clone(), hop);
+        let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
+        let (challenges, acks) = (0, Vec::new());
+        self.clients.insert(client, Outgoing { call, side, purpose, request, hop, trunk, challenges, acks });
+        client
+    }
+
+    /// A response to an INVITE of ours that opens a leg.
+    pub(super) fn on_setup_response(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        response: &Message,
+        status: Status,
+        hop: Hop,
+    ) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let key = outgoing.call;
+        let is_current = self.calls.get(key).is_some_and(|call| {
+            call.phase == Phase::Setup && call.b.as_ref().is_some_and(|leg| leg.outgoing == Some(client))
+        });
+        if !is_current {
+            // A target that was given up, or a call that is over or already answered.
+            if status.is_success() {
+                self.on_stray_success(now, client, response, hop);
+            }
+        } else if status.is_provisional() {
+            self.on_provisional(now, key, response, status, client, hop);
+        } else if status.is_success() {
+            self.on_success(now, key, client, response, hop);
+        } else {
+            self.on_failure(now, key, response, status);
+        }
+    }
+
+    fn on_provisional(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        response: &Message,
+        status: Status,
+        client: ClientId,
+        hop: Hop,
+    ) {
+        self.disarm(key, CallTimer::NoProvisional);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let timeouts = self.snapshots.get(call.snapshot).timeouts;
+        if !call.timers.contains_key(&CallTimer::NoAnswer) {
+            self.arm(key, CallTimer::NoAnswer, now + timeouts.answer);
+        }
+        if status.code() == 100 {
+            return;
+        }
+        self.learn_early_dialog(key, client, response, hop);
+        // SDP in a provisional response is an answer; an offer in one needs 100rel, which was not
+        // offered, and is not looked at.
+        let made_offer = self.calls.get(key).is_some_and(|call| !call.invite.body().is_empty());
+        let body = if made_offer {
+            self.carry_sdp(key, Side::B, response, SdpRole::Answer).unwrap_or(None)
+        } else {
+            None
+        };
+        self.pass_response(now, key, response, status, body);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.plan.rang = true;
+            call.record.ring.get_or_insert(now);
+        }
+    }
+
+    fn learn_early_dialog(&mut self, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
+        let Some(request) = self.clients.get(client).map(|outgoing| outgoing.request.clone()) else { return };
+        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
+        if response.to().is_some_and(|to| to.tag().is_some()) {
+            leg.dialog =
+                Some(Dialog::from_response(&request, response, Hop { listener: leg.hop.listener, ..hop }));
+        }
+    }
+
+    /// A target answered: the callee's SDP goes to the caller with the 2xx.
+    fn on_success(&mut self, now: Instant, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
+        self.disarm(key, CallTimer::NoProvisional);
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let request = outgoing.request.clone();
+        let sequence = request.cseq().map_or(1, |cseq| cseq.number);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.media.parked_late_offer().is_some() {
+            // The same 2xx again, while its ports are being opened.
+            return;
+        }
+        let Some(leg) = call.b.as_mut() else { return };
+        leg.dialog =
+            Some(Dialog::from_response(&request, response, Hop { listener: leg.hop.listener, ..hop }));
+        let is_late_offer = call.invite.body().is_empty();
+        let was_answered = call.media.is_answered();
+        if is_late_offer {
+            match self.prepare_offer(now, key, Side::B, response, Parked::LateOffer(client, response.clone()))
+            {
+                MediaReady::Now => {}
+                MediaReady::Later => return,
+                MediaReady::Never => return self.refuse_success(now, key, client, "no media port free"),
+            }
+        }
+        let role = if is_late_offer { SdpRole::Offer } else { SdpRole::Answer };
+        let body = match self.carry_sdp(key, Side::B, response, role) {
+            Ok(Some(body)) => body,
+            // Some gateways answer in the 183 alone; then the 2xx to the caller repeats that.
+            Ok(None) if was_answered => self.last_sdp(key, Side::A),
+            Ok(None) => return self.refuse_success(now, key, client, "no SDP in the 2xx"),
+            Err(_) => return self.refuse_success(now, key, client, "unusable SDP in the 2xx"),
+        };
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) {
+            leg.outgoing = None;
+            if is_late_offer {
+                leg.owed_ack = Some(OwedAck { client, sequence });
+            }
+        }
+        if !is_late_offer {
+            self.send_ack(key, Side::B, client, sequence, None);
+        }
+        self.note_attempt(now, key, AttemptResult::Status(response.status().map_or(200, Status::code)));
+        self.answer_caller(now, key, response, &body);
+    }
+
+    /// Goes on with a late offer when its ports are open.
+    pub(super) fn resume_late_offer(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        client: ClientId,
+        response: &Message,
+    ) {
+        let hop = self
+            .calls
+            .get(key)
+            .and_then(|call| call.b.as_ref())
+            .and_then(|leg| leg.dialog.as_ref())
+            .map(|dialog| dialog.hop);
+        if let Some(hop) = hop {
+            self.on_success(now, key, client, response, hop);
+        }
+    }
+
+    fn answer_caller(&mut self, now: Instant, key: CallKey, response: &Message, body: &[u8]) {
+        self.disarm(key, CallTimer::NoAnswer);
+        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
+        let Some(writer) = self.dialog_response(key, Side::A, server, Status::of(200), Some(response)) else {
+            return;
+        };
+        let Ok(answer) = writer.finish_with(b"application/sdp", body) else { return };
+        if let Some(call) = self.calls.get_mut(key) {
+            call.phase = Phase::Answered;
+            call.record.answer = Some(now);
+            call.record.status = 200;
+            call.a.incoming = None;
+        }
+        self.send_success(now, key, Side::A, server, answer);
+    }
+
+    /// A 2xx that cannot be used must be ACKed all the same, and ended with BYE.
+    pub(super) fn refuse_success(&mut self, now: Instant, key: CallKey, client: ClientId, cause: &str) {
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) {
+            leg.outgoing = None;
+        }
+        self.ack_and_leave(now, client);
+        self.note_attempt(now, key, AttemptResult::Status(200));
+        self.reject_call(now, key, Rejection::new(502, cause));
+    }
+
+    /// Every target of the call failed or was passed over.
+    fn give_up(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let rejection = match call.plan.best {
+            Some(best) => Rejection::new(best.code(), "the best answer of the targets"),
+            None if call.plan.passed_full => Rejection::new(503, "every trunk of the route is full"),
+            None if call.record.attempts.is_empty() => {
+                Rejection::new(503, "no trunk of the route has a target")
+            }
+            None => Rejection::new(503, "no target answered"),
+        };
+        self.reject_call(now, key, rejection);
+    }
+
+    /// A final answer of a target that is no 2xx.
+    fn on_failure(&mut self, now: Instant, key: CallKey, response: &Message, status: Status) {
+        self.note_attempt(now, key, AttemptResult::Status(status.code()));
+        self.disarm(key, CallTimer::NoProvisional);
+        self.disarm(key, CallTimer::NoAnswer);
+        let shown = shown_status(status);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.plan.note_answer(shown, response.number(Header::RetryAfter));
+        if let Some(leg) = call.b.as_mut() {
+            leg.outgoing = None;
+        }
+        let settings = self.snapshots.get(call.snapshot);
+        let trunk = call.plan.current.as_ref().and_then(|target| settings.routing.trunk(&target.trunk));
+        let moves_on = trunk.is_some_and(|trunk| {
+            trunk.failover.codes.iter().any(|pattern| pattern.matches(status.code()))
+                || matches!(status.code(), 401 | 407)
+        });
+        if moves_on && !call.plan.rang {
+            return self.try_next_target(now, key);
+        }
+        let reason = header_policy::safe_reason(response);
+        let cause = format!("{status} from the callee's side");
+        let mut end = End::new(EndedBy::Callee, &cause).refusing(shown);
+        end.retry_after_s = call.plan.retry_after_s;
+        end.reason = reason;
+        self.end_call(now, key, end);
+    }
+
+    /// The transaction of leg B ended without a final response.
+    pub(super) fn on_setup_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
+        let Some(key) = self.clients.get(client).map(|outgoing| outgoing.call) else { return };
+        let is_current = self.calls.get(key).is_some_and(|call| {
+            call.phase == Phase::Setup && call.b.as_ref().is_some_and(|leg| leg.outgoing == Some(client))
+        });
+        if is_current {
+            let result = match why {
+                ClientEnd::Timeout => AttemptResult::Timeout,
+                ClientEnd::Transport => AttemptResult::Transport,
+            };
+            self.leave_target(now, key, result);
+        }
+    }
+
+    /// `failover.timeout` passed without a provisional response.
+    pub(super) fn on_no_provisional(&mut self, now: Instant, key: CallKey) {
+        self.leave_target(now, key, AttemptResult::Timeout);
+    }
+
+    /// Timer C: the callee did not answer in all this time.
+    pub(super) fn on_no_answer(&mut self, now: Instant, key: CallKey) {
+        self.note_attempt(now, key, AttemptResult::Timeout);
+        self.end_call(
+            now,
+            key,
+            End::new(EndedBy::Sbc, "the callee did not answer in time").refusing(Status::of(408)),
+        );
+    }
+
+    /// Gives the target up: a response that still comes is CANCELled, or ACKed and ended.
+    fn leave_target(&mut self, now: Instant, key: CallKey, result: AttemptResult) {
+        self.disarm(key, CallTimer::NoProvisional);
+        self.note_attempt(now, key, result);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let rang = call.plan.rang;
+        if let Some(client) = call.b.as_mut().and_then(|leg| leg.outgoing.take()) {
+            self.transactions.cancel(now, client, None);
+        }
+        if rang {
+            self.end_call(
+                now,
+                key,
+                End::new(EndedBy::Sbc, "the callee's side fell silent").refusing(Status::of(408)),
+            );
+        } else {
+            self.try_next_target(now, key);
+        }
+    }
+
+    /// Writes down how the attempt at the current target ended.
+    pub(super) fn note_attempt(&mut self, now: Instant, key: CallKey, result: AttemptResult) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(target) = call.plan.current.take() else { return };
+        let millis = u64::try_from(now.since(call.plan.since).as_millis()).unwrap_or(u64::MAX);
+        let (trunk, target) = (target.trunk, target.address);
+        call.record.attempts.push(Attempt { trunk, target, result, millis });
+    }
+
+    fn note_answer(&mut self, key: CallKey, status: Status) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.plan.note_answer(status, None);
+        }
+    }
+
+    /// Passes a provisional response on to the caller.
+    fn pass_response(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        from: &Message,
+        status: Status,
+        body: Option<Vec<u8>>,
+    ) {
+        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
+        let Some(writer) = self.dialog_response(key, Side::A, server, status, Some(from)) else { return };
+        let response = match body {
+            Some(body) => writer.finish_with(b"application/sdp", &body),
+            None => writer.finish(),
+        };
+        if let Ok(response) = response {
+            self.transactions.respond(now, server, response);
+        }
+    }
+}
+
+impl super::call::Plan {
+    /// Keeps the better of two answers (RFC 3261 §16.7 step 6: a 6xx, else the lowest class).
+    fn note_answer(&mut self, status: Status, retry_after_s: Option<u32>) {
+        let rank = |status: Status| if status.class() == 6 { 0 } else { status.class() };
+        if self.best.is_none_or(|best| rank(status) < rank(best)) {
+            self.best = Some(status);
+            self.retry_after_s = retry_after_s;
+        }
+    }
+}
+
+/// What the caller hears of a target's answer: never a challenge that it could not answer, and
+/// no redirection to an address of the other side.
+fn shown_status(status: Status) -> Status {
+    match status.code() {
+        401 | 407 => Status::of(503),
+        300..=399 => Status::of(480),
+        _ => status,
+    }
+}

@@ -1,0 +1,262 @@
+//! A call as plain data: two legs, what was decided at its start, and what is going on.
+//!
+//! No socket, closure or channel in here: a call can be written out and read back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::call_media::CallMedia;
+use super::cdr::{Attempt, EndedBy};
+use super::snapshots::SnapshotId;
+use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
+use crate::dialog::Dialog;
+use crate::media::Side;
+use crate::numbering::Number;
+use crate::routing::Target;
+use crate::sip::{Message, Status};
+use crate::transaction::{ClientId, ServerId};
+
+slotmap::new_key_type! {
+    /// One call of an engine.
+    pub struct CallKey;
+}
+
+/// One call, from its INVITE until both legs are over and its media is closed.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Our name of it, in CDRs and logs.
+    pub id: String,
+    /// The configuration that it started with.
+    pub snapshot: SnapshotId,
+    /// How far it is.
+    pub phase: Phase,
+    /// The caller's leg.
+    pub a: Leg,
+    /// The callee's leg: the target that is being tried, or that answered.
+    pub b: Option<Leg>,
+    /// The caller's INVITE.
+    pub invite: Message,
+    /// Where it came from and where it wants to go.
+    pub numbers: CallNumbers,
+    /// Where it may still be sent.
+    pub plan: Plan,
+    /// Ports, and what each side's SDP said.
+    pub media: CallMedia,
+    /// Our tags of every leg B that was tried.
+    pub tags_b: Vec<Bytes>,
+    /// User part of our Contact towards leg B.
+    pub contact_user_b: String,
+    /// What the CDR will say.
+    pub record: Record,
+    /// Its armed timers.
+    pub timers: BTreeMap<CallTimer, TimerId>,
+    /// Requests of one side that wait for the other side's answer.
+    pub relays: Vec<ClientId>,
+}
+
+/// How far a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// No target has answered yet.
+    Setup,
+    /// The caller was sent a 2xx.
+    Answered,
+    /// Both legs are over; only the relay's last word is missing.
+    Over,
+}
+
+/// One leg: our dialog with one side.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// The side of the network.
+    pub realm: Realm,
+    /// The peer's trunk, if it is one's.
+    pub trunk: Option<TrunkName>,
+    /// Where its INVITE came from or went to.
+    pub hop: Hop,
+    /// Call-ID of the dialog.
+    pub call_id: Bytes,
+    /// Our tag.
+    pub local_tag: Bytes,
+    /// The dialog, once the peer's tag is known.
+    pub dialog: Option<Dialog>,
+    /// The INVITE of the peer's that we have not answered.
+    pub incoming: Option<ServerId>,
+    /// Our INVITE that the peer has not answered.
+    pub outgoing: Option<ClientId>,
+    /// Our 2xx that the peer has not ACKed.
+    pub unacked: Option<Unacked>,
+    /// The peer's 2xx whose ACK waits for the other side's (it carries the answer).
+    pub owed_ack: Option<OwedAck>,
+    /// BYE waits for the ACK of our 2xx (RFC 3261 §15); its Reason, or empty.
+    pub bye_when_acked: Option<Vec<u8>>,
+    /// A re-INVITE of the peer's that waits until the other side has ACKed.
+    pub deferred: Option<(ServerId, Message)>,
+    /// What our SDP towards the peer says of itself.
+    pub sdp: LegSdp,
+}
+
+/// Our 2xx to an INVITE, repeated until the ACK comes (RFC 3261 §13.3.1.4).
+#[derive(Clone, Debug)]
+pub struct Unacked {
+    /// The response.
+    pub response: Message,
+    /// Where it goes.
+    pub hop: Hop,
+    /// CSeq of the INVITE.
+    pub sequence: u32,
+    /// When it was sent first.
+    pub since: Instant,
+    /// How many times it was repeated.
+    pub repeats: u32,
+}
+
+/// A 2xx of the peer's that we will ACK when we have the SDP answer.
+#[derive(Clone, Debug)]
+pub struct OwedAck {
+    /// The INVITE transaction.
+    pub client: ClientId,
+    /// Its CSeq.
+    pub sequence: u32,
+}
+
+/// o= of what we say to one peer (RFC 3264 §8: the version grows with every change).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LegSdp {
+    /// Never changes.
+    pub session_id: u64,
+    /// Grows by one with each change.
+    pub version: u64,
+    /// What was said last.
+    pub last: Vec<u8>,
+}
+
+/// Who calls whom.
+#[derive(Clone, Debug)]
+pub struct CallNumbers {
+    /// User of the Request-URI, unescaped.
+    pub called_received: String,
+    /// What it means.
+    pub called: Number,
+    /// User of From, unescaped.
+    pub caller_received: String,
+    /// What it means.
+    pub caller: Number,
+    /// Display name of From, as it stands.
+    pub caller_display: Option<Bytes>,
+}
+
+/// What is left to be tried.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Trunks, the next one first.
+    pub trunks: Vec<TrunkName>,
+    /// Targets of the trunk that is being tried, the next one first.
+    pub targets: Vec<Target>,
+    /// The target of leg B.
+    pub current: Option<Target>,
+    /// When it was tried.
+    pub since: Instant,
+    /// Whether a provisional response of leg B was passed on: after that no other target is
+    /// tried, for the callee may have rung.
+    pub rang: bool,
+    /// The best answer so far.
+    pub best: Option<Status>,
+    /// Retry-After of that answer, in seconds.
+    pub retry_after_s: Option<u32>,
+    /// The trunk it came from, if its limit counts this call.
+    pub ingress_counted: Option<TrunkName>,
+    /// The trunk that is being tried, whose limit counts this call too.
+    pub egress_counted: Option<TrunkName>,
+    /// Whether a trunk was passed over because it is full.
+    pub passed_full: bool,
+}
+
+/// The CDR in the making.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When the INVITE came.
+    pub start: Instant,
+    /// When the caller heard of ringing.
+    pub ring: Option<Instant>,
+    /// When the caller got the 2xx.
+    pub answer: Option<Instant>,
+    /// When both legs were over.
+    pub end: Option<Instant>,
+    /// Where the INVITE came from.
+    pub remote: SocketAddr,
+    /// Every target tried.
+    pub attempts: Vec<Attempt>,
+    /// The final status that the caller got.
+    pub status: u16,
+    /// Who ended it.
+    pub ended_by: EndedBy,
+    /// Why.
+    pub cause: String,
+    /// The codec of the answer.
+    pub codec: Option<String>,
+}
+
+/// The timers of a call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CallTimer {
+    /// No provisional response came in time: the next target.
+    NoProvisional,
+    /// No final response came in time (Timer C).
+    NoAnswer,
+    /// Repeat the 2xx towards this side, or give up.
+    Unacked(Side),
+}
+
+impl Call {
+    /// The leg of a side, if there is one.
+    pub fn leg(&self, side: Side) -> Option<&Leg> {
+        match side {
+            Side::A => Some(&self.a),
+            Side::B => self.b.as_ref(),
+        }
+    }
+
+    /// The same, to change it.
+    pub fn leg_mut(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::A => Some(&mut self.a),
+            Side::B => self.b.as_mut(),
+        }
+    }
+
+    /// Whether this call is to an emergency number: no limit holds it back.
+    pub fn is_emergency(&self) -> bool {
+        matches!(self.numbers.called, Number::Emergency(_))
+    }
+}
+
+impl Leg {
+    /// A leg without a dialog.
+    pub fn new(
+        realm: Realm,
+        trunk: Option<TrunkName>,
+        hop: Hop,
+        call_id: Bytes,
+        local_tag: Bytes,
+        session_id: u64,
+    ) -> Leg {
+        Leg {
+            realm,
+            trunk,
+            hop,
+            call_id,
+            local_tag,
+            dialog: None,
+            incoming: None,
+            outgoing: None,
+            unacked: None,
+            owed_ack: None,
+            bye_when_acked: None,
+            deferred: None,
+            sdp: LegSdp { session_id, version: 1, last: Vec::new() },
+        }
+    }
+}

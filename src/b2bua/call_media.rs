@@ -1,0 +1,528 @@
+//! A call's media: its ports, and how SDP goes from one side to the other.
+//!
+//! The engine reserves port pairs, the relay binds them; a pair that cannot be bound is put aside
+//! and another is tried. Each side keeps its ports for the life of the call. A side's new address
+//! (an offer) comes into force with the answer, so that a refused re-INVITE changes nothing.
+
+use std::net::IpAddr;
+
+use super::attempt::Setup;
+use super::call::{Call, CallKey, Leg};
+use super::cdr::EndedBy;
+use super::ending::End;
+use super::engine::Engine;
+use super::inbound::Rejection;
+use super::{Output, Settings, identity};
+use crate::base::{Hop, Instant, Realm};
+use crate::media::{
+    MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts,
+};
+use crate::sdp::{OurOrigin, Rewrite, Sdp, StreamRewrite};
+use crate::sip::{Message, Status};
+use crate::transaction::{ClientId, ServerId};
+
+/// The most m= lines of a call that get ports; further ones are refused with port 0.
+const MAX_STREAMS: usize = 4;
+
+/// How often ports are reserved anew when the relay cannot bind them.
+const MAX_OPEN_TRIES: u8 = 8;
+
+/// A call's ports, and what each side said of its own.
+#[derive(Clone, Debug, Default)]
+pub struct CallMedia {
+    /// The relay's name of it, once ports were asked for.
+    pub id: Option<MediaSessionId>,
+    /// What was measured, once the session is closed.
+    pub report: Option<MediaReport>,
+    streams: Vec<StreamPorts>,
+    opening: Option<Opening>,
+    /// Where side B's ports are: another target may want others.
+    place_b: Option<Place>,
+    a: SideMedia,
+    b: SideMedia,
+    offer: Option<PendingOffer>,
+    answered: bool,
+}
+
+/// What one side's SDP said, as it is in force.
+#[derive(Clone, Debug, Default)]
+struct SideMedia {
+    remotes: Vec<Option<RemoteMedia>>,
+    held: bool,
+}
+
+/// An offer without its answer.
+#[derive(Clone, Debug)]
+struct PendingOffer {
+    by: Side,
+    media: SideMedia,
+}
+
+/// A realm and an address family.
+type Place = (Realm, bool);
+
+/// Ports that the relay is binding, and what waits for them.
+#[derive(Clone, Debug)]
+struct Opening {
+    streams: Vec<StreamPorts>,
+    places: (Place, Place),
+    tries: u8,
+    parked: Parked,
+}
+
+/// What goes on when the ports are open.
+#[derive(Clone, Debug)]
+pub(super) enum Parked {
+    /// The INVITE of leg B goes out over this hop.
+    Attempt(Hop),
+    /// The 2xx of leg B has the offer.
+    LateOffer(ClientId, Message),
+    /// A re-INVITE or UPDATE has more streams than before.
+    Relay {
+        /// The side that asked.
+        from: Side,
+        /// Its transaction.
+        server: ServerId,
+        /// The request.
+        request: Message,
+    },
+}
+
+/// Ports that wait for the relay's last word, and the call that does.
+#[derive(Clone, Debug)]
+pub(super) struct ClosingMedia {
+    pub(super) pairs: Vec<StreamPorts>,
+    pub(super) call: Option<CallKey>,
+}
+
+/// Whether the ports that a step needs are open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum MediaReady {
+    /// Go on.
+    Now,
+    /// What was parked goes on by itself.
+    Later,
+    /// There are none.
+    Never,
+}
+
+/// What an SDP is in its exchange (RFC 3264).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SdpRole {
+    /// It asks.
+    Offer,
+    /// It answers the pending offer.
+    Answer,
+}
+
+impl CallMedia {
+    /// Who made the offer that is not answered yet.
+    pub(super) fn offered_by(&self) -> Option<Side> {
+        self.offer.as_ref().map(|offer| offer.by)
+    }
+
+    /// Whether an answer has come, be it in a provisional response.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// The transaction whose 2xx waits for ports.
+    pub(super) fn parked_late_offer(&self) -> Option<ClientId> {
+        match self.opening.as_ref()?.parked {
+            Parked::LateOffer(client, _) => Some(client),
+            Parked::Attempt(_) | Parked::Relay { .. } => None,
+        }
+    }
+
+    /// Every port of the call, to be given back: it has none any more.
+    pub(super) fn take_ports(&mut self) -> Vec<StreamPorts> {
+        let mut pairs = std::mem::take(&mut self.streams);
+        pairs.extend(self.opening.take().into_iter().flat_map(|opening| opening.streams));
+        pairs
+    }
+
+    fn side(&self, side: Side) -> &SideMedia {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+
+    fn side_mut(&mut self, side: Side) -> &mut SideMedia {
+        match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        }
+    }
+}
+
+impl Engine {
+    /// Sees to it that the caller's offer has ports, side B's in this realm and family.
+    pub(super) fn prepare_media(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        place_b: Place,
+        parked: Parked,
+    ) -> MediaReady {
+        let Some(call) = self.calls.get(key) else { return MediaReady::Never };
+        if call.media.id.is_some() && call.media.place_b != Some(place_b) {
+            self.abandon_media(key);
+        }
+        let Some(call) = self.calls.get(key) else { return MediaReady::Never };
+        match Sdp::parse(&call.invite.body()) {
+            Ok(offer) => {
+                let place_a = (call.a.realm, is_ipv6(&offer, &call.a));
+                self.open_streams(now, key, offer.medias().len(), (place_a, place_b), parked)
+            }
+            // The offer will come in the 2xx.
+            Err(_) => MediaReady::Now,
+        }
+    }
+
+    /// Sees to it that every stream of an offer has ports.
+    pub(super) fn prepare_offer(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        from: Side,
+        message: &Message,
+        parked: Parked,
+    ) -> MediaReady {
+        let Some(call) = self.calls.get(key) else { return MediaReady::Never };
+        let Ok(offer) = Sdp::parse(&message.body()) else { return MediaReady::Now };
+        let place = |side: Side| {
+            let leg = call.leg(side);
+            let family = leg.is_some_and(|leg| match side == from {
+                true => is_ipv6(&offer, leg),
+                false => leg.hop.peer.is_ipv6(),
+            });
+            (leg.map_or(call.a.realm, |leg| leg.realm), family)
+        };
+        let places = (place(Side::A), place(Side::B));
+        self.open_streams(now, key, offer.medias().len(), places, parked)
+    }
+
+    fn open_streams(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        wanted: usize,
+        places: (Place, Place),
+        parked: Parked,
+    ) -> MediaReady {
+        let Some(call) = self.calls.get(key) else { return MediaReady::Never };
+        if call.media.opening.is_some() {
+            return MediaReady::Later;
+        }
+        let missing = wanted.min(MAX_STREAMS).saturating_sub(call.media.streams.len());
+        if missing == 0 {
+            return MediaReady::Now;
+        }
+        self.open(now, key, missing, Opening { streams: Vec::new(), places, tries: 0, parked })
+    }
+
+    /// Reserves pairs and asks the relay to bind them.
+    fn open(&mut self, now: Instant, key: CallKey, count: usize, mut opening: Opening) -> MediaReady {
+        let Some(call) = self.calls.get(key) else { return MediaReady::Never };
+        let settings = self.snapshots.get(call.snapshot);
+        let first_stream = call.media.streams.len() as u8;
+        for _ in 0..count {
+            match self.reserve_stream(now, &settings, opening.places) {
+                Some(stream) => opening.streams.push(stream),
+                None => {
+                    self.release_streams(now, &opening.streams);
+                    return MediaReady::Never;
+                }
+            }
+        }
+        let next_session = MediaSessionId(self.last_media_session + 1);
+        let Some(call) = self.calls.get_mut(key) else { return MediaReady::Never };
+        let session = *call.media.id.get_or_insert(next_session);
+        call.media.place_b = Some(opening.places.1);
+        let streams = opening.streams.clone();
+        call.media.opening = Some(opening);
+        self.last_media_session = self.last_media_session.max(session.0);
+        self.media_sessions.insert(session, key);
+        self.outputs.push_back(Output::Media(MediaCommand::Open { session, first_stream, streams }));
+        MediaReady::Later
+    }
+
+    fn reserve_stream(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        places: (Place, Place),
+    ) -> Option<StreamPorts> {
+        let a = self.reserve_pair(now, settings, places.0)?;
+        match self.reserve_pair(now, settings, places.1) {
+            Some(b) => Some(StreamPorts { a, b }),
+            None => {
+                self.ports.release(a, now);
+                None
+            }
+        }
+    }
+
+    /// A pair in the realm, of the peer's address family if the realm has it.
+    fn reserve_pair(&mut self, now: Instant, settings: &Settings, (realm, ipv6): Place) -> Option<PortPair> {
+        let media = &settings.media.realms[realm];
+        let address = media.of_family(ipv6).or_else(|| media.of_family(!ipv6))?;
+        self.ports.reserve(realm, address.bind, now)
+    }
+
+    fn release_streams(&mut self, now: Instant, streams: &[StreamPorts]) {
+        for stream in streams {
+            self.ports.release(stream.a, now);
+            self.ports.release(stream.b, now);
+        }
+    }
+
+    /// Another target wants its ports elsewhere: the caller has heard of none yet, so all are
+    /// given back.
+    fn abandon_media(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(session) = call.media.id else { return };
+        let pairs = call.media.take_ports();
+        call.media = CallMedia::default();
+        self.media_sessions.remove(&session);
+        self.closing_media.insert(session, ClosingMedia { pairs, call: None });
+        self.outputs.push_back(Output::Media(MediaCommand::Close { session }));
+    }
+
+    /// The relay's word.
+    pub(super) fn on_media(&mut self, now: Instant, event: MediaEvent) {
+        match event {
+            MediaEvent::Opened { session, .. } => self.on_opened(now, session),
+            MediaEvent::OpenFailed { session, address, .. } => {
+                self.on_open_failed(now, session, address.ip(), address.port())
+            }
+            MediaEvent::Silent { session } => {
+                if let Some(key) = self.media_sessions.get(&session).copied() {
+                    self.end_call(now, key, End::new(EndedBy::Sbc, "no RTP for media.timeout"));
+                }
+            }
+            MediaEvent::Closed { session, report } => self.on_closed(now, session, report),
+        }
+    }
+
+    fn on_opened(&mut self, now: Instant, session: MediaSessionId) {
+        let Some(key) = self.media_sessions.get(&session).copied() else { return };
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(opening) = call.media.opening.take() else { return };
+        call.media.streams.extend(opening.streams);
+        match opening.parked {
+            Parked::Attempt(hop) => {
+                if self.send_setup(now, key, hop) == Setup::NotSent {
+                    self.try_next_target(now, key);
+                }
+            }
+            Parked::LateOffer(client, response) => self.resume_late_offer(now, key, client, &response),
+            Parked::Relay { from, server, request } => self.relay_request(now, key, from, server, &request),
+        }
+    }
+
+    /// One port could not be bound, so none of them is: others are tried.
+    fn on_open_failed(&mut self, now: Instant, session: MediaSessionId, address: IpAddr, port: u16) {
+        let Some(key) = self.media_sessions.get(&session).copied() else { return };
+        let Some(opening) = self.calls.get_mut(key).and_then(|call| call.media.opening.take()) else {
+            return;
+        };
+        for pair in opening.streams.iter().flat_map(|stream| [stream.a, stream.b]) {
+            if pair.address == address && pair.rtp_port == port & !1 {
+                self.ports.mark_unusable(pair, now);
+            } else {
+                self.ports.release(pair, now);
+            }
+        }
+        let (count, tries) = (opening.streams.len(), opening.tries + 1);
+        let again = Opening { streams: Vec::new(), tries, ..opening };
+        let parked = again.parked.clone();
+        if tries >= MAX_OPEN_TRIES || self.open(now, key, count, again) == MediaReady::Never {
+            self.give_media_up(now, key, parked);
+        }
+    }
+
+    fn give_media_up(&mut self, now: Instant, key: CallKey, parked: Parked) {
+        let cause = "no media port could be bound";
+        match parked {
+            Parked::Attempt(_) => self.reject_call(now, key, Rejection::new(503, cause)),
+            Parked::LateOffer(client, _) => self.refuse_success(now, key, client, cause),
+            Parked::Relay { from, server, .. } => {
+                self.respond_in_dialog(now, key, from, server, Status::of(503))
+            }
+        }
+    }
+
+    fn on_closed(&mut self, now: Instant, session: MediaSessionId, report: MediaReport) {
+        let Some(closing) = self.closing_media.remove(&session) else { return };
+        self.release_streams(now, &closing.pairs);
+        let Some(key) = closing.call else { return };
+        if let Some(call) = self.calls.get_mut(key) {
+            call.media.report = Some(report);
+        }
+        self.finish_if_done(key);
+    }
+
+    /// Reads the SDP of a message from one side and gives what the other side shall read: our
+    /// addresses, our ports, our origin. `None`: there is none. The error is the status that
+    /// refuses it.
+    pub(super) fn carry_sdp(
+        &mut self,
+        key: CallKey,
+        from: Side,
+        message: &Message,
+        role: SdpRole,
+    ) -> Result<Option<Vec<u8>>, Status> {
+        if !message.has_body_type("application/sdp") {
+            return Ok(None);
+        }
+        let sdp = Sdp::parse(&message.body()).map_err(|_| Status::of(488))?;
+        let call = self.calls.get_mut(key).ok_or(Status::of(481))?;
+        let settings = self.snapshots.get(call.snapshot);
+        let body = rewrite(call, &settings, from, &sdp).ok_or(Status::of(488))?;
+        let media = side_media(call, from, &sdp);
+        match role {
+            SdpRole::Offer if call.media.answered => {
+                call.media.offer = Some(PendingOffer { by: from, media })
+            }
+            SdpRole::Offer => {
+                // The first offer: media may come before its answer (RFC 3264 §5.1).
+                call.media.offer = Some(PendingOffer { by: from, media: media.clone() });
+                self.put_in_force(key, from, media);
+            }
+            SdpRole::Answer => {
+                call.record.codec = sdp.negotiated_codec().map(str::to_owned).or(call.record.codec.take());
+                call.media.answered = true;
+                if let Some(offer) = call.media.offer.take() {
+                    self.put_in_force(key, offer.by, offer.media);
+                }
+                self.put_in_force(key, from, media);
+            }
+        }
+        Ok(Some(body))
+    }
+
+    /// The offer was refused: what was in force before still is.
+    pub(super) fn drop_offer(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.media.offer = None;
+        }
+    }
+
+    /// What was said last to a side.
+    pub(super) fn last_sdp(&self, key: CallKey, side: Side) -> Vec<u8> {
+        self.calls.get(key).and_then(|call| call.leg(side)).map_or_else(Vec::new, |leg| leg.sdp.last.clone())
+    }
+
+    /// Tells the relay what changed on a side.
+    fn put_in_force(&mut self, key: CallKey, side: Side, media: SideMedia) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(session) = call.media.id else { return };
+        let was_held = call.media.a.held || call.media.b.held;
+        let before = std::mem::replace(call.media.side_mut(side), media);
+        let held = call.media.a.held || call.media.b.held;
+        let streams = call.media.streams.len();
+        for stream in 0..streams {
+            let remote = call.media.side(side).remotes.get(stream).copied().flatten();
+            if before.remotes.get(stream).copied().flatten() != remote {
+                let stream = stream as u8;
+                self.outputs.push_back(Output::Media(MediaCommand::SetRemote {
+                    session,
+                    stream,
+                    side,
+                    remote,
+                }));
+            }
+        }
+        if held != was_held {
+            self.outputs.push_back(Output::Media(MediaCommand::SetHold { session, held }));
+        }
+    }
+
+    /// Our Contact towards a side.
+    pub(super) fn contact_towards(&self, key: CallKey, side: Side) -> Option<String> {
+        let call = self.calls.get(key)?;
+        let leg = call.leg(side)?;
+        let user = match side {
+            Side::A => &call.numbers.called_received,
+            Side::B => &call.contact_user_b,
+        };
+        Some(identity::contact(user, &self.advertised(leg.hop), leg.hop.transport))
+    }
+}
+
+/// Where a side's media is, by its SDP.
+fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
+    let signalling =
+        call.leg(side).map(|leg| leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop).peer.ip());
+    let remotes = sdp.medias().iter().map(|media| {
+        if media.rejected() || !media.is_rtp() {
+            return None;
+        }
+        let (rtp, rtcp) = (media.rtp_address()?, media.rtcp_address()?);
+        let (receives, sends) = (media.receives(), media.sends());
+        Some(RemoteMedia { rtp, rtcp, signalling: signalling?, receives, sends })
+    });
+    SideMedia { remotes: remotes.collect(), held: sdp.is_hold() }
+}
+
+/// The SDP as the other side shall read it; `None` if no codec is left.
+fn rewrite(call: &mut Call, settings: &Settings, from: Side, sdp: &Sdp) -> Option<Vec<u8>> {
+    let to = from.other();
+    let pair_of = |stream: &StreamPorts| match to {
+        Side::A => stream.a,
+        Side::B => stream.b,
+    };
+    let advertised = |pair: PortPair| {
+        let addresses = &settings.media.realms[pair.realm].addresses;
+        addresses
+            .iter()
+            .find(|address| address.bind == pair.address)
+            .map_or(pair.address, |address| address.advertise)
+    };
+    let streams: Vec<StreamRewrite> = sdp
+        .medias()
+        .iter()
+        .enumerate()
+        .map(|(at, media)| match call.media.streams.get(at).map(pair_of) {
+            Some(pair) if !media.rejected() && media.is_rtp() => StreamRewrite::Relay {
+                address: advertised(pair),
+                rtp_port: pair.rtp_port,
+                rtcp_port: pair.rtp_port + 1,
+            },
+            Some(_) | None => StreamRewrite::Reject,
+        })
+        .collect();
+    let address = advertised(call.media.streams.first().map(pair_of)?);
+    let codecs = codecs_between(call, settings, from);
+    let leg = call.leg_mut(to)?;
+    let render = |version: u64| {
+        let origin = OurOrigin { session_id: leg.sdp.session_id, version, address };
+        sdp.rewrite(&Rewrite { origin, streams: streams.clone(), codecs: &codecs }).ok()
+    };
+    let mut body = render(leg.sdp.version)?;
+    if !leg.sdp.last.is_empty() && leg.sdp.last != body {
+        leg.sdp.version += 1;
+        body = render(leg.sdp.version)?;
+    }
+    leg.sdp.last.clone_from(&body);
+    Some(body)
+}
+
+/// The codec list of the trunk that is written to, or else of the one that wrote.
+fn codecs_between(call: &Call, settings: &Settings, from: Side) -> Vec<String> {
+    [from.other(), from]
+        .iter()
+        .filter_map(|side| settings.routing.trunk(call.leg(*side)?.trunk.as_ref()?))
+        .map(|trunk| &trunk.codecs)
+        .find(|codecs| !codecs.is_empty())
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// The family of a side's media: as its SDP says, else as its signalling.
+fn is_ipv6(sdp: &Sdp, leg: &Leg) -> bool {
+    let said = sdp.medias().iter().find_map(|media| media.connection);
+    said.map_or(leg.hop.peer.is_ipv6(), |address| address.is_ipv6())
+}

@@ -1,0 +1,311 @@
+//! Every end of a call: refusal, CANCEL, BYE, silence, shutdown. Whatever the cause, both legs are
+//! ended, the ports go back, the limits are given back and the CDR is written, once.
+
+use super::Event;
+use super::call::{Call, CallKey, CallTimer, Phase};
+use super::call_media::ClosingMedia;
+use super::cdr::{AttemptResult, Cdr, CdrLeg, EndedBy};
+use super::engine::{Engine, Purpose, RETRY_AFTER_S};
+use super::inbound::{Rejection, invite_key};
+use super::{Output, header_policy};
+use crate::base::Instant;
+use crate::media::{MediaCommand, Side};
+use crate::numbering::Number;
+use crate::sip::{Header, Message, Method, Status};
+use crate::transaction::ServerId;
+
+/// How and why a call ends.
+pub(super) struct End {
+    by: EndedBy,
+    cause: String,
+    /// What an INVITE that is still open is answered.
+    refusal: Status,
+    /// The side that said BYE, and needs none.
+    gone: Option<Side>,
+    /// Retry-After of the refusal.
+    pub(super) retry_after_s: Option<u32>,
+    /// Reason for BYE, CANCEL and the refusal (RFC 3326).
+    pub(super) reason: Option<Vec<u8>>,
+}
+
+impl End {
+    pub(super) fn new(by: EndedBy, cause: &str) -> End {
+        let refusal = Status::of(503);
+        End { by, cause: cause.to_owned(), refusal, gone: None, retry_after_s: None, reason: None }
+    }
+
+    /// With this answer to an INVITE that is still open.
+    pub(super) fn refusing(self, refusal: Status) -> End {
+        End { refusal, ..self }
+    }
+
+    /// This side needs no BYE: it said so itself, or does not know the dialog any more.
+    pub(super) fn without(self, gone: Side) -> End {
+        End { gone: Some(gone), ..self }
+    }
+}
+
+impl Engine {
+    /// CANCEL (RFC 3261 §9.2): 200 to it, 487 to its INVITE, and leg B is cancelled too.
+    pub(super) fn on_cancel(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        invite: Option<ServerId>,
+        request: &Message,
+    ) {
+        let Some(invite) = invite else { return self.respond_simply(now, server, Status::of(481)) };
+        let key = self.servers.get(invite).copied();
+        let Some((key, call)) = key.and_then(|key| Some((key, self.calls.get(key)?))) else {
+            return self.respond_simply(now, server, Status::of(200));
+        };
+        let tag = call.a.local_tag.clone();
+        let opens_call = call.phase == Phase::Setup && call.a.incoming == Some(invite);
+        let writer = self.response(server, Status::of(200), Some(&tag));
+        self.send_response(now, server, writer);
+        if opens_call {
+            let mut end = End::new(EndedBy::Caller, "CANCEL").refusing(Status::of(487));
+            end.reason = header_policy::safe_reason(request);
+            self.end_call(now, key, end);
+        } else {
+            self.cancel_relay(now, key, invite);
+        }
+    }
+
+    /// BYE on a leg: the other leg is ended too.
+    pub(super) fn on_bye(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        server: ServerId,
+        request: &Message,
+    ) {
+        self.respond_in_dialog(now, key, side, server, Status::of(200));
+        let Some(call) = self.calls.get(key) else { return };
+        let (by, cause) = match side {
+            Side::A => (EndedBy::Caller, "BYE from the caller"),
+            Side::B => (EndedBy::Callee, "BYE from the callee"),
+        };
+        // Only a caller may end a call that is not answered with BYE (RFC 3261 §15.1.1); of a
+        // callee's leg the final response to the INVITE is still to come and decides.
+        if call.phase == Phase::Setup && side == Side::B {
+            return;
+        }
+        let mut end = End::new(by, cause).refusing(Status::of(487)).without(side);
+        end.reason = header_policy::safe_reason(request);
+        self.end_call(now, key, end);
+    }
+
+    /// Ends a call that no target took.
+    pub(super) fn reject_call(&mut self, now: Instant, key: CallKey, rejection: Rejection) {
+        let mut end = End::new(EndedBy::Sbc, &rejection.cause).refusing(rejection.status);
+        end.retry_after_s = self.calls.get(key).and_then(|call| call.plan.retry_after_s);
+        self.end_call(now, key, end);
+    }
+
+    /// Takes no new calls and ends those in progress.
+    pub(super) fn shut_down(&mut self, now: Instant) {
+        self.draining = true;
+        let keys: Vec<CallKey> = self.calls.keys().collect();
+        for key in keys {
+            self.end_call(now, key, End::new(EndedBy::Sbc, "shutdown"));
+        }
+    }
+
+    /// Ends both legs; nothing happens if the call is over already.
+    pub(super) fn end_call(&mut self, now: Instant, key: CallKey, end: End) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let before = std::mem::replace(&mut call.phase, Phase::Over);
+        if before == Phase::Over {
+            return;
+        }
+        call.record.end = Some(now);
+        call.record.ended_by = end.by;
+        call.record.cause = end.cause.clone();
+        self.disarm(key, CallTimer::NoProvisional);
+        self.disarm(key, CallTimer::NoAnswer);
+        self.end_relays(now, key);
+        match before {
+            Phase::Setup => {
+                self.end_setup(now, key, &end);
+                self.refuse_caller(now, key, &end);
+            }
+            Phase::Answered => {
+                self.leave_leg(now, key, Side::A, &end);
+                self.leave_leg(now, key, Side::B, &end);
+            }
+            Phase::Over => {}
+        }
+        self.close_media(key);
+        self.stop_counting(key);
+        self.finish_if_done(key);
+    }
+
+    /// The caller's INVITE gets its final answer.
+    fn refuse_caller(&mut self, now: Instant, key: CallKey, end: &End) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.record.status = end.refusal.code();
+        let (server, tag) = (call.a.incoming.take(), call.a.local_tag.clone());
+        let Some(server) = server else { return };
+        let Some(mut writer) = self.response(server, end.refusal, Some(&tag)) else { return };
+        if let Some(reason) = &end.reason {
+            writer = writer.header(Header::Reason, reason);
+        }
+        if end.refusal.code() == 503 {
+            writer = writer.display(Header::RetryAfter, end.retry_after_s.unwrap_or(RETRY_AFTER_S));
+        }
+        self.send_response(now, server, Some(writer));
+    }
+
+    /// Leg B is cancelled; what it still answers is ACKed and ended by `acks.rs`.
+    fn end_setup(&mut self, now: Instant, key: CallKey, end: &End) {
+        self.note_attempt(now, key, AttemptResult::Cancelled);
+        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
+        let Some(client) = leg.outgoing.take() else { return };
+        if self.calls.get(key).is_some_and(|call| call.media.parked_late_offer() == Some(client)) {
+            return self.ack_and_leave(now, client);
+        }
+        self.transactions.cancel(now, client, end.reason.as_deref());
+    }
+
+    /// Ends an answered leg: what it asked is refused, what it is owed is paid, and it gets BYE,
+    /// if need be when its ACK has come (RFC 3261 §15).
+    fn leave_leg(&mut self, now: Instant, key: CallKey, side: Side, end: &End) {
+        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
+        let pending = [leg.incoming.take(), leg.deferred.take().map(|(server, _)| server)];
+        let owed = leg.owed_ack.take();
+        leg.outgoing = None;
+        let waits_for_ack = leg.unacked.is_some() && end.gone != Some(side);
+        leg.bye_when_acked = waits_for_ack.then(|| end.reason.clone().unwrap_or_default());
+        if end.gone == Some(side) {
+            leg.unacked = None;
+            self.disarm(key, CallTimer::Unacked(side));
+        }
+        for server in pending.into_iter().flatten() {
+            self.respond_in_dialog(now, key, side, server, Status::of(487));
+        }
+        if let Some(owed) = owed {
+            self.send_ack(key, side, owed.client, owed.sequence, None);
+        }
+        if end.gone != Some(side) && !waits_for_ack {
+            self.send_bye(now, key, side, end.reason.as_deref());
+        }
+    }
+
+    /// The ACK that a BYE waited for has come, or never will.
+    pub(super) fn bye_after_ack(&mut self, now: Instant, key: CallKey, side: Side) {
+        let reason = self
+            .calls
+            .get_mut(key)
+            .and_then(|call| call.leg_mut(side))
+            .and_then(|leg| leg.bye_when_acked.take());
+        if let Some(reason) = reason {
+            self.send_bye(
+                now,
+                key,
+                side,
+                Some(&reason).filter(|reason| !reason.is_empty()).map(Vec::as_slice),
+            );
+            self.finish_if_done(key);
+        }
+    }
+
+    fn send_bye(&mut self, now: Instant, key: CallKey, side: Side, reason: Option<&[u8]>) {
+        let Some(hop) = self.leg_hop(key, side) else { return };
+        let via = self.mint_via(hop);
+        let dialog =
+            self.calls.get_mut(key).and_then(|call| call.leg_mut(side)).and_then(|leg| leg.dialog.as_mut());
+        let Some(dialog) = dialog else { return };
+        let mut writer = dialog.request(&Method::Bye, &via);
+        if let Some(reason) = reason {
+            writer = writer.header(Header::Reason, reason);
+        }
+        if let Ok(bye) = writer.finish() {
+            self.send_request(now, key, side, Purpose::Bye, bye, hop);
+        }
+    }
+
+    /// The relay closes the call's ports and says what it measured.
+    fn close_media(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(session) = call.media.id else { return };
+        let pairs = call.media.take_ports();
+        self.media_sessions.remove(&session);
+        self.closing_media.insert(session, ClosingMedia { pairs, call: Some(key) });
+        self.outputs.push_back(Output::Media(MediaCommand::Close { session }));
+    }
+
+    fn stop_counting(&mut self, key: CallKey) {
+        self.leave_egress_trunk(key);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (trunk, counted) = (call.a.trunk.clone(), call.plan.ingress_counted.take());
+        let invite = invite_key(&call.invite);
+        if let Some(trunk) = counted {
+            self.router.limits().end(&trunk);
+        }
+        self.invites.remove(&invite);
+        self.event(Event::CallEnded { trunk });
+    }
+
+    /// Forgets the call and writes its record, once nothing of it is under way.
+    pub(super) fn finish_if_done(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let waits = [Side::A, Side::B]
+            .iter()
+            .filter_map(|side| call.leg(*side))
+            .any(|leg| leg.bye_when_acked.is_some());
+        let closes = call.media.id.is_some() && call.media.report.is_none();
+        if call.phase != Phase::Over || waits || closes {
+            return;
+        }
+        let Some(call) = self.calls.remove(key) else { return };
+        for timer in call.timers.values() {
+            self.timers.disarm(*timer);
+        }
+        self.dialogs.remove(&call.a.local_tag);
+        for tag in &call.tags_b {
+            self.dialogs.remove(tag);
+        }
+        self.snapshots.release(call.snapshot);
+        self.outputs.push_back(Output::Cdr(Box::new(record_of(call))));
+    }
+}
+
+fn record_of(call: Call) -> Cdr {
+    let e164 = |number: &Number| match number {
+        Number::E164(number) => Some(number.clone()),
+        Number::Short(_) | Number::Emergency(_) | Number::Name(_) => None,
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let record = call.record;
+    Cdr {
+        start: record.start,
+        ring: record.ring,
+        answer: record.answer,
+        end: record.end.unwrap_or(record.start),
+        from_e164: e164(&call.numbers.caller),
+        to_e164: e164(&call.numbers.called),
+        from: call.numbers.caller_received,
+        to: call.numbers.called_received,
+        ingress: CdrLeg {
+            realm: call.a.realm,
+            trunk: call.a.trunk,
+            remote: record.remote,
+            call_id: text(&call.a.call_id),
+        },
+        egress: call.b.map(|leg| CdrLeg {
+            realm: leg.realm,
+            trunk: leg.trunk,
+            remote: leg.hop.peer,
+            call_id: text(&leg.call_id),
+        }),
+        attempts: record.attempts,
+        status: record.status,
+        ended_by: record.ended_by,
+        cause: record.cause,
+        codec: record.codec,
+        media: call.media.report,
+        id: call.id,
+    }
+}

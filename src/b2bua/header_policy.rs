@@ -1,0 +1,209 @@
+//! Which headers cross from one leg to the other. **A rule about a header belongs here.**
+//!
+//! The default is that nothing crosses: each leg's messages are written anew, so that no Via,
+//! Contact, Route, User-Agent or other word of one network is seen on the other. What crosses is
+//! named here: what a call cannot do without ([`ALWAYS`]), and what the trunk's `headers` rules
+//! let pass, unless it belongs to the machinery of the leg ([`is_machinery`]).
+
+use crate::routing::HeaderRules;
+use crate::sip::{Header, Message, Writer};
+
+/// Headers about the body or the event that a relayed request is about: without them its body
+/// could not be read.
+const ALWAYS: &[&str] = &["Content-Disposition", "Content-Language", "MIME-Version", "Info-Package", "Event"];
+
+/// Adds what crosses from `from` to a trunk with these rules: values byte for byte, in order.
+pub fn add_crossing(mut writer: Writer, from: &Message, rules: &HeaderRules) -> Writer {
+    for field in from.fields() {
+        let is_set = rules.set.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name));
+        if !is_set && crosses(field.header, field.name, rules) {
+            writer = writer.field(field.name, field.value);
+        }
+    }
+    for (name, value) in &rules.set {
+        writer = writer.field(name.as_bytes(), value.as_bytes());
+    }
+    writer
+}
+
+/// Why a request or a response ends a call (RFC 3326), as far as it is a protocol's cause code
+/// (`SIP;cause=…`, `Q.850;cause=…`): free text could name the other network.
+pub fn safe_reason(from: &Message) -> Option<Vec<u8>> {
+    let value = from.list(Header::Reason).next()?;
+    let end = memchr::memchr(b';', value).unwrap_or(value.len());
+    let protocol = &value[..end];
+    let cause = crate::sip::Params(&value[end..]).value("cause")?;
+    let known = protocol.eq_ignore_ascii_case(b"Q.850") || protocol.eq_ignore_ascii_case(b"SIP");
+    let is_code = !cause.is_empty() && cause.len() <= 3 && cause.iter().all(u8::is_ascii_digit);
+    (known && is_code).then(|| [protocol, b";cause=", cause].concat())
+}
+
+fn crosses(header: Header, name: &[u8], rules: &HeaderRules) -> bool {
+    if ALWAYS.iter().any(|always| always.as_bytes().eq_ignore_ascii_case(name)) {
+        return true;
+    }
+    let matches = |patterns: &[String]| patterns.iter().any(|pattern| glob_matches(pattern, name));
+    !is_machinery(header) && matches(&rules.pass) && !matches(&rules.drop)
+}
+
+/// Headers that each leg has of its own: no `pass` rule, not even `*`, lets them cross.
+pub const fn is_machinery(header: Header) -> bool {
+    matches!(
+        header,
+        Header::Accept
+            | Header::Allow
+            | Header::AllowEvents
+            | Header::AuthenticationInfo
+            | Header::Authorization
+            | Header::CallId
+            | Header::Contact
+            | Header::ContentEncoding
+            | Header::ContentLength
+            | Header::ContentType
+            | Header::CSeq
+            | Header::Expires
+            | Header::From
+            | Header::InReplyTo
+            | Header::MaxForwards
+            | Header::MinExpires
+            | Header::MinSe
+            | Header::Path
+            | Header::PAssertedIdentity
+            | Header::PPreferredIdentity
+            | Header::ProxyAuthenticate
+            | Header::ProxyAuthorization
+            | Header::ProxyRequire
+            | Header::RAck
+            | Header::RecordRoute
+            | Header::ReferTo
+            | Header::RemotePartyId
+            | Header::Replaces
+            | Header::Require
+            | Header::RSeq
+            | Header::Route
+            | Header::Server
+            | Header::SessionExpires
+            | Header::Supported
+            | Header::Timestamp
+            | Header::To
+            | Header::Unsupported
+            | Header::UserAgent
+            | Header::Via
+            | Header::Warning
+            | Header::WwwAuthenticate
+    )
+}
+
+/// Whether a header name matches a pattern in which `*` stands for anything; case does not matter.
+fn glob_matches(pattern: &str, name: &[u8]) -> bool {
+    let pattern = pattern.as_bytes();
+    let (mut at, mut star, mut retry) = (0, None, 0);
+    let mut read = 0;
+    while read < name.len() {
+        if pattern.get(at) == Some(&b'*') {
+            star = Some(at);
+            retry = read;
+            at += 1;
+        } else if pattern.get(at).is_some_and(|byte| byte.eq_ignore_ascii_case(&name[read])) {
+            at += 1;
+            read += 1;
+        } else if let Some(star) = star {
+            at = star + 1;
+            retry += 1;
+            read = retry;
+        } else {
+            return false;
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Method;
+
+    fn crossing(rules: &HeaderRules) -> Vec<String> {
+        let from = Writer::request(&Method::Invite, b"sip:a@b")
+            .header(Header::Via, "SIP/2.0/UDP h;branch=z9hG4bK1")
+            .header(Header::UserAgent, "Secret PBX")
+            .field(b"X-Agent-Context", b"{\"user_id\": \"12345\",  \"x\":1}")
+            .field(b"x-nexmo-id", b"1")
+            .field(b"P-Odd", b"2")
+            .header(Header::Reason, "Q.850;cause=16;text=\"10.0.0.1\"")
+            .finish()
+            .unwrap();
+        let to = add_crossing(Writer::request(&Method::Invite, b"sip:c@d"), &from, rules).finish().unwrap();
+        to.fields()
+            .filter(|field| field.header != Header::ContentLength)
+            .map(|field| {
+                format!("{}: {}", String::from_utf8_lossy(field.name), String::from_utf8_lossy(field.value))
+            })
+            .collect()
+    }
+
+    fn list(patterns: &[&str]) -> Vec<String> {
+        patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_crosses_unless_a_rule_says_so() {
+        assert!(crossing(&HeaderRules::default()).is_empty());
+    }
+
+    #[test]
+    fn values_cross_byte_for_byte_and_drop_wins_over_pass() {
+        let rules = HeaderRules { pass: list(&["X-*"]), drop: list(&["X-Nexmo*"]), set: vec![] };
+        assert_eq!(crossing(&rules), ["X-Agent-Context: {\"user_id\": \"12345\",  \"x\":1}"]);
+    }
+
+    #[test]
+    fn a_set_header_replaces_the_one_that_came() {
+        let rules = HeaderRules {
+            pass: list(&["p-odd", "X-Site"]),
+            drop: vec![],
+            set: vec![("P-Odd".to_owned(), "9".to_owned())],
+        };
+        assert_eq!(crossing(&rules), ["P-Odd: 9"]);
+    }
+
+    #[test]
+    fn the_machinery_of_a_leg_never_crosses() {
+        let rules = HeaderRules { pass: list(&["*"]), ..HeaderRules::default() };
+        let all = crossing(&rules);
+        assert!(
+            all.iter().all(|line| !line.starts_with("Via") && !line.starts_with("User-Agent")),
+            "{all:?}"
+        );
+        assert!(all.contains(&"P-Odd: 2".to_owned()));
+    }
+
+    #[test]
+    fn a_reason_crosses_without_its_text() {
+        let message = Writer::request(&Method::Bye, b"sip:a@b")
+            .header(Header::Reason, "Q.850;cause=16;text=\"10.0.0.1\"")
+            .finish()
+            .unwrap();
+        assert_eq!(safe_reason(&message), Some(b"Q.850;cause=16".to_vec()));
+        let odd =
+            Writer::request(&Method::Bye, b"sip:a@b").header(Header::Reason, "X;cause=16").finish().unwrap();
+        assert_eq!(safe_reason(&odd), None);
+    }
+
+    #[test]
+    fn globs() {
+        for (pattern, name, expected) in [
+            ("X-*", "x-a", true),
+            ("X-*", "X-", true),
+            ("X-*", "Y-X-", false),
+            ("*-Id", "X-Call-Id", true),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b", "xxaxxbxx", false),
+            ("exact", "Exact", true),
+            ("exact", "exactly", false),
+            ("", "", true),
+        ] {
+            assert_eq!(glob_matches(pattern, name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! What happens within a dialog: re-INVITE, UPDATE, INFO and OPTIONS are carried to the other
+//! leg as requests of its own dialog, and their answers back.
+
+use super::call::{CallKey, OwedAck, Phase};
+use super::call_media::{MediaReady, Parked, SdpRole};
+use super::cdr::EndedBy;
+use super::ending::End;
+use super::engine::{ALLOW, Engine, Purpose};
+use super::header_policy;
+use crate::base::{Hop, Instant};
+use crate::media::Side;
+use crate::sip::{Header, Message, MessageTooLarge, Method, Status, Writer};
+use crate::transaction::{ClientId, ServerId};
+
+/// How long a peer waits that sends a second INVITE before the first is answered, at most
+/// (RFC 3261 §14.2).
+const MAX_RETRY_AFTER_S: u32 = 10;
+
+impl Engine {
+    /// The leg that a message is of, by Call-ID, tags and realm (RFC 3261 §12.2.2).
+    pub(super) fn find_dialog(&self, message: &Message, hop: Hop) -> Option<(CallKey, Side)> {
+        let (local, remote) = (message.to()?.tag()?, message.from()?.tag().unwrap_or(b""));
+        let (key, side) = *self.dialogs.get(local)?;
+        let leg = self.calls.get(key)?.leg(side)?;
+        let matches = match &leg.dialog {
+            Some(dialog) => dialog.matches(message.call_id(), local, remote),
+            None => leg.call_id == message.call_id() && leg.local_tag == local,
+        };
+        (matches && self.realm_of(hop) == Some(leg.realm)).then_some((key, side))
+    }
+
+    /// A request with a To tag.
+    pub(super) fn on_in_dialog_request(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        request: Message,
+        hop: Hop,
+    ) {
+        let Some((key, side)) = self.find_dialog(&request, hop) else {
+            return self.respond_simply(now, server, Status::of(481));
+        };
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let phase = call.phase;
+        let sequence = request.cseq().map_or(0, |cseq| cseq.number);
+        let dialog = call.leg_mut(side).and_then(|leg| leg.dialog.as_mut());
+        if dialog.is_some_and(|dialog| dialog.take_sequence(sequence).is_err()) {
+            return self.respond_in_dialog(now, key, side, server, Status::of(500));
+        }
+        if let Some(dialog) =
+            self.calls.get_mut(key).and_then(|call| call.leg_mut(side)).and_then(|leg| leg.dialog.as_mut())
+        {
+            dialog.hop = hop;
+        }
+        match (request.method(), phase) {
+            (Some(Method::Bye), Phase::Over) => {
+                self.respond_in_dialog(now, key, side, server, Status::of(200))
+            }
+            (_, Phase::Over) => self.respond_in_dialog(now, key, side, server, Status::of(481)),
+            (Some(Method::Bye), _) => self.on_bye(now, key, side, server, &request),
+            _ if request.header(Header::Require).is_some() => {
+                self.refuse_required(now, key, side, server, &request)
+            }
+            (Some(Method::Invite), _) => self.on_reinvite(now, key, side, server, request),
+            (Some(Method::Update), _) => self.on_update(now, key, side, server, &request),
+            (Some(Method::Info | Method::Options), _) => self.relay_request(now, key, side, server, &request),
+            (Some(Method::Refer), _) => self.respond_in_dialog(now, key, side, server, Status::of(603)),
+            _ => self.respond_in_dialog(now, key, side, server, Status::of(405)),
+        }
+    }
+
+    /// RFC 3261 §14.2, and what a second leg adds to it.
+    fn on_reinvite(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId, request: Message) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let other_is_busy =
+            call.leg(side.other()).is_none_or(|leg| leg.unacked.is_some() || leg.owed_ack.is_some());
+        let is_setup = call.phase == Phase::Setup;
+        let Some(leg) = call.leg_mut(side) else { return };
+        if leg.outgoing.is_some() || leg.owed_ack.is_some() || leg.unacked.is_some() {
+            return self.respond_in_dialog(now, key, side, server, Status::of(491));
+        }
+        if leg.incoming.is_some() || leg.deferred.is_some() || is_setup {
+            return self.respond_retry_later(now, key, side, server);
+        }
+        if other_is_busy {
+            // The other side has not ACKed yet: this waits rather than being refused for ever.
+            leg.deferred = Some((server, request));
+            return;
+        }
+        self.servers.insert(server, key);
+        self.relay_request(now, key, side, server, &request);
+    }
+
+    /// The other side has ACKed: a re-INVITE of this one may go on.
+    pub(super) fn resume_deferred(&mut self, now: Instant, key: CallKey, side: Side) {
+        let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(side));
+        if let Some((server, request)) = leg.and_then(|leg| leg.deferred.take()) {
+            self.on_reinvite(now, key, side, server, request);
+        }
+    }
+
+    /// RFC 3311 §5.2: one offer at a time.
+    fn on_update(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId, request: &Message) {
+        let offers = !request.body().is_empty();
+        let pending = self.calls.get(key).and_then(|call| call.media.offered_by());
+        match pending {
+            Some(by) if offers && by == side => self.respond_retry_later(now, key, side, server),
+            Some(_) if offers => self.respond_in_dialog(now, key, side, server, Status::of(491)),
+            _ => self.relay_request(now, key, side, server, request),
+        }
+    }
+
+    /// Carries a request to the other leg.
+    pub(super) fn relay_request(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        from: Side,
+        server: ServerId,
+        request: &Message,
+    ) {
+        let to = from.other();
+        let is_answered = self.calls.get(key).is_some_and(|call| {
+            call.leg(to).is_some_and(|leg| leg.dialog.is_some())
+                && (call.phase == Phase::Answered || to == Side::B)
+        });
+        if !is_answered {
+            // The other side cannot be asked yet.
+            return self.respond_in_dialog(now, key, from, server, Status::of(491));
+        }
+        if carries_offer(request) {
+            let parked = Parked::Relay { from, server, request: request.clone() };
+            match self.prepare_offer(now, key, from, request, parked) {
+                MediaReady::Now => {}
+                MediaReady::Later => return,
+                MediaReady::Never => return self.respond_in_dialog(now, key, from, server, Status::of(503)),
+            }
+        }
+        match self.write_relayed(key, from, request) {
+            Ok((relayed, hop)) => {
+                let client = self.send_request(now, key, to, Purpose::Relay { server }, relayed, hop);
+                self.note_relay(key, from, server, client, request.method() == Some(&Method::Invite));
+            }
+            Err(status) => self.respond_in_dialog(now, key, from, server, status),
+        }
+    }
+
+    fn note_relay(&mut self, key: CallKey, from: Side, server: ServerId, client: ClientId, is_invite: bool) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.relays.push(client);
+        if is_invite {
+            if let Some(leg) = call.leg_mut(from) {
+                leg.incoming = Some(server);
+            }
+            if let Some(leg) = call.leg_mut(from.other()) {
+                leg.outgoing = Some(client);
+            }
+        }
+    }
+
+    /// The same request, as one of the other leg's dialog.
+    fn write_relayed(
+        &mut self,
+        key: CallKey,
+        from: Side,
+        request: &Message,
+    ) -> Result<(Message, Hop), Status> {
+        let to = from.other();
+        let gone = Status::of(481);
+        let is_session = matches!(request.method(), Some(Method::Invite | Method::Update));
+        let sdp = if is_session { self.carry_sdp(key, from, request, SdpRole::Offer)? } else { None };
+        let hop = self.leg_hop(key, to).ok_or(gone)?;
+        let (via, contact) = (self.mint_via(hop), self.contact_towards(key, to).ok_or(gone)?);
+        let call = self.calls.get_mut(key).ok_or(gone)?;
+        let settings = self.snapshots.get(call.snapshot);
+        let method = request.method().cloned().ok_or(gone)?;
+        if is_session && let Some(dialog) = call.leg_mut(from).and_then(|leg| leg.dialog.as_mut()) {
+            dialog.refresh_target(request);
+        }
+        let leg = call.leg_mut(to).ok_or(gone)?;
+        let rules =
+            leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name)).map(|trunk| &trunk.headers);
+        let dialog = leg.dialog.as_mut().ok_or(gone)?;
+        let mut writer = dialog.request(&method, &via);
+        if is_session {
+            writer = writer.header(Header::Contact, contact).header(Header::Allow, ALLOW);
+        }
+        writer = header_policy::add_crossing(writer, request, rules.unwrap_or(&Default::default()));
+        let relayed = match sdp {
+            Some(body) => writer.finish_with(b"application/sdp", &body),
+            None if is_session => writer.finish(),
+            None => finish_as(writer, request),
+        };
+        relayed.map(|message| (message, hop)).map_err(|_| Status::of(513))
+    }
+
+    /// A response to a request that was carried over.
+    pub(super) fn on_relayed_response(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        server: ServerId,
+        response: &Message,
+        status: Status,
+        hop: Hop,
+    ) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let (key, to) = (outgoing.call, outgoing.side);
+        let is_invite = outgoing.request.method() == Some(&Method::Invite);
+        let is_update = outgoing.request.method() == Some(&Method::Update);
+        let waits = self.calls.get(key).is_some_and(|call| call.relays.contains(&client));
+        if !waits {
+            if is_invite && status.is_success() {
+                self.on_stray_success(now, client, response, hop);
+            }
+            return;
+        }
+        if status.is_provisional() {
+            return;
+        }
+        self.forget_relay(key, client, to);
+        if status.is_success() && (is_invite || is_update) {
+            self.refresh_leg(key, to, response);
+        }
+        match (is_invite, status.is_success()) {
+            (true, true) => self.on_reinvite_success(now, key, to, client, server, response),
+            _ => self.pass_relayed_response(now, key, to, server, response, status, is_update),
+        }
+        if matches!(status.code(), 481 | 408) {
+            // RFC 3261 §12.2.1.2: that side does not know the dialog any more.
+            let end = End::new(EndedBy::Sbc, "one side does not know the call any more");
+            self.end_call(now, key, if status.code() == 481 { end.without(to) } else { end });
+        }
+    }
+
+    /// A re-INVITE was accepted: ACK (now, or when the answer to a late offer comes), and 200 to
+    /// the side that asked.
+    fn on_reinvite_success(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        to: Side,
+        client: ClientId,
+        server: ServerId,
+        response: &Message,
+    ) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let sequence = outgoing.request.cseq().map_or(0, |cseq| cseq.number);
+        let offered = !outgoing.request.body().is_empty();
+        let role = if offered { SdpRole::Answer } else { SdpRole::Offer };
+        let body = self.carry_sdp(key, to, response, role);
+        let Ok(Some(body)) = body else {
+            self.send_ack(key, to, client, sequence, None);
+            return self.end_call(now, key, End::new(EndedBy::Sbc, "unusable SDP in the 2xx to a re-INVITE"));
+        };
+        if offered {
+            self.send_ack(key, to, client, sequence, None);
+        } else if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(to)) {
+            leg.owed_ack = Some(OwedAck { client, sequence });
+        }
+        let from = to.other();
+        let Some(writer) = self.dialog_response(key, from, server, Status::of(200), Some(response)) else {
+            return;
+        };
+        if let Ok(answer) = writer.finish_with(b"application/sdp", &body) {
+            self.send_success(now, key, from, server, answer);
+        }
+    }
+
+    /// Any other final response goes back as it is, without what belongs to its leg.
+    #[expect(clippy::too_many_arguments, reason = "each is one plain fact of the response")]
+    fn pass_relayed_response(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        to: Side,
+        server: ServerId,
+        response: &Message,
+        status: Status,
+        is_update: bool,
+    ) {
+        let shown = if matches!(status.code(), 300..=399 | 401 | 407) { Status::of(500) } else { status };
+        let sdp = if is_update && status.is_success() {
+            self.carry_sdp(key, to, response, SdpRole::Answer).unwrap_or(None)
+        } else {
+            None
+        };
+        if !status.is_success() {
+            self.drop_offer(key);
+        }
+        let Some(writer) = self.dialog_response(key, to.other(), server, shown, Some(response)) else {
+            return;
+        };
+        let passed = match sdp {
+            Some(body) => writer.finish_with(b"application/sdp", &body),
+            None if response.has_body_type("application/sdp") => writer.finish(),
+            None => finish_as(writer, response),
+        };
+        if let Ok(passed) = passed {
+            self.transactions.respond(now, server, passed);
+        }
+    }
+
+    /// The other side never answered a request that was carried over: it is gone.
+    pub(super) fn on_relay_ended(&mut self, now: Instant, client: ClientId, server: ServerId) {
+        let Some((key, to)) = self.clients.get(client).map(|outgoing| (outgoing.call, outgoing.side)) else {
+            return;
+        };
+        if !self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
+            return;
+        }
+        self.forget_relay(key, client, to);
+        self.drop_offer(key);
+        self.respond_in_dialog(now, key, to.other(), server, Status::of(408));
+        self.end_call(now, key, End::new(EndedBy::Sbc, "one side does not answer within the call any more"));
+    }
+
+    fn forget_relay(&mut self, key: CallKey, client: ClientId, to: Side) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.relays.retain(|known| *known != client);
+        if let Some(leg) = call.leg_mut(to)
+            && leg.outgoing == Some(client)
+        {
+            leg.outgoing = None;
+            if let Some(leg) = call.leg_mut(to.other()) {
+                leg.incoming = None;
+            }
+        }
+    }
+
+    fn refresh_leg(&mut self, key: CallKey, side: Side, response: &Message) {
+        if let Some(dialog) =
+            self.calls.get_mut(key).and_then(|call| call.leg_mut(side)).and_then(|leg| leg.dialog.as_mut())
+        {
+            dialog.refresh_target(response);
+        }
+    }
+
+    /// CANCEL of a re-INVITE: the other leg's is cancelled, and its 487 comes back by itself.
+    pub(super) fn cancel_relay(&mut self, now: Instant, key: CallKey, invite: ServerId) {
+        let Some(call) = self.calls.get(key) else { return };
+        let is_its = |client: &ClientId| {
+            self.clients.get(*client).is_some_and(|sent| sent.purpose == Purpose::Relay { server: invite })
+        };
+        let found = call.relays.iter().copied().find(is_its);
+        if let Some(client) = found {
+            self.transactions.cancel(now, client, None);
+        }
+    }
+
+    /// The call is over: what one side still waits for gets 487 (RFC 3261 §15.1.2).
+    pub(super) fn end_relays(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let relays = std::mem::take(&mut call.relays);
+        for client in relays {
+            let Some(outgoing) = self.clients.get(client) else { continue };
+            if let Purpose::Relay { server } = outgoing.purpose {
+                let from = outgoing.side.other();
+                self.respond_in_dialog(now, key, from, server, Status::of(487));
+            }
+        }
+    }
+
+    /// A response without a body within a leg's dialog.
+    pub(super) fn respond_in_dialog(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        server: ServerId,
+        status: Status,
+    ) {
+        let writer = self.dialog_response(key, side, server, status, None);
+        self.send_response(now, server, writer);
+    }
+
+    fn respond_retry_later(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
+        let wait_s = self.random.below(MAX_RETRY_AFTER_S + 1);
+        let writer = self.dialog_response(key, side, server, Status::of(500), None);
+        self.send_response(now, server, writer.map(|writer| writer.display(Header::RetryAfter, wait_s)));
+    }
+
+    fn refuse_required(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        server: ServerId,
+        request: &Message,
+    ) {
+        let unsupported: Vec<&[u8]> = request.list(Header::Require).take(16).collect();
+        let writer = self.dialog_response(key, side, server, Status::of(420), None);
+        let writer = writer.map(|writer| writer.header(Header::Unsupported, unsupported.join(&b", "[..])));
+        self.send_response(now, server, writer);
+    }
+}
+
+fn carries_offer(request: &Message) -> bool {
+    matches!(request.method(), Some(Method::Invite | Method::Update))
+        && request.has_body_type("application/sdp")
+}
+
+/// Ends a message with another's body, byte for byte.
+fn finish_as(writer: Writer, from: &Message) -> Result<Message, MessageTooLarge> {
+    let body = from.body();
+    match from.header(Header::ContentType) {
+        Some(content_type) if !body.is_empty() => writer.finish_with(content_type, &body),
+        _ => writer.finish(),
+    }
+}

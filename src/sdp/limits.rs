@@ -1,0 +1,16 @@
+//! Every bound on what is taken from a session description, in one place.
+
+/// The largest description; those of browsers have about 8,000 bytes.
+pub const MAX_SDP_BYTES: usize = 32_768;
+
+/// The most lines.
+pub const MAX_LINES: usize = 1_024;
+
+/// The most m= lines; each active one takes four ports.
+pub const MAX_MEDIAS: usize = 16;
+
+/// The most formats of one m= line: RTP has 128 payload types.
+pub const MAX_FORMATS: usize = 128;
+
+/// The most different addresses in o=, c= and a=rtcp: every other line is searched for each.
+pub const MAX_ADDRESSES: usize = 40;

@@ -1,0 +1,62 @@
+"""Reload and stop."""
+
+import lab
+from case import LabCase
+
+
+class Reload(LabCase):
+    out = ("carrier-a",)
+
+    def test_changed_trunk_serves_new_calls(self):
+        self._one_call(self.carrier_a)
+        # No signal: the file's change alone must do.
+        self.sbc.write_trunk("carrier-a", host=lab.CARRIER_B)
+        lab.wait_until("the change on disk is taken up",
+                       lambda: self.sbc.metric("drawbridge_config_reloads_total", result="ok") >= 1, 10)
+        self._one_call(self.carrier_b)
+        self.expect_cdrs(2)
+        self.expect_nothing_left()
+
+    def test_faulty_trunk_is_refused_whole(self):
+        self.sbc.write_trunk("carrier-a", text="[trunk.carrier-a]\nhots = \"203.0.113.30\"\n")
+        self.sbc.reload()
+        lab.wait_until("the fault is counted",
+                       lambda: self.sbc.metric("drawbridge_config_reloads_total", result="refused") >= 1, 10)
+        self.assertEqual(self.sbc.metric("drawbridge_config_last_reload_successful"), 0)
+        self._one_call(self.carrier_a)
+        self.assertIn("carrier-a.toml", self.sbc.log_tail(), "the log names the faulty file")
+        self.expect_nothing_left()
+
+    def test_call_survives_a_reload(self):
+        at_pbx, _ = self.sinks(1)
+        callee = self.carrier_a("uas_answer")
+        caller = self.pbx_calls(pause_ms=3000)
+        lab.wait_until("audio arrives", lambda: at_pbx.packets)
+        self.sbc.write_trunk("carrier-a", host=lab.CARRIER_B)
+        self.sbc.reload()
+        lab.wait_until("the reload is done",
+                       lambda: self.sbc.metric("drawbridge_config_reloads_total", result="ok") >= 1, 10)
+        caller.must_succeed()
+        callee.must_succeed()
+        self.expect_nothing_left()
+
+    def _one_call(self, callee_host):
+        callee = callee_host("uas_answer")
+        self.pbx_calls(pause_ms=200).must_succeed()
+        callee.must_succeed()
+
+
+class Stop(LabCase):
+    out = ("carrier-a",)
+
+    def test_sigterm_ends_calls_with_bye(self):
+        calls = 5
+        at_pbx, _ = self.sinks(calls)
+        callee = self.carrier_a("uas_answer", calls=calls)
+        caller = self.pbx_calls("uac_await_bye", calls=calls)
+        lab.wait_until("audio arrives in every call", lambda: len(at_pbx.packets) == calls)
+        self.assertEqual(self.sbc.stop(), 0, "exit status after SIGTERM")
+        caller.must_succeed(5)
+        callee.must_succeed(5)
+        records = self.expect_cdrs(calls)
+        self.assertEqual({record["ended_by"] for record in records}, {"sbc"})
