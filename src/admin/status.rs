@@ -71,7 +71,7 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
         },
         calls: census.map(|census| census.calls),
         transactions: census.map(|census| census.transactions),
-        media_ports: census.map(|census| media_ports(census.media_pairs, census.media_pairs_limit)),
+        media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
         configuration: ConfigurationStatus {
             since: utc_millis(view.clock.time_of_day(configuration.since)),
             listeners: running.listeners.len(),
@@ -84,7 +84,7 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
     })
 }
 
-fn media_ports(pairs: ByRealm<usize>, limit: ByRealm<usize>) -> MediaPorts {
-    let of = |realm: Realm| PortUse { in_use: pairs[realm] * 2, limit: limit[realm] * 2 };
+fn media_ports(ports: ByRealm<usize>, limit: ByRealm<usize>) -> MediaPorts {
+    let of = |realm: Realm| PortUse { in_use: ports[realm], limit: limit[realm] };
     MediaPorts { trusted: of(Realm::Trusted), untrusted: of(Realm::Untrusted) }
 }
