@@ -237,7 +237,12 @@ mod tests {
     #[test]
     fn calls_that_are_complete() {
         let records = [record(1, Direction::Out), record(2, Direction::In)];
-        expect![[r#""#]].assert_eq(&calls(&records, Palette::PLAIN).join("\n"));
+        expect![[r#"
+             call  way             called              INVITE across   hung up by  result
+              ────────────────────────────────────────────────────────────────────────────────────────────────
+                1  pbx → carrier   +442079460000              412 µs       caller  complete
+                2  carrier → pbx   +442079460000              412 µs       caller  complete"#]]
+        .assert_eq(&calls(&records, Palette::PLAIN).join("\n"));
         let many: Vec<CallRecord> = (1..=20).map(|number| record(number, Direction::Out)).collect();
         let lines = calls(&many, Palette::PLAIN);
         assert_eq!(lines.len(), 2 + 8 + 1);

@@ -111,7 +111,7 @@ bind      = "{trusted}:5060"
 [[listener]]
 realm     = "untrusted"
 transport = "udp"
-bind      = "{untrusted}:5060"
+bind      = "{untrusted}:5061"
 
 [realm.trusted]
 media_bind = "{trusted}"
