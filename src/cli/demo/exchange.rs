@@ -95,7 +95,7 @@ impl CallRecord {
         }
         for (party, heard) in [("caller", &self.at_caller), ("callee", &self.at_callee)] {
             if !heard.is_good() {
-                return Some(format!("the {party} heard {} of {} packets", heard.verified, heard.sent));
+                return Some(format!("the {party} {}", heard.complaint()));
             }
         }
         None

@@ -134,3 +134,17 @@ fn ladder(record: &CallRecord, parties: [Party; 4]) -> Ladder {
         .map(|at| (at, [heard(record.at_caller.verified), heard(record.at_callee.verified)]));
     Ladder { parties, caller: record.caller.clone(), callee: record.callee.clone(), media }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn calls_cross_a_real_drawbridge_both_ways() {
+        let args = DemoArgs { calls: 2, seconds: 1 };
+        let (page, is_well) = demo(&args, Palette::PLAIN).await.unwrap();
+        assert!(is_well, "{page}");
+        assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+        assert!(page.contains("relay"), "the relay has a word, too: {page}");
+    }
+}

@@ -213,6 +213,14 @@ impl Heard {
         }
     }
 
+    /// In words, where it is not good.
+    pub fn complaint(&self) -> String {
+        format!(
+            "heard {} of {} packets, {} damaged, {} twice, {} not of its stream",
+            self.verified, self.sent, self.damaged, self.repeated, self.strange
+        )
+    }
+
     /// Packets that did not arrive, or not intact.
     pub fn lost(&self) -> u64 {
         self.sent - self.verified

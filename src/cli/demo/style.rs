@@ -32,6 +32,7 @@ pub struct Palette {
 
 impl Palette {
     /// No colours.
+    #[cfg(test)]
     pub const PLAIN: Palette = Palette { colours: false };
 
     /// For standard output: colours on a terminal, unless NO_COLOR is set and not empty
