@@ -254,7 +254,16 @@ mod tests {
         let records = [record(1, Direction::Out), record(2, Direction::In)];
         let rows = [Direction::Out, Direction::In].map(|way| AudioRow::sum(way, &records, relayed));
         let lines = audio(&rows, &heard(150, 40), Palette::PLAIN);
-        expect![[r#""#]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+                                                                        jitter         one way    added by SBC
+              audio           measured by   packets    lost  damaged       µs  p50 µs  p99 µs  p50 µs  p99 µs
+              ────────────────────────────────────────────────────────────────────────────────────────────────
+              pbx → carrier   relay             300       0                30
+                              carrier           300       0        0       31     154     236     +40     +48
+              carrier → pbx   relay             300       0                30
+                              pbx               300       0        0       31     154     236     +40     +48
+              without SBC     both              150       0        0       31     114     188"#]]
+        .assert_eq(&lines.join("\n"));
         assert!(lines.iter().all(|line| line.chars().count() <= 100));
     }
 
