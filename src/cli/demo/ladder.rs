@@ -164,6 +164,7 @@ fn milliseconds(duration: Duration) -> String {
 mod tests {
     use expect_test::expect;
 
+    use super::super::style::framed;
     use super::*;
     use crate::sip::{Method, Status};
 
@@ -221,26 +222,26 @@ mod tests {
         let heard = ["150 RTP heard".to_owned(), "149 RTP heard".to_owned()];
         ladder.media = Some((Instant::from_micros(1_252_500), heard));
         expect![[r#"
-                           caller                    SBC trusted      SBC untrusted                  callee
-                      127.0.0.10:33001             127.0.0.1:33002   127.0.0.2:33003            127.0.0.20:33004
-                              │                           │                 │                           │
-               0.0 ms         │── INVITE +442079460000 ──►│                 │                           │
-               0.3 ms         │◄────── 100 Trying ────────│                 │                           │
-               0.6 ms         │                           │                 │── INVITE +442079460000 ──►│
-               0.7 ms         │                           │                 │◄────── 100 Trying ────────│
-               0.7 ms         │                           │                 │◄────── 180 Ringing ───────│
-               1.2 ms         │◄────── 180 Ringing ───────│                 │                           │
-             251.1 ms         │                           │                 │◄───── 200 OK (SDP) ───────│
-             251.9 ms         │◄───── 200 OK (SDP) ───────│                 │                           │
-             252.0 ms         │─────────── ACK ──────────►│                 │                           │
-             252.4 ms         │                           │                 │─────────── ACK ──────────►│
-             252.5 ms         │◄═════ 150 RTP heard ═════►│                 │                           │
-             252.5 ms         │                           │                 │◄═════ 149 RTP heard ═════►│
-            3260.0 ms         │─────────── BYE ──────────►│                 │                           │
-            3260.4 ms         │                           │                 │─────────── BYE ──────────►│
-            3260.5 ms         │                           │                 │◄──────── 200 OK ──────────│
-            3260.9 ms         │◄──────── 200 OK ──────────│                 │                           │
-                              │                           │                 │                           │"#]].assert_eq(&ladder.draw(Palette::PLAIN).join("\n"));
+            |               caller                    SBC trusted      SBC untrusted                  callee
+            |          127.0.0.10:33001             127.0.0.1:33002   127.0.0.2:33003            127.0.0.20:33004
+            |                  │                           │                 │                           │
+            |   0.0 ms         │── INVITE +442079460000 ──►│                 │                           │
+            |   0.3 ms         │◄────── 100 Trying ────────│                 │                           │
+            |   0.6 ms         │                           │                 │── INVITE +442079460000 ──►│
+            |   0.7 ms         │                           │                 │◄────── 100 Trying ────────│
+            |   0.7 ms         │                           │                 │◄────── 180 Ringing ───────│
+            |   1.2 ms         │◄────── 180 Ringing ───────│                 │                           │
+            | 251.1 ms         │                           │                 │◄───── 200 OK (SDP) ───────│
+            | 251.9 ms         │◄───── 200 OK (SDP) ───────│                 │                           │
+            | 252.0 ms         │─────────── ACK ──────────►│                 │                           │
+            | 252.4 ms         │                           │                 │─────────── ACK ──────────►│
+            | 252.5 ms         │◄═════ 150 RTP heard ═════►│                 │                           │
+            | 252.5 ms         │                           │                 │◄═════ 149 RTP heard ═════►│
+            |3260.0 ms         │─────────── BYE ──────────►│                 │                           │
+            |3260.4 ms         │                           │                 │─────────── BYE ──────────►│
+            |3260.5 ms         │                           │                 │◄──────── 200 OK ──────────│
+            |3260.9 ms         │◄──────── 200 OK ──────────│                 │                           │
+            |                  │                           │                 │                           │"#]].assert_eq(&framed(&ladder.draw(Palette::PLAIN)));
         assert!(ladder.draw(Palette::PLAIN).iter().all(|line| line.chars().count() <= 100));
     }
 
@@ -259,13 +260,13 @@ mod tests {
             vec![],
         );
         expect![[r#"
-                           caller                    SBC trusted      SBC untrusted                  callee
-                      127.0.0.10:33001             127.0.0.1:33002   127.0.0.2:33003            127.0.0.20:33004
-                              │                           │                 │                           │
-               0.0 ms         │── INVITE +442079460000 ──►│                 │                           │
-             500.0 ms         │────── INVITE again ──────►│                 │                           │
-             500.9 ms         │◄ 503 Service Unavailable ─│                 │                           │
-             501.0 ms         │─────────── ACK ──────────►│                 │                           │
-                              │                           │                 │                           │"#]].assert_eq(&ladder.draw(Palette::PLAIN).join("\n"));
+            |               caller                    SBC trusted      SBC untrusted                  callee
+            |          127.0.0.10:33001             127.0.0.1:33002   127.0.0.2:33003            127.0.0.20:33004
+            |                  │                           │                 │                           │
+            |   0.0 ms         │── INVITE +442079460000 ──►│                 │                           │
+            | 500.0 ms         │────── INVITE again ──────►│                 │                           │
+            | 500.9 ms         │◄ 503 Service Unavailable ─│                 │                           │
+            | 501.0 ms         │─────────── ACK ──────────►│                 │                           │
+            |                  │                           │                 │                           │"#]].assert_eq(&framed(&ladder.draw(Palette::PLAIN)));
     }
 }

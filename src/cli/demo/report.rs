@@ -178,6 +178,7 @@ fn rule(palette: Palette) -> String {
 mod tests {
     use expect_test::expect;
 
+    use super::super::style::framed;
     use super::super::trace::{Said, Step, Trace, Way};
     use super::*;
     use crate::base::Instant;
@@ -238,11 +239,11 @@ mod tests {
     fn calls_that_are_complete() {
         let records = [record(1, Direction::Out), record(2, Direction::In)];
         expect![[r#"
-             call  way             called              INVITE across   hung up by  result
-              ────────────────────────────────────────────────────────────────────────────────────────────────
-                1  pbx → carrier   +442079460000              412 µs       caller  complete
-                2  carrier → pbx   +442079460000              412 µs       caller  complete"#]]
-        .assert_eq(&calls(&records, Palette::PLAIN).join("\n"));
+            | call  way             called              INVITE across   hung up by  result
+            |  ────────────────────────────────────────────────────────────────────────────────────────────────
+            |    1  pbx → carrier   +442079460000              412 µs       caller  complete
+            |    2  carrier → pbx   +442079460000              412 µs       caller  complete"#]]
+        .assert_eq(&framed(&calls(&records, Palette::PLAIN)));
         let many: Vec<CallRecord> = (1..=20).map(|number| record(number, Direction::Out)).collect();
         let lines = calls(&many, Palette::PLAIN);
         assert_eq!(lines.len(), 2 + 8 + 1);
@@ -255,15 +256,15 @@ mod tests {
         let rows = [Direction::Out, Direction::In].map(|way| AudioRow::sum(way, &records, relayed));
         let lines = audio(&rows, &heard(150, 40), Palette::PLAIN);
         expect![[r#"
-                                                                        jitter         one way    added by SBC
-              audio           measured by   packets    lost  damaged       µs  p50 µs  p99 µs  p50 µs  p99 µs
-              ────────────────────────────────────────────────────────────────────────────────────────────────
-              pbx → carrier   relay             300       0                30
-                              carrier           300       0        0       31     154     236     +40     +48
-              carrier → pbx   relay             300       0                30
-                              pbx               300       0        0       31     154     236     +40     +48
-              without SBC     both              150       0        0       31     114     188"#]]
-        .assert_eq(&lines.join("\n"));
+            |                                                            jitter         one way    added by SBC
+            |  audio           measured by   packets    lost  damaged       µs  p50 µs  p99 µs  p50 µs  p99 µs
+            |  ────────────────────────────────────────────────────────────────────────────────────────────────
+            |  pbx → carrier   relay             300       0                30
+            |                  carrier           300       0        0       31     154     236     +40     +48
+            |  carrier → pbx   relay             300       0                30
+            |                  pbx               300       0        0       31     154     236     +40     +48
+            |  without SBC     both              150       0        0       31     114     188"#]]
+        .assert_eq(&framed(&lines));
         assert!(lines.iter().all(|line| line.chars().count() <= 100));
     }
 

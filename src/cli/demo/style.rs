@@ -98,6 +98,12 @@ impl Line {
     }
 }
 
+/// Lines for a golden test: behind a mark, so that their indentation is compared, too.
+#[cfg(test)]
+pub fn framed(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("|{line}")).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
