@@ -3,6 +3,7 @@
 //! Must not know: protocol rules.
 
 mod check;
+mod demo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,7 +63,18 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
         #[arg(long)]
         json: bool,
     },
-    // MERGE POINT: `demo [--calls N] [--seconds S]` goes here with `pub mod demo;` above.
+    /// Place real calls with real RTP through Drawbridge, on loopback
+    ///
+    /// Starts Drawbridge in this process, between two small user agents, and shows the SIP ladder of
+    /// the first call, what became of each, and what the relay and the listeners measured. Needs no
+    /// configuration, no privilege, and no port in particular; leaves no file behind.
+    #[command(after_help = "Examples:
+  drawbridge demo
+  drawbridge demo --calls 20 --seconds 10
+  NO_COLOR=1 drawbridge demo
+
+Exit status: 0 if every call completed and media flowed both ways, byte for byte; else 1.")]
+    Demo(demo::DemoArgs),
 }
 
 #[derive(Args, Debug)]
@@ -77,6 +89,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(file) => run(&file),
         Command::Check { file, json } => check::run(&file.config, json),
+        Command::Demo(args) => demo::run(&args),
     }
 }
 
