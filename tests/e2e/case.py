@@ -30,7 +30,9 @@ class LabCase(unittest.TestCase):
         self.sbc.start()
 
     def diagnosis(self):
-        return f"\n--- the SBC's log\n{self.sbc.log_tail()}---\n" if hasattr(self, "sbc") else ""
+        if not hasattr(self, "sbc"):
+            return ""
+        return f"\n--- dropped\n{self.sbc.drops()}\n--- the SBC's log\n{self.sbc.log_tail()}---\n"
 
     # ------------------------------------------------------------------------------ user agents
 

@@ -146,6 +146,14 @@ class Sbc:
             raise AssertionError(f"/metrics has no {name}")
         return total
 
+    def drops(self):
+        """What the SBC counted as dropped, for people."""
+        try:
+            lines = self.get("/metrics")[1].splitlines()
+        except OSError:
+            return "(no answer on /metrics)"
+        return "\n".join(line for line in lines if "_dropped_total{" in line and not line.endswith(" 0"))
+
     def cdrs(self):
         """All call detail records so far."""
         try:

@@ -48,7 +48,8 @@ class Calls(LabCase):
         callee.must_succeed()
         [record] = self.expect_cdrs(1)
         self.assertEqual(record["status"], 487)
-        self.assertEqual(self.sbc.metric("drawbridge_calls_total", outcome="cancelled"), 1)
+        self.assertEqual(self.sbc.metric("drawbridge_calls_total", direction="in",
+                                         outcome="cancelled"), 1)
         self.expect_nothing_left()
 
     def test_busy_is_final(self):
