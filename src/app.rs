@@ -64,6 +64,8 @@ pub struct RunningApp {
 /// # Errors
 /// What could not be had, with its cure; then nothing is left running.
 pub fn start(config: Config) -> Result<RunningApp, StartFault> {
+    // The first call shall not wait for the numbering plans.
+    crate::numbering::load();
     let clock = Clock::start();
     let bound = bind_listeners(&config)?;
     let listeners: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();

@@ -61,6 +61,7 @@ impl PortableEngine {
                 tracing::error!(%error, "epoll");
                 return;
             }
+            worker.obey(worker.now(), &mut self.sockets);
             self.serve(&mut worker);
         }
     }

@@ -16,7 +16,7 @@ use crate::runtime::Clock;
 
 /// How long packets may gather before the worker is woken for them, once traffic flows: fewer
 /// wake-ups are what makes relaying cheap (docs/design.md). It delays a packet by this at most.
-pub(super) const BATCH_WAIT: Duration = Duration::from_millis(1);
+pub(super) const BATCH_WAIT: Duration = Duration::from_micros(200);
 /// Packets for which the worker is woken though [`BATCH_WAIT`] is not over.
 pub(super) const BATCH_PACKETS: usize = 64;
 /// How often the driver is offered events again that it had no room for.
@@ -78,10 +78,7 @@ impl Worker {
         if self.mailbox.is_stopping() {
             return Turn::Stop;
         }
-        self.mailbox.take(&mut self.commands);
-        for command in self.commands.drain(..) {
-            self.table.command(command, now, sockets);
-        }
+        self.obey(now, sockets);
         if now >= self.next_tick {
             let timeout = self.mailbox.timeout();
             self.table.tick(timeout, now);
@@ -91,5 +88,14 @@ impl Worker {
             self.next_tick = self.next_tick.min(now + RETRY);
         }
         Turn::Wait((!self.table.is_idle()).then(|| self.next_tick.since(now)))
+    }
+
+    /// Carries out what was posted; to be called before packets are looked at, too: what the engine
+    /// said before it sent an answer is in force for the packets that the answer brings.
+    pub(super) fn obey(&mut self, now: Instant, sockets: &mut impl Sockets) {
+        self.mailbox.take(&mut self.commands);
+        for command in self.commands.drain(..) {
+            self.table.command(command, now, sockets);
+        }
     }
 }

@@ -90,6 +90,7 @@ impl UringEngine {
             tracing::error!(%error, "io_uring");
             return false;
         }
+        worker.obey(worker.now(), &mut self.sockets);
         self.serve(worker);
         true
     }
