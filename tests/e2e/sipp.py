@@ -5,6 +5,8 @@ import os
 import struct
 import subprocess
 
+import lab
+
 SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sipp")
 SIP_PORT = 5060
 # The scenarios' `auto_media_port+4`: call n uses FIRST_MEDIA_PORT + 4 * (n - 1). sipp itself binds the
@@ -54,6 +56,12 @@ class Sipp:
             command.append(f"{remote}:{SIP_PORT}")
         with open(os.path.join(self.directory, "screen.log"), "wb") as log:
             self.process = host.start(command, log=log, cwd=self.directory)
+        if not remote:
+            lab.wait_until(f"{self.name} listens", self._listens)
+
+    def _listens(self):
+        with open(f"/proc/{self.process.pid}/net/udp", encoding="ascii") as table:
+            return f":{SIP_PORT:04X} 00000000:0000" in table.read()
 
     def _write_scenario(self, scenario, status):
         with open(os.path.join(SCENARIOS, f"{scenario}.xml"), encoding="ascii") as template:
