@@ -15,6 +15,10 @@ use crate::media::Side;
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientId, ServerId, TimerSettings};
 
+/// The most branches of a fork whose 2xx is ACKed and ended; a peer that answers from more is not
+/// forking but flooding.
+const MAX_ANSWERS: usize = 16;
+
 impl Engine {
     /// Sends a 2xx to an INVITE, and goes on sending it until the ACK comes.
     pub(super) fn send_success(
@@ -143,6 +147,9 @@ impl Engine {
             })
         });
         if !is_owed {
+            if outgoing.acks.len() >= MAX_ANSWERS {
+                return;
+            }
             let dialog = Dialog::from_response(
                 &outgoing.request,
                 response,
@@ -165,12 +172,17 @@ impl Engine {
     fn ack_and_bye(&mut self, now: Instant, client: ClientId, mut dialog: Dialog) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
+        let is_reinvite = matches!(outgoing.purpose, Purpose::Relay { .. });
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
         let hop = self.safe_hop(realm, &dialog);
         let sequence = request.cseq().map_or(1, |cseq| cseq.number);
         let via = self.mint_via(hop);
         if let Ok(ack) = dialog.ack(sequence, &via).finish() {
             self.keep_and_send_ack(client, dialog.remote_tag.clone(), ack, hop);
+        }
+        if is_reinvite {
+            // Its dialog was sent BYE when the call ended.
+            return;
         }
         let via = self.mint_via(hop);
         if let Ok(bye) = dialog.request(&Method::Bye, &via).finish() {

@@ -14,7 +14,7 @@ use super::{Event, header_policy};
 use crate::base::{Hop, Instant};
 use crate::dialog::{Dialog, tagged};
 use crate::media::Side;
-use crate::routing::{Target, Trunk};
+use crate::routing::{Failover, Target, Trunk};
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientEnd, ClientId};
 
@@ -228,7 +228,9 @@ impl Engine {
         if status.code() == 100 {
             return;
         }
-        self.learn_early_dialog(key, client, response, hop);
+        if response.to().is_some_and(|to| to.tag().is_some()) {
+            self.learn_dialog(key, client, response, hop);
+        }
         // SDP in a provisional response is an answer; an offer in one needs 100rel, which was not
         // offered, and is not looked at.
         let made_offer = self.calls.get(key).is_some_and(|call| !call.invite.body().is_empty());
@@ -244,31 +246,33 @@ impl Engine {
         }
     }
 
-    fn learn_early_dialog(&mut self, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
-        let Some(request) = self.clients.get(client).map(|outgoing| outgoing.request.clone()) else { return };
+    /// Leg B's dialog as this response says it. A dialog that is known by its tag goes on counting
+    /// where it was: an UPDATE before the 2xx must not share its CSeq with the BYE after it.
+    fn learn_dialog(&mut self, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
+        let Some(outgoing) = self.clients.get(client) else { return };
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
-        if response.to().is_some_and(|to| to.tag().is_some()) {
-            leg.dialog =
-                Some(Dialog::from_response(&request, response, Hop { listener: leg.hop.listener, ..hop }));
+        let hop = Hop { listener: leg.hop.listener, ..hop };
+        let mut dialog = Dialog::from_response(&outgoing.request, response, hop);
+        if let Some(known) = leg.dialog.as_ref().filter(|known| known.remote_tag == dialog.remote_tag) {
+            dialog.local_sequence = known.local_sequence;
+            dialog.remote_sequence = known.remote_sequence;
         }
+        leg.dialog = Some(dialog);
     }
 
     /// A target answered: the callee's SDP goes to the caller with the 2xx.
     fn on_success(&mut self, now: Instant, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
         self.disarm(key, CallTimer::NoProvisional);
         let Some(outgoing) = self.clients.get(client) else { return };
-        let request = outgoing.request.clone();
-        let sequence = request.cseq().map_or(1, |cseq| cseq.number);
-        let Some(call) = self.calls.get_mut(key) else { return };
+        let sequence = outgoing.request.cseq().map_or(1, |cseq| cseq.number);
+        let Some(call) = self.calls.get(key) else { return };
         if call.media.parked_late_offer().is_some() {
             // The same 2xx again, while its ports are being opened.
             return;
         }
-        let Some(leg) = call.b.as_mut() else { return };
-        leg.dialog =
-            Some(Dialog::from_response(&request, response, Hop { listener: leg.hop.listener, ..hop }));
         let is_late_offer = call.invite.body().is_empty();
         let was_answered = call.media.is_answered();
+        self.learn_dialog(key, client, response, hop);
         if is_late_offer {
             match self.prepare_offer(now, key, Side::B, response, Parked::LateOffer(client, response.clone()))
             {
@@ -320,10 +324,11 @@ impl Engine {
     fn answer_caller(&mut self, now: Instant, key: CallKey, response: &Message, body: &[u8]) {
         self.disarm(key, CallTimer::NoAnswer);
         let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
-        let Some(writer) = self.dialog_response(key, Side::A, server, Status::of(200), Some(response)) else {
-            return;
+        let writer = self.dialog_response(key, Side::A, server, Status::of(200), Some(response));
+        let Some(Ok(answer)) = writer.map(|writer| writer.finish_with(b"application/sdp", body)) else {
+            self.send_bye(now, key, Side::B, None);
+            return self.reject_call(now, key, Rejection::new(502, "the answer fits no datagram"));
         };
-        let Ok(answer) = writer.finish_with(b"application/sdp", body) else { return };
         if let Some(call) = self.calls.get_mut(key) {
             call.phase = Phase::Answered;
             call.record.answer = Some(now);
@@ -359,7 +364,6 @@ impl Engine {
 
     /// A final answer of a target that is no 2xx.
     fn on_failure(&mut self, now: Instant, key: CallKey, response: &Message, status: Status) {
-        self.note_attempt(now, key, AttemptResult::Status(status.code()));
         self.disarm(key, CallTimer::NoProvisional);
         self.disarm(key, CallTimer::NoAnswer);
         let shown = shown_status(status);
@@ -370,17 +374,15 @@ impl Engine {
         }
         let settings = self.snapshots.get(call.snapshot);
         let trunk = call.plan.current.as_ref().and_then(|target| settings.routing.trunk(&target.trunk));
-        let moves_on = trunk.is_some_and(|trunk| {
-            trunk.failover.codes.iter().any(|pattern| pattern.matches(status.code()))
-                || matches!(status.code(), 401 | 407)
-        });
-        if moves_on && !call.plan.rang {
+        let moves_on = !call.plan.rang && trunk.is_some_and(|trunk| moves_on(&trunk.failover, status));
+        self.note_attempt(now, key, AttemptResult::Status(status.code()));
+        if moves_on {
             return self.try_next_target(now, key);
         }
         let reason = header_policy::safe_reason(response);
         let cause = format!("{status} from the callee's side");
         let mut end = End::new(EndedBy::Callee, &cause).refusing(shown);
-        end.retry_after_s = call.plan.retry_after_s;
+        end.retry_after_s = self.calls.get(key).and_then(|call| call.plan.retry_after_s);
         end.reason = reason;
         self.end_call(now, key, end);
     }
@@ -480,6 +482,12 @@ impl super::call::Plan {
             self.retry_after_s = retry_after_s;
         }
     }
+}
+
+/// Whether the next target is tried after this answer: on a configured code, and on a challenge
+/// that our credentials do not meet.
+fn moves_on(failover: &Failover, status: Status) -> bool {
+    failover.codes.iter().any(|pattern| pattern.matches(status.code())) || matches!(status.code(), 401 | 407)
 }
 
 /// What the caller hears of a target's answer: never a challenge that it could not answer, and

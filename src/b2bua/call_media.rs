@@ -134,6 +134,19 @@ impl CallMedia {
         }
     }
 
+    /// Whether the relay is binding ports.
+    pub(super) fn is_opening(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    /// The request of one side that waits for ports.
+    pub(super) fn parked_relay(&self) -> Option<(Side, ServerId)> {
+        match self.opening.as_ref()?.parked {
+            Parked::Relay { from, server, .. } => Some((from, server)),
+            Parked::Attempt(_) | Parked::LateOffer(..) => None,
+        }
+    }
+
     /// Every port of the call, to be given back: it has none any more.
     pub(super) fn take_ports(&mut self) -> Vec<StreamPorts> {
         let mut pairs = std::mem::take(&mut self.streams);
@@ -318,7 +331,7 @@ impl Engine {
                 }
             }
             Parked::LateOffer(client, response) => self.resume_late_offer(now, key, client, &response),
-            Parked::Relay { from, server, request } => self.relay_request(now, key, from, server, &request),
+            Parked::Relay { from, server, request } => self.resume_relay(now, key, from, server, &request),
         }
     }
 

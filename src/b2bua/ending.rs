@@ -211,7 +211,8 @@ impl Engine {
         }
     }
 
-    fn send_bye(&mut self, now: Instant, key: CallKey, side: Side, reason: Option<&[u8]>) {
+    /// BYE on a leg.
+    pub(super) fn send_bye(&mut self, now: Instant, key: CallKey, side: Side, reason: Option<&[u8]>) {
         let Some(hop) = self.leg_hop(key, side) else { return };
         let via = self.mint_via(hop);
         let dialog =

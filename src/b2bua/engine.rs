@@ -84,6 +84,19 @@ pub(super) struct Outgoing {
     pub(super) acks: Vec<(Bytes, Message, Hop)>,
 }
 
+impl Outgoing {
+    /// Whether it carries this request of the other side.
+    pub(super) fn is_relay_of(&self, request: ServerId) -> bool {
+        self.purpose == Purpose::Relay { server: request }
+    }
+
+    /// Whether it made an offer (RFC 3264).
+    pub(super) fn carries_offer(&self) -> bool {
+        matches!(self.request.method(), Some(Method::Invite | Method::Update))
+            && self.request.has_body_type("application/sdp")
+    }
+}
+
 /// What a request of ours was for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {

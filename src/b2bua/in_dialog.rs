@@ -61,6 +61,11 @@ impl Engine {
             _ if request.header(Header::Require).is_some() => {
                 self.refuse_required(now, key, side, server, &request)
             }
+            (Some(Method::Invite | Method::Update), _) if has_foreign_body(&request) => {
+                let writer = self.dialog_response(key, side, server, Status::of(415), None);
+                let writer = writer.map(|writer| writer.header(Header::Accept, "application/sdp"));
+                self.send_response(now, server, writer);
+            }
             (Some(Method::Invite), _) => self.on_reinvite(now, key, side, server, request),
             (Some(Method::Update), _) => self.on_update(now, key, side, server, &request),
             (Some(Method::Info | Method::Options), _) => self.relay_request(now, key, side, server, &request),
@@ -71,15 +76,19 @@ impl Engine {
 
     /// RFC 3261 §14.2, and what a second leg adds to it.
     fn on_reinvite(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId, request: Message) {
+        // A CANCEL may come for it, wherever it waits.
+        self.servers.insert(server, key);
         let Some(call) = self.calls.get_mut(key) else { return };
+        let offered_by = call.media.offered_by();
         let other_is_busy =
             call.leg(side.other()).is_none_or(|leg| leg.unacked.is_some() || leg.owed_ack.is_some());
         let is_setup = call.phase == Phase::Setup;
         let Some(leg) = call.leg_mut(side) else { return };
-        if leg.outgoing.is_some() || leg.owed_ack.is_some() || leg.unacked.is_some() {
+        let is_glare = leg.outgoing.is_some() || offered_by == Some(side.other());
+        if is_glare || leg.owed_ack.is_some() || leg.unacked.is_some() {
             return self.respond_in_dialog(now, key, side, server, Status::of(491));
         }
-        if leg.incoming.is_some() || leg.deferred.is_some() || is_setup {
+        if leg.incoming.is_some() || leg.deferred.is_some() || offered_by == Some(side) || is_setup {
             return self.respond_retry_later(now, key, side, server);
         }
         if other_is_busy {
@@ -87,7 +96,7 @@ impl Engine {
             leg.deferred = Some((server, request));
             return;
         }
-        self.servers.insert(server, key);
+        leg.incoming = Some(server);
         self.relay_request(now, key, side, server, &request);
     }
 
@@ -96,6 +105,23 @@ impl Engine {
         let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(side));
         if let Some((server, request)) = leg.and_then(|leg| leg.deferred.take()) {
             self.on_reinvite(now, key, side, server, request);
+        }
+    }
+
+    /// Ports are open for a request that waited for them: unless it was cancelled meanwhile, it
+    /// goes on.
+    pub(super) fn resume_relay(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        from: Side,
+        server: ServerId,
+        request: &Message,
+    ) {
+        let leg = self.calls.get(key).and_then(|call| call.leg(from));
+        let still_waits = leg.is_some_and(|leg| leg.incoming == Some(server));
+        if still_waits || request.method() != Some(&Method::Invite) {
+            self.relay_request(now, key, from, server, request);
         }
     }
 
@@ -129,6 +155,10 @@ impl Engine {
             return self.respond_in_dialog(now, key, from, server, Status::of(491));
         }
         if carries_offer(request) {
+            if self.calls.get(key).is_some_and(|call| call.media.is_opening()) {
+                // Another offer waits for its ports.
+                return self.respond_in_dialog(now, key, from, server, Status::of(491));
+            }
             let parked = Parked::Relay { from, server, request: request.clone() };
             match self.prepare_offer(now, key, from, request, parked) {
                 MediaReady::Now => {}
@@ -141,7 +171,12 @@ impl Engine {
                 let client = self.send_request(now, key, to, Purpose::Relay { server }, relayed, hop);
                 self.note_relay(key, from, server, client, request.method() == Some(&Method::Invite));
             }
-            Err(status) => self.respond_in_dialog(now, key, from, server, status),
+            Err(status) => {
+                if carries_offer(request) {
+                    self.drop_offer(key);
+                }
+                self.respond_in_dialog(now, key, from, server, status);
+            }
         }
     }
 
@@ -218,7 +253,13 @@ impl Engine {
         if status.is_provisional() {
             return;
         }
+        let offered = outgoing.carries_offer();
         self.forget_relay(key, client, to);
+        let is_answered = status.is_success() && response.has_body_type("application/sdp");
+        if offered && !is_answered {
+            // What was in force before still is, and the next offer is free to come.
+            self.drop_offer(key);
+        }
         if status.is_success() && (is_invite || is_update) {
             self.refresh_leg(key, to, response);
         }
@@ -249,8 +290,10 @@ impl Engine {
         let offered = !outgoing.request.body().is_empty();
         let role = if offered { SdpRole::Answer } else { SdpRole::Offer };
         let body = self.carry_sdp(key, to, response, role);
+        let from = to.other();
         let Ok(Some(body)) = body else {
             self.send_ack(key, to, client, sequence, None);
+            self.respond_in_dialog(now, key, from, server, Status::of(500));
             return self.end_call(now, key, End::new(EndedBy::Sbc, "unusable SDP in the 2xx to a re-INVITE"));
         };
         if offered {
@@ -258,12 +301,13 @@ impl Engine {
         } else if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(to)) {
             leg.owed_ack = Some(OwedAck { client, sequence });
         }
-        let from = to.other();
-        let Some(writer) = self.dialog_response(key, from, server, Status::of(200), Some(response)) else {
-            return;
-        };
-        if let Ok(answer) = writer.finish_with(b"application/sdp", &body) {
-            self.send_success(now, key, from, server, answer);
+        let writer = self.dialog_response(key, from, server, Status::of(200), Some(response));
+        match writer.map(|writer| writer.finish_with(b"application/sdp", &body)) {
+            Some(Ok(answer)) => self.send_success(now, key, from, server, answer),
+            Some(Err(_)) | None => {
+                self.respond_in_dialog(now, key, from, server, Status::of(500));
+                self.end_call(now, key, End::new(EndedBy::Sbc, "the answer to a re-INVITE fits no datagram"));
+            }
         }
     }
 
@@ -281,13 +325,13 @@ impl Engine {
     ) {
         let shown = if matches!(status.code(), 300..=399 | 401 | 407) { Status::of(500) } else { status };
         let sdp = if is_update && status.is_success() {
-            self.carry_sdp(key, to, response, SdpRole::Answer).unwrap_or(None)
+            self.carry_sdp(key, to, response, SdpRole::Answer).unwrap_or_else(|_| {
+                self.drop_offer(key);
+                None
+            })
         } else {
             None
         };
-        if !status.is_success() {
-            self.drop_offer(key);
-        }
         let Some(writer) = self.dialog_response(key, to.other(), server, shown, Some(response)) else {
             return;
         };
@@ -296,8 +340,11 @@ impl Engine {
             None if response.has_body_type("application/sdp") => writer.finish(),
             None => finish_as(writer, response),
         };
-        if let Ok(passed) = passed {
-            self.transactions.respond(now, server, passed);
+        match passed {
+            Ok(passed) => {
+                self.transactions.respond(now, server, passed);
+            }
+            Err(_) => self.respond_in_dialog(now, key, to.other(), server, Status::of(500)),
         }
     }
 
@@ -339,12 +386,26 @@ impl Engine {
     /// CANCEL of a re-INVITE: the other leg's is cancelled, and its 487 comes back by itself.
     pub(super) fn cancel_relay(&mut self, now: Instant, key: CallKey, invite: ServerId) {
         let Some(call) = self.calls.get(key) else { return };
-        let is_its = |client: &ClientId| {
-            self.clients.get(*client).is_some_and(|sent| sent.purpose == Purpose::Relay { server: invite })
-        };
-        let found = call.relays.iter().copied().find(is_its);
-        if let Some(client) = found {
-            self.transactions.cancel(now, client, None);
+        let carries_it =
+            |client: &ClientId| self.clients.get(*client).is_some_and(|sent| sent.is_relay_of(invite));
+        if let Some(client) = call.relays.iter().copied().find(carries_it) {
+            return self.transactions.cancel(now, client, None);
+        }
+        for side in [Side::A, Side::B] {
+            self.cancel_waiting(now, key, side, invite);
+        }
+    }
+
+    /// CANCEL of a re-INVITE that was not carried over yet: it waits for the other side's ACK, or
+    /// for ports.
+    fn cancel_waiting(&mut self, now: Instant, key: CallKey, side: Side, invite: ServerId) {
+        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
+        let is_deferred = leg.deferred.as_ref().is_some_and(|(server, _)| *server == invite);
+        if is_deferred {
+            leg.deferred = None;
+        }
+        if is_deferred || leg.incoming == Some(invite) {
+            self.respond_in_dialog(now, key, side, invite, Status::of(487));
         }
     }
 
@@ -352,10 +413,15 @@ impl Engine {
     pub(super) fn end_relays(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let relays = std::mem::take(&mut call.relays);
+        if let Some((from, server)) = call.media.parked_relay() {
+            self.respond_in_dialog(now, key, from, server, Status::of(487));
+        }
         for client in relays {
             let Some(outgoing) = self.clients.get(client) else { continue };
             if let Purpose::Relay { server } = outgoing.purpose {
                 let from = outgoing.side.other();
+                // A re-INVITE that was answered by a provisional response would wait for ever.
+                self.transactions.cancel(now, client, None);
                 self.respond_in_dialog(now, key, from, server, Status::of(487));
             }
         }
@@ -370,8 +436,21 @@ impl Engine {
         server: ServerId,
         status: Status,
     ) {
-        let writer = self.dialog_response(key, side, server, status, None);
+        let mut writer = self.dialog_response(key, side, server, status, None);
+        if status.code() == 405 {
+            writer = writer.map(|writer| writer.header(Header::Allow, ALLOW));
+        }
+        self.forget_incoming(key, side, server);
         self.send_response(now, server, writer);
+    }
+
+    /// A side's re-INVITE has its final answer.
+    fn forget_incoming(&mut self, key: CallKey, side: Side, server: ServerId) {
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side))
+            && leg.incoming == Some(server)
+        {
+            leg.incoming = None;
+        }
     }
 
     fn respond_retry_later(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
@@ -393,6 +472,12 @@ impl Engine {
         let writer = writer.map(|writer| writer.header(Header::Unsupported, unsupported.join(&b", "[..])));
         self.send_response(now, server, writer);
     }
+}
+
+/// Whether there is a body in which we look for no offer: carried on without it, the request would
+/// mean something else.
+fn has_foreign_body(request: &Message) -> bool {
+    !request.body().is_empty() && !request.has_body_type("application/sdp")
 }
 
 fn carries_offer(request: &Message) -> bool {
