@@ -75,7 +75,7 @@ impl Transactions {
     /// Cancels an INVITE that was sent (§9.1): at once if a provisional response came, else upon the
     /// first one; not at all if a final one came, or comes before. `reason` is the value of a Reason
     /// header (RFC 3326). The INVITE's final response, usually 487, still comes; if none does in
-    /// 64·T1 after the CANCEL, the INVITE ends as [`ClientEnd::Timeout`].
+    /// 64·T1 after the CANCEL, the INVITE ends as [`Timeout`](super::ClientEnd::Timeout).
     pub fn cancel(&mut self, now: Instant, invite: ClientId, reason: Option<&[u8]>) {
         self.plan_cancel(now, invite, reason);
     }

@@ -1,30 +1,29 @@
 //! What the network reports of datagrams sent (ICMP), read from a socket's error queue
 //! (`IP_RECVERR`, ip(7)). It says whose datagram failed; without it an unconnected UDP socket never
 //! hears of it.
-//!
-//! No safe wrapper of this exists in the crates that are here: hence the two `unsafe` lines.
-#![allow(unsafe_code)]
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
-use socket2::{MsgHdrMut, SockAddr, SockRef, Socket};
+use nix::libc::sock_extended_err;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
+    sockopt::{Ipv4RecvErr, Ipv6RecvErr},
+};
+use socket2::{SockRef, Socket};
 
-/// One report and whose it is take less than this: a `cmsghdr`, a `sock_extended_err`, an address.
+/// Room for one report and whose it is: a `cmsghdr`, a `sock_extended_err`, an address.
 const CONTROL_BYTES: usize = 128;
 
 /// Asks the kernel for reports.
 pub(super) fn enable(socket: &Socket, ipv6: bool) -> io::Result<()> {
-    let (level, option) =
-        if ipv6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) } else { (libc::IPPROTO_IP, libc::IP_RECVERR) };
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value is an int that outlives the call, and its size is given.
-    let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), size_of_val(&on) as u32)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if ipv6 {
+        setsockopt(socket, Ipv6RecvErr, &true)?
+    } else {
+        setsockopt(socket, Ipv4RecvErr, &true)?
+    }
+    Ok(())
 }
 
 /// Takes one report: whose datagram failed, or `None` where it does not say that the peer is out
@@ -33,21 +32,29 @@ pub(super) fn enable(socket: &Socket, ipv6: bool) -> io::Result<()> {
 /// # Errors
 /// `WouldBlock` when there is none left.
 pub(super) fn read(socket: SockRef<'_>) -> io::Result<Option<SocketAddr>> {
-    let mut peer = SockAddr::from(SocketAddr::from(([0u16; 8], 0)));
-    let mut control = [MaybeUninit::new(0u8); CONTROL_BYTES];
-    let mut header = MsgHdrMut::new().with_addr(&mut peer).with_control(&mut control);
-    socket.recvmsg(&mut header, libc::MSG_ERRQUEUE)?;
-    // SAFETY: every byte was initialised above, and the kernel writes initialised bytes only.
-    let control = control.map(|byte| unsafe { byte.assume_init() });
-    Ok(peer.as_socket().filter(|_| is_out_of_reach(errno_of(&control))))
+    let mut control = vec![0; CONTROL_BYTES];
+    let report = recvmsg::<SockaddrStorage>(
+        socket.as_raw_fd(),
+        &mut [],
+        Some(&mut control),
+        MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+    )?;
+    let failed = report.cmsgs()?.any(|message| errno_of(&message).is_some_and(is_out_of_reach));
+    Ok(report.address.and_then(peer_of).filter(|_| failed))
 }
 
-/// `sock_extended_err.ee_errno`, the first field behind the first control header.
-fn errno_of(control: &[u8; CONTROL_BYTES]) -> i32 {
-    let at = size_of::<libc::cmsghdr>();
-    let mut errno = [0; 4];
-    errno.copy_from_slice(&control[at..at + 4]);
-    i32::from_ne_bytes(errno)
+fn errno_of(message: &ControlMessageOwned) -> Option<i32> {
+    let errno = |error: &sock_extended_err| error.ee_errno as i32;
+    match message {
+        ControlMessageOwned::Ipv4RecvErr(error, _) => Some(errno(error)),
+        ControlMessageOwned::Ipv6RecvErr(error, _) => Some(errno(error)),
+        _ => None,
+    }
+}
+
+fn peer_of(address: SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|address| SocketAddrV4::from(*address).into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddrV6::from(*address).into()))
 }
 
 /// "Fragmentation needed" (EMSGSIZE) is no failure: the kernel has learned the path's MTU, and the

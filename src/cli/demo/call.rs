@@ -126,6 +126,7 @@ pub struct Call {
 
 /// How far a call is.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are as many of it as calls in a demo")]
 enum Phase {
     /// INVITE sent.
     Inviting,

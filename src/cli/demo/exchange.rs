@@ -295,7 +295,7 @@ impl Script {
         let tone = |stream: u16| LOWEST_TONE_HZ + (2 * place + stream) * TONE_STEP_HZ;
         Script {
             number,
-            direction: if place % 2 == 0 { Direction::Out } else { Direction::In },
+            direction: if place.is_multiple_of(2) { Direction::Out } else { Direction::In },
             callee_hangs_up: place % 4 == 1 || place % 4 == 2,
             pbx_number: format!("+1201555{:04}", 100 + place),
             carrier_number: format!("+44207946{place:04}"),

@@ -4,7 +4,7 @@
 //! - [`ua`] and [`call`] are the user agents, sans-IO; [`phone`] puts one on a socket.
 //! - [`rtp`] speaks, listens and measures; [`records`] is what the SBC says of the same calls.
 //! - [`exchange`] lets them call each other; [`sbc`] is what stands between.
-//! - [`ladder`], [`report`] and [`style`] are what is printed.
+//! - [`mod@ladder`], [`report`] and [`style`] are what is printed.
 //!
 //! Must not know: the engine's and the relay's insides; it meets them on the wire.
 

@@ -92,12 +92,9 @@ async fn run(mut agent: UserAgent, socket: UdpSocket, mut wished: mpsc::Receiver
         drain(&mut agent, &socket, &listeners).await;
         let deadline = agent.next_deadline();
         tokio::select! {
-            received = socket.recv_from(&mut buffer) => match received {
-                Ok((length, source)) => {
-                    agent.receive(clock.now(), source, Bytes::copy_from_slice(&buffer[..length]));
-                }
-                // An ICMP error for something we sent: retransmission sees to it.
-                Err(_) => {}
+            // An error is ICMP's, for something we sent: retransmission sees to it.
+            received = socket.recv_from(&mut buffer) => if let Ok((length, source)) = received {
+                agent.receive(clock.now(), source, Bytes::copy_from_slice(&buffer[..length]));
             },
             wish = wished.recv() => match wish {
                 Some(Wish::Place(order, tell)) => {
