@@ -3,3 +3,4 @@
 
 mod basic_calls;
 mod lab;
+mod simulation;
