@@ -4,3 +4,4 @@
 mod basic_calls;
 mod challenges;
 mod lab;
+mod simulation;

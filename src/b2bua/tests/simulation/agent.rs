@@ -1,0 +1,638 @@
+//! A user agent of the simulation: it places, takes, changes and ends calls at random, but always
+//! as RFC 3261 allows. Its transactions are the layer's; its dialogs and offers are its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::{Hop, Instant, ListenerId, Random, Transport};
+use crate::dialog::Dialog;
+use crate::sip::{Header, Message, Method, Status, Writer, response_to};
+use crate::transaction::{ClientId, Effect, ServerId, TimerSettings, Transactions};
+
+/// One side's phones.
+pub struct Agent {
+    pub address: SocketAddr,
+    /// Stands in every Call-ID, tag, user and origin of this agent; never to be seen elsewhere.
+    mark: &'static str,
+    sbc: SocketAddr,
+    transactions: Transactions,
+    random: Random,
+    pub calls: Vec<UaCall>,
+    clients: BTreeMap<ClientId, (usize, Purpose, Message)>,
+    minted: u64,
+    /// The next INVITE is not heard, nor anything else of its call.
+    pub is_deaf_to_next: bool,
+    ignored: BTreeSet<Bytes>,
+    /// What is to be sent.
+    pub outbox: Vec<Message>,
+}
+
+/// One dialog of an agent, or what may become one.
+pub struct UaCall {
+    pub call_id: Bytes,
+    local_tag: Bytes,
+    pub is_caller: bool,
+    pub state: UaState,
+    dialog: Option<Dialog>,
+    /// An INVITE of ours without a final response.
+    client: Option<ClientId>,
+    /// An INVITE of the peer's that we have not answered.
+    server: Option<(ServerId, Message)>,
+    unacked: Option<Unacked>,
+    acks: Vec<(u32, Bytes, Message)>,
+    /// An UPDATE of ours with an offer is open.
+    has_update_open: bool,
+    /// The call ends as soon as it may.
+    hangs_up: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UaState {
+    Early,
+    Confirmed,
+    Over,
+}
+
+struct Unacked {
+    response: Message,
+    sequence: u32,
+    since: Instant,
+    next: Instant,
+    wait: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Purpose {
+    Setup,
+    Reinvite,
+    Update,
+    Bye,
+    Other,
+}
+
+const T1: Duration = Duration::from_millis(500);
+
+impl Agent {
+    pub fn new(mark: &'static str, address: SocketAddr, sbc: SocketAddr, random: Random) -> Agent {
+        Agent {
+            address,
+            mark,
+            sbc,
+            transactions: Transactions::new(TimerSettings::default(), 10_000),
+            random,
+            calls: Vec::new(),
+            clients: BTreeMap::new(),
+            minted: 0,
+            is_deaf_to_next: false,
+            ignored: BTreeSet::new(),
+            outbox: Vec::new(),
+        }
+    }
+
+    pub fn live_calls(&self) -> usize {
+        self.calls.iter().filter(|call| call.state != UaState::Over).count()
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let unacked = self.calls.iter().filter_map(|call| Some(call.unacked.as_ref()?.next)).min();
+        [self.transactions.next_deadline(), unacked].into_iter().flatten().min()
+    }
+
+    pub fn on_time(&mut self, now: Instant) {
+        self.transactions.on_time(now);
+        self.pump(now);
+        for at in 0..self.calls.len() {
+            self.repeat_success(now, at);
+        }
+    }
+
+    pub fn receive(&mut self, now: Instant, message: Message) {
+        let id = Bytes::copy_from_slice(message.call_id());
+        let is_new =
+            message.method() == Some(&Method::Invite) && message.to().is_some_and(|to| to.tag().is_none());
+        if is_new && self.is_deaf_to_next && !self.calls.iter().any(|call| call.call_id == id) {
+            self.is_deaf_to_next = false;
+            self.ignored.insert(id.clone());
+        }
+        if !self.ignored.contains(&id) {
+            let hop = self.hop();
+            self.transactions.receive(now, message, hop);
+            self.pump(now);
+        }
+    }
+
+    /// Places a call.
+    pub fn place_call(&mut self, now: Instant, called: &str) {
+        let (call_id, tag) = (self.mint("call"), self.mint("tag"));
+        let writer = Writer::request(&Method::Invite, format!("sip:{called}@{}", self.sbc).as_bytes())
+            .header(Header::Via, self.via())
+            .header(Header::From, format!("<sip:+14155550100@{}>;tag={tag}", self.address))
+            .header(Header::To, format!("<sip:{called}@{}>", self.sbc))
+            .header(Header::CallId, &call_id)
+            .header(Header::CSeq, "1 INVITE")
+            .header(Header::Contact, self.contact())
+            .header(Header::UserAgent, self.mark)
+            .header(Header::MaxForwards, "70");
+        let is_late = self.random.below(7) == 0;
+        let offer = (!is_late).then(|| self.sdp(1, 1));
+        let invite = finish(writer, offer);
+        let at = self.add_call(Bytes::from(call_id), Bytes::from(tag), true);
+        let client = self.send(now, at, Purpose::Setup, invite);
+        self.calls[at].client = Some(client);
+        self.pump(now);
+    }
+
+    /// Does something with one of the calls. Returns what, for the log.
+    pub fn act(&mut self, now: Instant) -> String {
+        let live: Vec<usize> =
+            (0..self.calls.len()).filter(|at| self.calls[*at].state != UaState::Over).collect();
+        if live.is_empty() {
+            return "idle".to_owned();
+        }
+        let at = live[self.random.below(live.len() as u32) as usize];
+        let dice = self.random.below(100);
+        let call = &self.calls[at];
+        let what = match (call.state, call.server.is_some(), call.client.is_some()) {
+            (UaState::Early, true, _) => self.decide(now, at, dice),
+            (UaState::Early, false, true) => self.decide_early(now, at, dice),
+            (UaState::Confirmed, true, _) if dice < 60 => self.answer_reinvite(now, at, dice),
+            (UaState::Confirmed, _, true) if dice < 30 => self.cancel(now, at),
+            (UaState::Confirmed, ..) => self.change(now, at, dice),
+            (UaState::Early, false, false) | (UaState::Over, ..) => "nothing",
+        };
+        self.pump(now);
+        format!("{} call {at}: {what}", self.mark)
+    }
+
+    /// Ends a call in whatever way is allowed now, or as soon as one is.
+    pub fn hang_up(&mut self, now: Instant, at: usize) -> &'static str {
+        let call = &mut self.calls[at];
+        match call.state {
+            UaState::Over => {}
+            UaState::Early if call.is_caller => {
+                call.hangs_up = true;
+                if let Some(client) = call.client {
+                    self.transactions.cancel(now, client, None);
+                }
+            }
+            UaState::Early => {
+                if let Some((server, request)) = call.server.take() {
+                    call.state = UaState::Over;
+                    self.respond(now, at, server, &request, 480, None);
+                }
+            }
+            // §15: the callee waits for the ACK.
+            UaState::Confirmed if call.unacked.is_some() => call.hangs_up = true,
+            UaState::Confirmed => self.send_bye(now, at),
+        }
+        self.pump(now);
+        "hangs up"
+    }
+
+    fn decide(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
+        let Some((server, request)) = self.calls[at].server.clone() else { return "nothing" };
+        let streams = streams_of(&request).max(1);
+        match dice {
+            0..30 => self.respond(now, at, server, &request, 180, None),
+            30..45 if !request.body().is_empty() => {
+                let answer = self.sdp(streams, 0);
+                self.respond(now, at, server, &request, 183, Some(answer));
+            }
+            30..45 => self.respond(now, at, server, &request, 183, None),
+            45..85 => return self.accept(now, at),
+            _ => {
+                let status = [486, 503, 603, 480, 500, 404, 302, 401][self.random.below(8) as usize];
+                self.calls[at].server = None;
+                self.calls[at].state = UaState::Over;
+                self.respond(now, at, server, &request, status, None);
+                return "rejects";
+            }
+        }
+        "rings"
+    }
+
+    fn accept(&mut self, now: Instant, at: usize) -> &'static str {
+        let Some((server, request)) = self.calls[at].server.take() else { return "nothing" };
+        let streams = streams_of(&request).max(1);
+        let sdp = self.sdp(streams, at as u32);
+        let response = self.response(at, &request, 200, Some(sdp));
+        let sequence = request.cseq().unwrap().number;
+        let call = &mut self.calls[at];
+        if call.dialog.is_none() {
+            let tag = call.local_tag.clone();
+            call.dialog = Some(Dialog::from_request(&request, hop_to(self.sbc), &tag));
+        }
+        call.state = UaState::Confirmed;
+        call.unacked =
+            Some(Unacked { response: response.clone(), sequence, since: now, next: now + T1, wait: T1 });
+        self.transactions.respond(now, server, response);
+        "accepts"
+    }
+
+    fn decide_early(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
+        match dice {
+            0..25 => self.hang_up(now, at),
+            25..40 => self.ask(now, at, &Method::Info),
+            _ => "waits",
+        }
+    }
+
+    fn answer_reinvite(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
+        if dice < 40 {
+            return self.accept(now, at);
+        }
+        if let Some((server, request)) = self.calls[at].server.take() {
+            self.respond(now, at, server, &request, 488, None);
+        }
+        "refuses a change"
+    }
+
+    fn cancel(&mut self, now: Instant, at: usize) -> &'static str {
+        if let Some(client) = self.calls[at].client {
+            self.transactions.cancel(now, client, None);
+        }
+        "cancels a change"
+    }
+
+    fn change(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
+        match dice {
+            0..25 => self.hang_up(now, at),
+            25..55 => self.reinvite(now, at),
+            55..70 => self.ask(now, at, &Method::Info),
+            70..80 => self.ask(now, at, &Method::Options),
+            80..95 => self.update(now, at),
+            _ => "talks",
+        }
+    }
+
+    fn is_busy(&self, at: usize) -> bool {
+        let call = &self.calls[at];
+        call.client.is_some() || call.server.is_some() || call.unacked.is_some() || call.has_update_open
+    }
+
+    fn reinvite(&mut self, now: Instant, at: usize) -> &'static str {
+        if self.is_busy(at) {
+            return "is busy";
+        }
+        let streams = 1 + self.random.below(2) as usize;
+        let (is_late, seed) = (self.random.below(5) == 0, self.random.below(1_000));
+        let offer = (!is_late).then(|| self.sdp(streams, seed));
+        let Some(request) = self.in_dialog(at, &Method::Invite, offer) else { return "nothing" };
+        let client = self.send(now, at, Purpose::Reinvite, request);
+        self.calls[at].client = Some(client);
+        "re-INVITEs"
+    }
+
+    fn update(&mut self, now: Instant, at: usize) -> &'static str {
+        if self.is_busy(at) {
+            return "is busy";
+        }
+        let offers = self.random.below(3) > 0;
+        let offer = offers.then(|| self.sdp(1, 17));
+        let Some(request) = self.in_dialog(at, &Method::Update, offer) else { return "nothing" };
+        self.calls[at].has_update_open = true;
+        self.send(now, at, Purpose::Update, request);
+        "UPDATEs"
+    }
+
+    fn ask(&mut self, now: Instant, at: usize, method: &Method) -> &'static str {
+        let Some(request) = self.in_dialog(at, method, None) else { return "nothing" };
+        self.send(now, at, Purpose::Other, request);
+        "asks"
+    }
+
+    fn send_bye(&mut self, now: Instant, at: usize) {
+        let request = self.in_dialog(at, &Method::Bye, None);
+        self.calls[at].state = UaState::Over;
+        self.refuse_open(now, at);
+        if let Some(request) = request {
+            self.send(now, at, Purpose::Bye, request);
+        }
+    }
+
+    /// §15.1.2: requests that are still open are answered 487.
+    fn refuse_open(&mut self, now: Instant, at: usize) {
+        self.calls[at].unacked = None;
+        if let Some((server, request)) = self.calls[at].server.take() {
+            self.respond(now, at, server, &request, 487, None);
+        }
+        if let Some(client) = self.calls[at].client {
+            self.transactions.cancel(now, client, None);
+        }
+    }
+
+    fn pump(&mut self, now: Instant) {
+        while let Some(effect) = self.transactions.poll() {
+            match effect {
+                Effect::Transmit { message, .. } => self.outbox.push(message),
+                Effect::Request { server, request, .. } => self.on_request(now, server, request),
+                Effect::Cancel { server, invite, request, .. } => {
+                    self.on_cancel(now, server, invite, &request)
+                }
+                Effect::Ack { request, .. } => self.on_ack(now, &request),
+                Effect::Response { client, response, .. } => self.on_response(now, client, &response),
+                Effect::ClientEnded { client, .. } => self.on_failure(now, client, 408),
+                Effect::ClientGone { client } => {
+                    self.clients.remove(&client);
+                }
+                Effect::ServerEnded { .. } | Effect::ServerGone { .. } | Effect::Dropped { .. } => {}
+            }
+        }
+    }
+
+    fn on_request(&mut self, now: Instant, server: ServerId, request: Message) {
+        let has_tag = request.to().is_some_and(|to| to.tag().is_some());
+        if !has_tag && request.method() == Some(&Method::Invite) {
+            let tag = Bytes::from(self.mint("tag"));
+            let at = self.add_call(Bytes::copy_from_slice(request.call_id()), tag, false);
+            self.calls[at].server = Some((server, request));
+            return;
+        }
+        let Some(at) = self.find(&request) else {
+            let gone = response_to(&request, self.sbc, Status::of(481), None, Some("x")).finish().unwrap();
+            self.transactions.respond(now, server, gone);
+            return;
+        };
+        self.on_in_dialog(now, at, server, request);
+    }
+
+    fn on_in_dialog(&mut self, now: Instant, at: usize, server: ServerId, request: Message) {
+        let is_busy = self.is_busy(at);
+        let call = &mut self.calls[at];
+        let sequence = request.cseq().unwrap().number;
+        if let Some(dialog) = call.dialog.as_mut() {
+            let taken = dialog.take_sequence(sequence);
+            // With reordering a later request may overtake; never may one come twice.
+            if taken.is_err() {
+                assert_ne!(dialog.remote_sequence, Some(sequence), "CSeq {sequence} was used twice");
+                return self.respond(now, at, server, &request, 500, None);
+            }
+        }
+        let is_over = call.state == UaState::Over;
+        match request.method() {
+            Some(Method::Bye) => {
+                call.state = UaState::Over;
+                self.respond(now, at, server, &request, 200, None);
+                self.refuse_open(now, at);
+            }
+            _ if is_over => self.respond(now, at, server, &request, 481, None),
+            Some(Method::Invite) if is_busy => self.respond(now, at, server, &request, 491, None),
+            Some(Method::Invite) => {
+                call.server = Some((server, request));
+                if self.random.below(2) == 0 {
+                    self.accept(now, at);
+                }
+            }
+            Some(Method::Update) if !request.body().is_empty() && is_busy => {
+                self.respond(now, at, server, &request, 491, None);
+            }
+            Some(Method::Update) if !request.body().is_empty() => {
+                let answer = self.sdp(streams_of(&request), 5);
+                self.respond(now, at, server, &request, 200, Some(answer));
+            }
+            _ => {
+                let status = if self.random.below(10) == 0 { 415 } else { 200 };
+                self.respond(now, at, server, &request, status, None);
+            }
+        }
+    }
+
+    fn on_cancel(&mut self, now: Instant, server: ServerId, invite: Option<ServerId>, request: &Message) {
+        let at = self
+            .calls
+            .iter()
+            .position(|call| call.server.as_ref().is_some_and(|(open, _)| Some(*open) == invite));
+        let response = response_to(request, self.sbc, Status::of(200), None, Some("c")).finish().unwrap();
+        self.transactions.respond(now, server, response);
+        let Some(at) = at else { return };
+        if let Some((server, request)) = self.calls[at].server.take() {
+            if self.calls[at].state == UaState::Early {
+                self.calls[at].state = UaState::Over;
+            }
+            self.respond(now, at, server, &request, 487, None);
+        }
+    }
+
+    fn on_ack(&mut self, now: Instant, request: &Message) {
+        let Some(at) = self.find(request) else { return };
+        let sequence = request.cseq().unwrap().number;
+        let call = &mut self.calls[at];
+        if call.unacked.as_ref().is_some_and(|unacked| unacked.sequence == sequence) {
+            call.unacked = None;
+            if call.hangs_up && call.state == UaState::Confirmed {
+                self.send_bye(now, at);
+            }
+        }
+    }
+
+    fn on_response(&mut self, now: Instant, client: ClientId, response: &Message) {
+        let Some((at, purpose, _)) = self.clients.get(&client) else { return };
+        let (at, purpose) = (*at, *purpose);
+        let status = response.status().unwrap();
+        let is_invite = matches!(purpose, Purpose::Setup | Purpose::Reinvite);
+        if status.is_provisional() {
+            if purpose == Purpose::Setup && response.to().is_some_and(|to| to.tag().is_some()) {
+                self.learn_dialog(at, client, response);
+            }
+        } else if status.is_success() && is_invite {
+            self.on_success(now, at, client, purpose, response);
+        } else if status.is_success() {
+            self.calls[at].has_update_open &= purpose != Purpose::Update;
+        } else {
+            self.on_failure(now, client, status.code());
+        }
+    }
+
+    fn learn_dialog(&mut self, at: usize, client: ClientId, response: &Message) {
+        let call = &mut self.calls[at];
+        if call.dialog.is_none()
+            && let Some(invite) = self.clients.get(&client).map(|sent| &sent.2)
+        {
+            call.dialog = Some(Dialog::from_response(invite, response, hop_to(self.sbc)));
+        }
+    }
+
+    fn on_success(
+        &mut self,
+        now: Instant,
+        at: usize,
+        client: ClientId,
+        purpose: Purpose,
+        response: &Message,
+    ) {
+        let sequence = response.cseq().unwrap().number;
+        let tag = Bytes::copy_from_slice(response.to().unwrap().tag().unwrap());
+        if let Some((.., ack)) =
+            self.calls[at].acks.iter().find(|known| known.0 == sequence && known.1 == tag)
+        {
+            return self.outbox.push(ack.clone());
+        }
+        self.learn_dialog(at, client, response);
+        let is_late =
+            self.clients.get(&client).map(|sent| &sent.2).is_some_and(|invite| invite.body().is_empty());
+        let answer = is_late.then(|| self.sdp(streams_of(response), 3));
+        let via = self.via();
+        let call = &mut self.calls[at];
+        let Some(dialog) = &mut call.dialog else { panic!("a 2xx without a dialog") };
+        assert_eq!(dialog.remote_tag, tag, "a second dialog for one INVITE");
+        dialog.refresh_target(response);
+        let ack = finish(dialog.ack(sequence, &via), answer);
+        call.acks.push((sequence, tag, ack.clone()));
+        call.client = None;
+        self.outbox.push(ack);
+        let call = &mut self.calls[at];
+        if purpose == Purpose::Setup {
+            call.state = UaState::Confirmed;
+        }
+        if call.hangs_up && call.state == UaState::Confirmed {
+            self.send_bye(now, at);
+        }
+    }
+
+    fn on_failure(&mut self, now: Instant, client: ClientId, status: u16) {
+        let Some((at, purpose, _)) = self.clients.get(&client) else { return };
+        let (at, purpose) = (*at, *purpose);
+        let call = &mut self.calls[at];
+        match purpose {
+            Purpose::Setup => {
+                call.client = None;
+                call.state = UaState::Over;
+            }
+            Purpose::Reinvite => call.client = None,
+            Purpose::Update => call.has_update_open = false,
+            Purpose::Bye => call.state = UaState::Over,
+            Purpose::Other => {}
+        }
+        if matches!(status, 408 | 481) && call.state == UaState::Confirmed {
+            call.hangs_up = true;
+            if call.unacked.is_none() {
+                self.send_bye(now, at);
+            }
+        }
+    }
+
+    /// §13.3.1.4: the 2xx again, or BYE when it was never ACKed.
+    fn repeat_success(&mut self, now: Instant, at: usize) {
+        let call = &mut self.calls[at];
+        let Some(unacked) = call.unacked.as_mut().filter(|unacked| unacked.next <= now) else { return };
+        if now.since(unacked.since) >= T1 * 64 {
+            call.unacked = None;
+            self.send_bye(now, at);
+            return self.pump(now);
+        }
+        unacked.wait = (unacked.wait * 2).min(T1 * 8);
+        unacked.next = now + unacked.wait;
+        self.outbox.push(unacked.response.clone());
+    }
+
+    fn add_call(&mut self, call_id: Bytes, local_tag: Bytes, is_caller: bool) -> usize {
+        self.calls.push(UaCall {
+            call_id,
+            local_tag,
+            is_caller,
+            state: UaState::Early,
+            dialog: None,
+            client: None,
+            server: None,
+            unacked: None,
+            acks: Vec::new(),
+            has_update_open: false,
+            hangs_up: false,
+        });
+        self.calls.len() - 1
+    }
+
+    fn find(&self, request: &Message) -> Option<usize> {
+        let tag = request.to()?.tag()?;
+        self.calls.iter().position(|call| call.local_tag == tag && call.call_id == request.call_id())
+    }
+
+    fn send(&mut self, now: Instant, at: usize, purpose: Purpose, request: Message) -> ClientId {
+        let hop = self.hop();
+        let client = self.transactions.send_request(now, request.clone(), hop);
+        self.clients.insert(client, (at, purpose, request));
+        client
+    }
+
+    fn in_dialog(&mut self, at: usize, method: &Method, sdp: Option<String>) -> Option<Message> {
+        let (via, contact) = (self.via(), self.contact());
+        let mut writer = self.calls[at].dialog.as_mut()?.request(method, &via);
+        if matches!(method, Method::Invite | Method::Update) {
+            writer = writer.header(Header::Contact, contact);
+        }
+        Some(finish(writer, sdp))
+    }
+
+    fn respond(
+        &mut self,
+        now: Instant,
+        at: usize,
+        server: ServerId,
+        request: &Message,
+        status: u16,
+        sdp: Option<String>,
+    ) {
+        let response = self.response(at, request, status, sdp);
+        self.transactions.respond(now, server, response);
+    }
+
+    fn response(&mut self, at: usize, request: &Message, status: u16, sdp: Option<String>) -> Message {
+        let contact = self.contact();
+        let tag = String::from_utf8_lossy(&self.calls[at].local_tag).into_owned();
+        let mut writer = response_to(request, self.sbc, Status::of(status), None, Some(&tag));
+        if status < 300 {
+            writer = writer.header(Header::Contact, contact);
+        }
+        finish(writer.header(Header::Server, self.mark), sdp)
+    }
+
+    fn sdp(&mut self, streams: usize, seed: u32) -> String {
+        let (mark, host) = (self.mark, self.address.ip());
+        let version = self.random.below(1_000_000);
+        let mut sdp =
+            format!("v=0\r\no={mark} 1 {version} IN IP4 {host}\r\ns={mark}\r\nc=IN IP4 {host}\r\nt=0 0\r\n");
+        let direction = ["sendrecv", "sendrecv", "sendonly", "inactive"][seed as usize % 4];
+        for stream in 0..streams {
+            let port = 30_000 + 2 * (seed % 1_000) as usize + 100 * stream;
+            sdp.push_str(&format!("m=audio {port} RTP/AVP 0\r\na={direction}\r\n"));
+        }
+        sdp
+    }
+
+    fn mint(&mut self, kind: &str) -> String {
+        self.minted += 1;
+        format!("{}{kind}{}x{}", self.mark, self.minted, self.address.port())
+    }
+
+    fn via(&mut self) -> String {
+        self.minted += 1;
+        format!("SIP/2.0/UDP {};rport;branch=z9hG4bK{}{}", self.address, self.mark, self.minted)
+    }
+
+    fn contact(&self) -> String {
+        format!("<sip:{}@{}>", self.mark, self.address)
+    }
+
+    fn hop(&self) -> Hop {
+        hop_to(self.sbc)
+    }
+}
+
+fn hop_to(sbc: SocketAddr) -> Hop {
+    Hop { listener: ListenerId(0), transport: Transport::Udp, peer: sbc }
+}
+
+fn streams_of(message: &Message) -> usize {
+    let body = message.body();
+    String::from_utf8_lossy(&body).matches("\r\nm=").count()
+}
+
+fn finish(writer: Writer, sdp: Option<String>) -> Message {
+    match sdp {
+        Some(sdp) => writer.finish_with(b"application/sdp", sdp.as_bytes()).unwrap(),
+        None => writer.finish().unwrap(),
+    }
+}

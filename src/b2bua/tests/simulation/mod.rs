@@ -1,0 +1,365 @@
+//! The seeded simulation: user agents on both sides, a network that loses, repeats, reorders and
+//! delays, a relay that sometimes cannot bind, names that come and go, and the engine between them
+//! on virtual time. A shadow model watches every message.
+//!
+//! `DRAWBRIDGE_SEEDS=10000` runs more seeds, `DRAWBRIDGE_SEED=17` repeats one and prints its steps.
+
+mod agent;
+mod shadow;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use self::agent::{Agent, UaState};
+use self::shadow::Shadow;
+use super::lab;
+use crate::b2bua::{Census, Engine, Input, Output, Settings};
+use crate::base::{Hop, Instant, ListenerId, Random, Transport};
+use crate::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
+use crate::routing::{Host, Resolution, ResolveFault};
+use crate::sip::Message;
+
+/// Seeds of an ordinary test run.
+const DEFAULT_SEEDS: u64 = 1_000;
+/// Random steps of one seed, before everything is left to end.
+const STEPS: u32 = 300;
+/// The steps that a failure prints.
+const LAST_STEPS: usize = 60;
+/// More than any transaction, refused call or unheard BYE lasts.
+const QUIESCENCE: Duration = Duration::from_secs(300);
+/// Calls that each agent may have at once.
+const MAX_LIVE_CALLS: usize = 5;
+
+#[test]
+fn calls_over_a_bad_network_leave_nothing_and_break_no_rule() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    if let Some(seed) = number("DRAWBRIDGE_SEED") {
+        let mut steps = VecDeque::new();
+        let outcome = catch_unwind(AssertUnwindSafe(|| World::new(seed, Some(&mut steps)).run()));
+        steps.iter().for_each(|step| println!("{step}"));
+        assert!(outcome.is_ok(), "seed {seed} fails");
+        return;
+    }
+    let first = number("DRAWBRIDGE_FIRST_SEED").unwrap_or(0);
+    let seeds = number("DRAWBRIDGE_SEEDS").unwrap_or(DEFAULT_SEEDS);
+    let mut calls = 0;
+    for seed in first..first + seeds {
+        match catch_unwind(AssertUnwindSafe(|| World::new(seed, None).run())) {
+            Ok(placed) => calls += placed,
+            Err(_) => explain(seed),
+        }
+    }
+    assert!(calls as u64 > seeds, "hardly any call was answered: {calls} in {seeds} seeds");
+}
+
+/// Runs the seed again, for its last steps.
+fn explain(seed: u64) -> ! {
+    let mut steps = VecDeque::new();
+    let _ = catch_unwind(AssertUnwindSafe(|| World::new(seed, Some(&mut steps)).run()));
+    let from = steps.len().saturating_sub(LAST_STEPS);
+    let last: Vec<String> = steps.drain(from..).collect();
+    panic!("seed {seed} fails (repeat it with DRAWBRIDGE_SEED={seed}); its last steps:\n{}", last.join("\n"));
+}
+
+/// Everything of one seed.
+struct World<'a> {
+    now: Instant,
+    random: Random,
+    engine: Engine,
+    agents: Vec<Agent>,
+    /// What is on its way, by its arrival.
+    network: BTreeMap<(Instant, u64), Letter>,
+    sent: u64,
+    /// In percent.
+    loss: u32,
+    failing_opens: u32,
+    sessions: Vec<MediaSessionId>,
+    shadow: Shadow,
+    steps: Option<&'a mut VecDeque<String>>,
+}
+
+enum Letter {
+    ToEngine(usize, Bytes),
+    ToAgent(usize, Message),
+}
+
+impl<'a> World<'a> {
+    fn new(seed: u64, steps: Option<&'a mut VecDeque<String>>) -> World<'a> {
+        let mut random = Random::from_number(seed);
+        let now = Instant::from_millis(1_000_000);
+        let engine = Engine::new(Arc::new(settings()), random.fork(), 0, now);
+        let mut agent = |mark, address: &str| {
+            let sbc = lab::sbc_towards(address).parse().unwrap();
+            Agent::new(mark, address.parse().unwrap(), sbc, random.fork())
+        };
+        let agents =
+            vec![agent("PBX", lab::PBX), agent("CARR-A", lab::CARRIER_A), agent("CARR-B", lab::CARRIER_B)];
+        let loss = [0, 5, 15][random.below(3) as usize];
+        World {
+            now,
+            random,
+            engine,
+            agents,
+            network: BTreeMap::new(),
+            sent: 0,
+            loss,
+            failing_opens: 0,
+            sessions: Vec::new(),
+            shadow: Shadow::default(),
+            steps,
+        }
+    }
+
+    /// Random steps, then an end to every call; gives how many were answered.
+    fn run(mut self) -> usize {
+        self.drain();
+        for _ in 0..STEPS {
+            let step = self.step();
+            self.note(|| step);
+            self.drain();
+            let wait = self.random.below(1_500);
+            self.advance(Duration::from_millis(u64::from(wait)));
+        }
+        self.hang_up_everything();
+        self.advance(QUIESCENCE);
+        self.expect_nothing_left();
+        self.shadow.answered()
+    }
+
+    fn step(&mut self) -> String {
+        match self.random.below(100) {
+            0..12 => self.place_call(),
+            12..80 => {
+                let at = self.random.below(3) as usize;
+                self.agents[at].act(self.now)
+            }
+            80..86 => {
+                let at = 1 + self.random.below(2) as usize;
+                self.agents[at].is_deaf_to_next = true;
+                format!("agent {at} is deaf to the next call")
+            }
+            86..90 => {
+                self.failing_opens = 1 + self.random.below(9);
+                format!("{} binds will fail", self.failing_opens)
+            }
+            90..92 => self.silence_media(),
+            92..96 => {
+                let mut settings = settings();
+                settings.routing.routes[0].tiers.rotate_left(self.random.below(2) as usize);
+                self.engine.handle(self.now, Input::Settings(Arc::new(settings)));
+                "reload".to_owned()
+            }
+            _ => {
+                let result = self.resolution();
+                let host = "carrier-b.example".to_owned();
+                self.engine.handle(self.now, Input::Resolved { host, result });
+                "a name changed".to_owned()
+            }
+        }
+    }
+
+    fn place_call(&mut self) -> String {
+        let at = self.random.below(3) as usize;
+        if self.agents[at].live_calls() >= MAX_LIVE_CALLS {
+            return "enough calls".to_owned();
+        }
+        let called = if at == 0 { "+442079460000" } else { "+14155550111" };
+        self.agents[at].place_call(self.now, called);
+        format!("agent {at} calls")
+    }
+
+    fn silence_media(&mut self) -> String {
+        if self.sessions.is_empty() {
+            return "no media".to_owned();
+        }
+        let at = self.random.below(self.sessions.len() as u32) as usize;
+        let session = self.sessions[at];
+        self.engine.handle(self.now, Input::Media(MediaEvent::Silent { session }));
+        format!("{session:?} falls silent")
+    }
+
+    fn resolution(&mut self) -> Result<Resolution, ResolveFault> {
+        let address: SocketAddr = lab::CARRIER_B.parse().unwrap();
+        match self.random.below(4) {
+            0 => Err(ResolveFault::NoAnswer),
+            1 => Err(ResolveFault::NoSuchHost),
+            _ => Ok(Resolution { addresses: vec![address.ip()], valid_for: Duration::from_secs(30) }),
+        }
+    }
+
+    /// One side of every call ends it, whichever; the other side must hear of it.
+    fn hang_up_everything(&mut self) {
+        for round in 0..40 {
+            for agent in 0..self.agents.len() {
+                for at in 0..self.agents[agent].calls.len() {
+                    let call = &self.agents[agent].calls[at];
+                    let is_open = call.state == UaState::Early && !call.is_caller;
+                    if is_open || call.state != UaState::Over && (call.is_caller || round == 0 && at % 2 == 0)
+                    {
+                        self.agents[agent].hang_up(self.now, at);
+                    }
+                }
+            }
+            self.drain();
+            self.advance(Duration::from_secs(2));
+        }
+        self.note(|| "everything was ended".to_owned());
+    }
+
+    fn expect_nothing_left(&mut self) {
+        for (at, agent) in self.agents.iter().enumerate() {
+            for call in &agent.calls {
+                assert_eq!(call.state, UaState::Over, "agent {at} is left in {:?}", call.call_id);
+            }
+        }
+        let census = self.engine.census();
+        let nothing = Census { media_ports_limit: census.media_ports_limit, ..Census::default() };
+        assert_eq!(census, nothing, "in the engine");
+        assert_eq!(self.engine.leftovers(), 0, "entries in the engine's tables");
+        assert!(self.sessions.is_empty(), "media sessions are open");
+        self.shadow.expect_complete();
+    }
+
+    /// Time passes, in the order of everything that is due.
+    fn advance(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        loop {
+            let mail = self.network.first_key_value().map(|((at, _), _)| *at);
+            let agents = self.agents.iter().filter_map(Agent::next_deadline).min();
+            let next = [mail, agents, self.engine.next_deadline()].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= until) else { break };
+            self.now = self.now.max(next);
+            self.deliver();
+            for agent in &mut self.agents {
+                if agent.next_deadline().is_some_and(|at| at <= self.now) {
+                    agent.on_time(self.now);
+                }
+            }
+            if self.engine.next_deadline().is_some_and(|at| at <= self.now) {
+                self.engine.on_time(self.now);
+            }
+            self.drain();
+        }
+        self.now = until;
+    }
+
+    fn deliver(&mut self) {
+        while let Some(first) = self.network.first_entry() {
+            if first.key().0 > self.now {
+                return;
+            }
+            match first.remove() {
+                Letter::ToAgent(at, message) => self.agents[at].receive(self.now, message),
+                Letter::ToEngine(at, bytes) => {
+                    let message = Message::parse(bytes.clone()).unwrap();
+                    self.note(|| format!("        agent {at} → SBC {}", headline(&message)));
+                    self.shadow.on_received(&message);
+                    let peer = self.agents[at].address;
+                    let hop =
+                        Hop { listener: ListenerId(u16::from(at > 0)), transport: Transport::Udp, peer };
+                    self.engine.handle(self.now, Input::Received { hop, bytes });
+                }
+            }
+            self.drain();
+        }
+    }
+
+    /// What the engine and the agents want done.
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Send { hop, bytes } => self.send_from_engine(hop, bytes),
+                Output::Resolve { host } => {
+                    let result = self.resolution();
+                    self.engine.handle(self.now, Input::Resolved { host, result });
+                }
+                Output::Media(command) => self.relay(command),
+                Output::Cdr(cdr) => self.shadow.on_cdr(&cdr),
+                Output::Event(_) => {}
+            }
+        }
+        for at in 0..self.agents.len() {
+            for message in std::mem::take(&mut self.agents[at].outbox) {
+                self.post(|| Letter::ToEngine(at, message.as_bytes().clone()));
+            }
+        }
+    }
+
+    fn send_from_engine(&mut self, hop: Hop, bytes: Bytes) {
+        let message = Message::parse(bytes).unwrap();
+        assert_eq!(message.fault(), None, "{}", lab::text(&message));
+        let Some(at) = self.agents.iter().position(|agent| agent.address == hop.peer) else {
+            panic!("sent to nobody at {}: {}", hop.peer, lab::text(&message));
+        };
+        self.note(|| format!("        SBC → agent {at} {}", headline(&message)));
+        self.shadow.on_sent(at == 0, &message);
+        self.post(|| Letter::ToAgent(at, message.clone()));
+    }
+
+    /// Loses, repeats and delays.
+    fn post(&mut self, letter: impl Fn() -> Letter) {
+        let copies = if self.random.below(100) < self.loss {
+            0
+        } else {
+            1 + usize::from(self.random.below(100) < self.loss)
+        };
+        for _ in 0..copies {
+            let delay =
+                Duration::from_millis(u64::from(1 + self.random.below(if self.loss > 0 { 150 } else { 20 })));
+            self.sent += 1;
+            self.network.insert((self.now + delay, self.sent), letter());
+        }
+    }
+
+    fn relay(&mut self, command: MediaCommand) {
+        let event = match command {
+            MediaCommand::Open { session, first_stream, streams } => {
+                self.shadow.on_open(session, &streams);
+                if self.failing_opens > 0 {
+                    self.failing_opens -= 1;
+                    self.shadow.on_open_failed(session, &streams);
+                    let address = streams[0].b.rtcp();
+                    MediaEvent::OpenFailed { session, first_stream, address, errno: 98 }
+                } else {
+                    self.sessions.retain(|known| *known != session);
+                    self.sessions.push(session);
+                    MediaEvent::Opened { session, first_stream }
+                }
+            }
+            MediaCommand::Close { session } => {
+                self.sessions.retain(|known| *known != session);
+                self.shadow.on_closed(session);
+                MediaEvent::Closed { session, report: MediaReport::default() }
+            }
+            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+        };
+        self.engine.handle(self.now, Input::Media(event));
+    }
+
+    fn note(&mut self, step: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(steps) = &mut self.steps {
+            steps.push_back(format!("{now:?} {}", step()));
+        }
+    }
+}
+
+fn headline(message: &Message) -> String {
+    let text = lab::text(message);
+    let cseq = message.header(crate::sip::Header::CSeq).unwrap_or(b"");
+    let call = String::from_utf8_lossy(message.call_id()).into_owned();
+    format!("{} | {} | {call}", text.lines().next().unwrap_or(""), String::from_utf8_lossy(cseq))
+}
+
+/// The lab's, with one trunk behind a name.
+fn settings() -> Settings {
+    let mut settings = lab::settings();
+    let carrier_b = &mut settings.routing.trunks[2];
+    carrier_b.hosts[0].host = Host::Name("carrier-b.example".to_owned());
+    settings
+}
