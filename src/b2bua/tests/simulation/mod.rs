@@ -157,7 +157,7 @@ impl<'a> World<'a> {
             _ => {
                 let result = self.resolution();
                 let host = "carrier-b.example".to_owned();
-                self.engine.handle(self.now, Input::Resolved { host, result });
+                self.engine.handle(self.now, Input::Resolved { host, resolution: result });
                 "a name changed".to_owned()
             }
         }
@@ -276,7 +276,7 @@ impl<'a> World<'a> {
                 Output::Send { hop, bytes } => self.send_from_engine(hop, bytes),
                 Output::Resolve { host } => {
                     let result = self.resolution();
-                    self.engine.handle(self.now, Input::Resolved { host, result });
+                    self.engine.handle(self.now, Input::Resolved { host, resolution: result });
                 }
                 Output::Media(command) => self.relay(command),
                 Output::Cdr(cdr) => self.shadow.on_cdr(&cdr),
