@@ -374,7 +374,8 @@ impl Engine {
             leg.outgoing = None;
         }
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = call.plan.current.as_ref().and_then(|target| settings.routing.trunk(&target.trunk));
+        let trunk = call.b.as_ref().and_then(|leg| leg.trunk.as_ref());
+        let trunk = trunk.and_then(|name| settings.routing.trunk(name));
         let moves_on = trunk.is_some_and(|trunk| {
             trunk.failover.codes.iter().any(|pattern| pattern.matches(status.code()))
                 || matches!(status.code(), 401 | 407)
