@@ -200,7 +200,7 @@ impl Engine {
     /// do not send to either, and its answers would be dropped.
     fn safe_hop(&self, realm: Realm, dialog: &Dialog) -> Hop {
         let hop = dialog.next_hop();
-        if self.allowlist.allows(realm, hop.peer.ip()) { hop } else { dialog.hop }
+        if self.may_speak(realm, hop.peer.ip()) { hop } else { dialog.hop }
     }
 
     /// Begins a response within a leg's dialog: our tag, our Contact, what crosses from the

@@ -91,3 +91,24 @@ fn a_call_keeps_the_settings_it_began_with() {
     lab.expect_nothing_left();
     assert_eq!(lab.cdrs.len(), 2);
 }
+
+#[test]
+fn a_peer_that_a_reload_removed_may_end_its_call_and_begin_no_other() {
+    let mut lab = Lab::new();
+    let (_, _, outgoing) = establish(&mut lab, "1");
+    let mut changed = settings();
+    changed.admission.allow.untrusted.clear();
+    lab.input(Input::Settings(Arc::new(changed)));
+    lab.receive(CARRIER_B, &invite(CARRIER_B, "+14155550111", "2", Some(SDP_CARRIER)));
+    lab.expect_silence();
+    lab.receive(CARRIER_A, &invite(CARRIER_A, "+14155550111", "3", Some(SDP_CARRIER)));
+    lab.take_response(CARRIER_A, 100);
+    lab.take_response(CARRIER_A, 403);
+    let bye = callee_request(CARRIER_A, &outgoing, "callee", &Method::Bye, 1);
+    lab.receive(CARRIER_A, &finish(bye, None));
+    lab.take_response(CARRIER_A, 200);
+    let bye = lab.take_request(PBX, &Method::Bye);
+    lab.receive(PBX, &respond(PBX, &bye, 200, "x", None));
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().ended_by, EndedBy::Callee);
+}
