@@ -87,7 +87,7 @@ fn a_copy_by_another_way_and_our_own_invite_are_482() {
 fn requests_outside_of_calls_have_their_answers() {
     let mut lab = Lab::new();
     let uri = format!("sip:{SBC_TRUSTED}");
-    let mut answer = |lab: &mut Lab, method: &Method, sequence, status| {
+    let answer = |lab: &mut Lab, method: &Method, sequence, status| {
         let to = format!("<{uri}>");
         let writer = request(PBX, method, &uri, "x", sequence).header(Header::To, to);
         lab.receive(PBX, &finish(writer, None));

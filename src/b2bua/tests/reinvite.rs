@@ -4,7 +4,7 @@ use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
 use crate::media::MediaCommand;
-use crate::sip::{Header, Message, Method};
+use crate::sip::{Header, Message, Method, Status};
 
 const SDP_HOLD: &str = "v=0\r\no=pbx 1 2 IN IP4 10.0.0.9\r\ns=pbx\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n\
     m=audio 30002 RTP/AVP 0\r\na=sendonly\r\n";
@@ -101,7 +101,7 @@ fn bye_during_a_reinvite_ends_everything() {
                 lab.receive(CARRIER_A, &finish(bye, None));
             }
             let statuses: Vec<_> =
-                lab.sent.iter().filter_map(|(_, sent)| sent.status().map(|status| status.code())).collect();
+                lab.sent.iter().filter_map(|(_, sent)| sent.status().map(Status::code)).collect();
             assert!(statuses.contains(&200) && statuses.contains(&487), "{statuses:?}");
             // It is accepted all the same: the ACK is owed, a second BYE is not.
             lab.sent.clear();

@@ -121,7 +121,7 @@ struct World<'a> {
 
 enum Letter {
     ToEngine(usize, Bytes),
-    ToAgent(usize, Message),
+    ToAgent(usize, Bytes),
 }
 
 impl<'a> World<'a> {
@@ -304,7 +304,9 @@ impl<'a> World<'a> {
                 return;
             }
             match first.remove() {
-                Letter::ToAgent(at, message) => self.agents[at].receive(self.now, message),
+                Letter::ToAgent(at, bytes) => {
+                    self.agents[at].receive(self.now, Message::parse(bytes).unwrap());
+                }
                 Letter::ToEngine(at, bytes) => {
                     let message = Message::parse(bytes.clone()).unwrap();
                     self.note(|| format!("        agent {at} → SBC {}", headline(&message)));
@@ -348,7 +350,7 @@ impl<'a> World<'a> {
         };
         self.note(|| format!("        SBC → agent {at} {}", headline(&message)));
         self.shadow.on_sent(self.now, at == 0, &message);
-        self.post(|| Letter::ToAgent(at, message.clone()));
+        self.post(|| Letter::ToAgent(at, message.as_bytes().clone()));
     }
 
     /// Loses, repeats and delays.

@@ -10,7 +10,7 @@ use memchr::memmem;
 use crate::b2bua::Cdr;
 use crate::base::Instant;
 use crate::media::{MediaSessionId, PortPair, StreamPorts};
-use crate::sip::{Message, Method};
+use crate::sip::{Message, Method, Status};
 
 /// 64·T1.
 const TIMER_B: Duration = Duration::from_secs(32);
@@ -46,7 +46,7 @@ impl Shadow {
         let to_tag = message.to().and_then(|to| to.tag());
         if message.method() == Some(&Method::Invite) && to_tag.is_none() {
             self.invites.entry(id).or_default();
-        } else if message.status().is_some_and(|status| status.is_success())
+        } else if message.status().is_some_and(Status::is_success)
             && cseq.method == Method::Invite
             && !self.too_late.contains(&id)
         {
