@@ -1,2 +1,7 @@
 //! The `drawbridge` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drawbridge::cli::main()
+}

@@ -14,7 +14,7 @@ use super::{Event, header_policy};
 use crate::base::{Hop, Instant};
 use crate::dialog::{Dialog, tagged};
 use crate::media::Side;
-use crate::routing::{Target, Trunk};
+use crate::routing::{Failover, Target, Trunk};
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientEnd, ClientId};
 
@@ -364,7 +364,6 @@ impl Engine {
 
     /// A final answer of a target that is no 2xx.
     fn on_failure(&mut self, now: Instant, key: CallKey, response: &Message, status: Status) {
-        self.note_attempt(now, key, AttemptResult::Status(status.code()));
         self.disarm(key, CallTimer::NoProvisional);
         self.disarm(key, CallTimer::NoAnswer);
         let shown = shown_status(status);
@@ -374,19 +373,16 @@ impl Engine {
             leg.outgoing = None;
         }
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = call.b.as_ref().and_then(|leg| leg.trunk.as_ref());
-        let trunk = trunk.and_then(|name| settings.routing.trunk(name));
-        let moves_on = trunk.is_some_and(|trunk| {
-            trunk.failover.codes.iter().any(|pattern| pattern.matches(status.code()))
-                || matches!(status.code(), 401 | 407)
-        });
-        if moves_on && !call.plan.rang {
+        let trunk = call.plan.current.as_ref().and_then(|target| settings.routing.trunk(&target.trunk));
+        let moves_on = !call.plan.rang && trunk.is_some_and(|trunk| moves_on(&trunk.failover, status));
+        self.note_attempt(now, key, AttemptResult::Status(status.code()));
+        if moves_on {
             return self.try_next_target(now, key);
         }
         let reason = header_policy::safe_reason(response);
         let cause = format!("{status} from the callee's side");
         let mut end = End::new(EndedBy::Callee, &cause).refusing(shown);
-        end.retry_after_s = call.plan.retry_after_s;
+        end.retry_after_s = self.calls.get(key).and_then(|call| call.plan.retry_after_s);
         end.reason = reason;
         self.end_call(now, key, end);
     }
@@ -486,6 +482,12 @@ impl super::call::Plan {
             self.retry_after_s = retry_after_s;
         }
     }
+}
+
+/// Whether the next target is tried after this answer: on a configured code, and on a challenge
+/// that our credentials do not meet.
+fn moves_on(failover: &Failover, status: Status) -> bool {
+    failover.codes.iter().any(|pattern| pattern.matches(status.code())) || matches!(status.code(), 401 | 407)
 }
 
 /// What the caller hears of a target's answer: never a challenge that it could not answer, and

@@ -1,14 +1,136 @@
-//! Digest challenges to requests of ours.
+//! Digest challenges to requests of ours (RFC 3261 §22): the request goes out once more with the
+//! trunk's credentials. A carrier that challenges again is given up, unless it says that only the
+//! nonce was stale: one that does so for ever would keep a call in set-up for ever.
 
-use super::engine::Engine;
+use super::call::{CallKey, CallTimer};
+use super::engine::{Engine, Outgoing, Purpose};
 use crate::base::Instant;
-use crate::sip::Message;
+use crate::routing::Credentials;
+use crate::sip::digest::{self, Answerer, Challenge};
+use crate::sip::{Header, Message, Method, Writer};
 use crate::transaction::ClientId;
 
+/// How often one request is sent again for a challenge: once, and once more for a stale nonce.
+const MAX_ANSWERS: u8 = 2;
+
 impl Engine {
-    /// Sends a challenged request again with the trunk's credentials; false: there are none, or
-    /// they were refused.
-    pub(super) fn answer_challenge(&mut self, _now: Instant, _client: ClientId, _response: &Message) -> bool {
-        false
+    /// Sends a challenged request again with the trunk's credentials; false: there are none, they
+    /// were refused, or nobody waits for the answer any more.
+    pub(super) fn answer_challenge(&mut self, now: Instant, client: ClientId, response: &Message) -> bool {
+        let Some(outgoing) = self.clients.get(client).cloned() else { return false };
+        let Some((challenge, header)) = usable_challenge(response, outgoing.challenges) else { return false };
+        let settings = self.snapshots.current();
+        let trunk = outgoing.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let Some(credentials) = trunk.and_then(|trunk| trunk.credentials.clone()) else { return false };
+        if !self.is_waited_for(&outgoing, client) {
+            return false;
+        }
+        let authorization = self.authorize(&challenge, &credentials, &outgoing.request);
+        let Some(request) = self.write_again(&outgoing, header, &authorization) else { return false };
+        let again =
+            self.send_request(now, outgoing.call, outgoing.side, outgoing.purpose, request, outgoing.hop);
+        if let Some(sent) = self.clients.get_mut(again) {
+            sent.challenges = outgoing.challenges + 1;
+            sent.trunk = outgoing.trunk.clone();
+        }
+        self.replace_client(now, &outgoing, client, again);
+        true
     }
+
+    /// Whether the answer to a request still matters.
+    fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
+        let call = self.calls.get(outgoing.call);
+        match outgoing.purpose {
+            Purpose::Bye => true,
+            Purpose::Relay { .. } => call.is_some_and(|call| call.relays.contains(&client)),
+            Purpose::Setup => {
+                call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.outgoing == Some(client))
+            }
+        }
+    }
+
+    fn authorize(&mut self, challenge: &Challenge, credentials: &Credentials, request: &Message) -> Vec<u8> {
+        let cnonce = self.random.token::<16>();
+        let (username, password) = (credentials.username.as_str(), credentials.password.as_str());
+        let method = request.method().map_or("", Method::label);
+        let body = request.body();
+        let asked = digest::Request { method, uri: request.request_uri_raw(), body: &body };
+        challenge.answer(Answerer { username, password }, asked, 1, &String::from_utf8_lossy(&cnonce))
+    }
+
+    /// The same request with a new branch, the next CSeq and the credentials.
+    fn write_again(&mut self, outgoing: &Outgoing, header: Header, authorization: &[u8]) -> Option<Message> {
+        let sequence = self.next_sequence(outgoing)?;
+        let via = self.mint_via(outgoing.hop);
+        let request = &outgoing.request;
+        let method = request.method()?;
+        let mut writer = Writer::request(method, request.request_uri_raw()).header(Header::Via, via);
+        for field in request.fields() {
+            writer = match field.header {
+                Header::Via | Header::ContentLength | Header::ContentType => writer,
+                known if known == header => writer,
+                Header::CSeq => writer.header(
+                    Header::CSeq,
+                    [sequence.to_string().as_bytes(), b" ", method.as_bytes()].concat(),
+                ),
+                _ => writer.field(field.name, field.value),
+            };
+        }
+        writer = writer.header(header, authorization);
+        match request.header(Header::ContentType) {
+            Some(content_type) => writer.finish_with(content_type, &request.body()).ok(),
+            None => writer.finish().ok(),
+        }
+    }
+
+    /// The CSeq of the repetition: above all that the dialog has used.
+    fn next_sequence(&mut self, outgoing: &Outgoing) -> Option<u32> {
+        let used = outgoing.request.cseq()?.number;
+        let leg = self.calls.get_mut(outgoing.call).and_then(|call| call.leg_mut(outgoing.side));
+        match leg.and_then(|leg| leg.dialog.as_mut()) {
+            Some(dialog) if outgoing.purpose != Purpose::Setup => {
+                dialog.local_sequence = dialog.local_sequence.max(used) + 1;
+                Some(dialog.local_sequence)
+            }
+            Some(_) | None => Some(used + 1),
+        }
+    }
+
+    /// What waited for the first transaction waits for the second.
+    fn replace_client(&mut self, now: Instant, outgoing: &Outgoing, before: ClientId, after: ClientId) {
+        let key: CallKey = outgoing.call;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        for relay in call.relays.iter_mut().filter(|relay| **relay == before) {
+            *relay = after;
+        }
+        if let Some(leg) = call.leg_mut(outgoing.side)
+            && leg.outgoing == Some(before)
+        {
+            leg.outgoing = Some(after);
+        }
+        if outgoing.purpose == Purpose::Setup {
+            let settings = self.snapshots.current();
+            let trunk = outgoing.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+            if let Some(timeout) = trunk.map(|trunk| trunk.failover.timeout) {
+                self.arm(key, CallTimer::NoProvisional, now + timeout);
+            }
+        }
+    }
+}
+
+/// The strongest challenge of a 401 or 407 that we may answer, and the header that does.
+fn usable_challenge(response: &Message, answered: u8) -> Option<(Challenge, Header)> {
+    let (asks, answers) = match response.status()?.code() {
+        401 => (Header::WwwAuthenticate, Header::Authorization),
+        _ => (Header::ProxyAuthenticate, Header::ProxyAuthorization),
+    };
+    let values = response.fields().filter(|field| field.header == asks).take(digest::MAX_CHALLENGES);
+    let challenges: Vec<Challenge> = values
+        .filter_map(|field| Challenge::parse(field.value).ok())
+        .flatten()
+        .take(digest::MAX_CHALLENGES)
+        .collect();
+    let strongest = digest::strongest(&challenges)?;
+    let may_answer = answered == 0 || (answered < MAX_ANSWERS && strongest.stale);
+    may_answer.then(|| (strongest.clone(), answers))
 }

@@ -148,7 +148,7 @@ impl Engine {
         match input {
             Input::Received { hop, bytes } => self.receive(now, hop, bytes),
             Input::TransportFailed { hop } => self.transactions.transport_failed(now, hop),
-            Input::Resolved { host, result } => self.on_resolved(now, &host, result),
+            Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
             Input::Media(event) => self.on_media(now, event),
             Input::Settings(settings) => self.replace_settings(now, settings),
             Input::Drain => self.draining = true,
@@ -379,8 +379,8 @@ impl Engine {
         }
     }
 
-    fn on_resolved(&mut self, now: Instant, host: &str, result: Result<Resolution, ResolveFault>) {
-        if self.router.resolved(host, result, now) {
+    fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+        if self.router.resolved(host, resolution, now) {
             self.admit_host(host);
             self.keep_peers_of_calls();
         }

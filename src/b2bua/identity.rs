@@ -3,8 +3,6 @@
 
 use std::net::Ipv6Addr;
 
-use bytes::Bytes;
-
 use super::call::CallNumbers;
 use crate::base::Transport;
 use crate::numbering::{self, Number};
@@ -71,8 +69,10 @@ pub fn address(
             Some((Header::RemotePartyId, format!("{uri};party=calling;privacy=off;screen=yes")))
         }
     };
-    let display = numbers.caller_display.as_ref().map_or_else(Vec::new, |display| with_blank(display));
-    let from = [&display[..], uri.as_bytes()].concat();
+    let from = match &numbers.caller_display {
+        Some(display) => [display, &b" "[..], uri.as_bytes()].concat(),
+        None => uri.into_bytes(),
+    };
     Ok(Addressing { request_uri, from, to, contact_user: caller, identity, anonymous: false })
 }
 
@@ -132,10 +132,6 @@ fn matches_number(pattern: &str, number: &str) -> bool {
         Some(prefix) => number.starts_with(prefix),
         None => number == pattern,
     }
-}
-
-fn with_blank(display: &Bytes) -> Vec<u8> {
-    [&display[..], b" "].concat()
 }
 
 /// Escapes what may not stand in the user part of a SIP URI (RFC 3261 §25.1).

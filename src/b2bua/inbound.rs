@@ -11,7 +11,7 @@ use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
 use crate::numbering::Number;
-use crate::routing::Ingress;
+use crate::routing::{Ingress, NoRoute};
 use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri, unescape};
 use crate::transaction::ServerId;
 
@@ -141,9 +141,6 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return Ok(()) };
         let settings = self.snapshots.get(call.snapshot);
         let trunk = call.a.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
-        if trunk.is_some_and(|trunk| !trunk.enabled) {
-            return Err(Rejection::new(403, "the trunk it came from is disabled"));
-        }
         let numbering = trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering);
         if call.numbers.called_received.is_empty() {
             return Err(Rejection::new(484, "the Request-URI names nobody"));
@@ -157,8 +154,8 @@ impl Engine {
             call.numbers.caller = number;
         }
         let ingress = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
-        let selection =
-            self.router.route(&ingress, &call.numbers.called).map_err(|_| Rejection::new(404, "no route"))?;
+        let selection = self.router.route(&ingress, &call.numbers.called);
+        let selection = selection.map_err(|why| Rejection::new(status_of(&why), &why.to_string()))?;
         call.plan.trunks = selection.trunks;
         let (emergency, ingress_trunk) = (call.is_emergency(), call.a.trunk.clone());
         self.count_on_trunk(now, ingress_trunk.as_ref(), emergency)
@@ -184,6 +181,15 @@ impl Engine {
             }
             Some(trunk) => self.router.limits().try_begin(trunk, now).map_err(|_| ()),
         }
+    }
+}
+
+/// What the caller hears when no route takes the call.
+fn status_of(why: &NoRoute) -> u16 {
+    match why {
+        NoRoute::NoMatch => 404,
+        NoRoute::IngressDisabled(_) => 403,
+        NoRoute::AllDisabled { .. } => 503,
     }
 }
 

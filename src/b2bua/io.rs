@@ -30,7 +30,7 @@ pub enum Input {
         /// As in the `Resolve`.
         host: String,
         /// Its addresses, or why there are none.
-        result: Result<Resolution, ResolveFault>,
+        resolution: Result<Resolution, ResolveFault>,
     },
     /// The relay's word.
     Media(MediaEvent),

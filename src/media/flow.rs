@@ -20,6 +20,12 @@
 //! peer and was faster loses the call again. RTCP follows RTP: beside its own signalled address it
 //! is learned only from the address on which RTP is locked.
 //!
+//! Carriers announce that media may come from any of their addresses. Each call's SDP still names
+//! the one it uses, so that one is taken and no list of theirs is needed; one that moves a call to
+//! another address or port without signalling it is not followed, for nothing tells it from an
+//! attacker. Nor is a NAT that gives signalling and media different public addresses (RFC 4787
+//! REQ-2 forbids it).
+//!
 //! Must not know: SIP, sockets, the other flows of the call.
 
 use std::net::{IpAddr, SocketAddr};

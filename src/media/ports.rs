@@ -167,7 +167,7 @@ impl AddressPool {
 /// How many pairs of an even port and the odd one above it lie in a range.
 fn pair_count((first, last): (u16, u16)) -> usize {
     match first_even(first) {
-        Some(first) if last > first => (usize::from(last - first) + 1) / 2,
+        Some(first) if last > first => usize::from(last - first).div_ceil(2),
         _ => 0,
     }
 }

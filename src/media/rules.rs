@@ -142,7 +142,9 @@ pub enum MediaEvent {
         /// The operating system's reason (errno).
         errno: i32,
     },
-    /// No RTP came on any stream for `media.timeout` though the call is not on hold.
+    /// No RTP came on any stream for `media.timeout` though the call is not on hold and both sides
+    /// of a stream are known. Told again each time that another `media.timeout` passes in silence,
+    /// so whoever lets it pass (the call still rings) hears of it again.
     Silent {
         /// The session.
         session: MediaSessionId,

@@ -42,6 +42,12 @@ pub struct SetupFault(#[from] NetError);
 #[derive(Clone)]
 pub struct Resolver(TokioResolver);
 
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolver(…)")
+    }
+}
+
 impl Resolver {
     /// A resolver for the tokio runtime that it is used on.
     pub fn new(settings: &Settings) -> Result<Resolver, SetupFault> {
@@ -63,9 +69,10 @@ impl Resolver {
 
     /// The addresses of a host name, IPv4 and IPv6.
     pub async fn resolve(&self, host: &str) -> Result<Resolution, ResolveFault> {
-        // The final dot: the name is whole, and the system's search list does not apply.
-        let host =
-            if host == "localhost" || host.ends_with('.') { host.to_owned() } else { format!("{host}.") };
+        // A name with a dot is whole: the final dot says so, and the system's search list, which
+        // could lead it elsewhere, does not apply.
+        let whole = host.contains('.') && !host.ends_with('.');
+        let host = if whole { format!("{host}.") } else { host.to_owned() };
         match timeout(LOOKUP_TIMEOUT, self.0.lookup_ip(host)).await {
             Ok(Ok(answer)) => resolution(&answer),
             Ok(Err(error)) => Err(fault(&error)),

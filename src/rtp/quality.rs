@@ -10,8 +10,10 @@ use crate::base::Instant;
 const DROPOUT_MAX: u16 = 3_000;
 /// A packet up to this many behind is late or doubled, not a restart (A.1, MAX_MISORDER).
 const MISORDER_MAX: u16 = 100;
-/// The clock rate where the payload type does not tell.
-const DEFAULT_CLOCK_HZ: u32 = 8_000;
+/// The clocks that payload formats have; a dynamic payload type's is told from its timestamps.
+const CLOCKS_HZ: [u32; 8] = [8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
+/// How long timestamps are watched before they tell a clock.
+const CLOCK_WATCH: Duration = Duration::from_millis(500);
 /// A transit difference beyond this is a step of the sender's clock, not jitter.
 const TRANSIT_STEP_MAX: Duration = Duration::from_secs(2);
 
@@ -35,10 +37,13 @@ struct Source {
     cycles: u64,
     /// The packet after a jump; if it comes, the jump was a restart (A.1, bad_seq).
     restart_candidate: Option<u16>,
+    first_arrival: Instant,
+    first_timestamp: u32,
     last_timestamp: u32,
-    /// Arrival less timestamp, in the clock's units, modulo 2^32 (A.8).
+    /// The clock of the timestamps, once known: all formats of one source share it (RFC 4733 §2.1).
+    clock_hz: Option<u32>,
+    /// Arrival less timestamp, in the clock's units, modulo 2^32 (A.8); meaningless without clock.
     transit: u32,
-    clock_hz: u32,
 }
 
 impl Quality {
@@ -103,15 +108,18 @@ impl Quality {
     fn begin(&mut self, packet: &RtpPacket<'_>, now: Instant) {
         self.expected_before += self.source.map_or(0, |source| source.expected());
         let clock_hz = clock_rate(packet.payload_type());
+        let transit = clock_hz.map_or(0, |clock_hz| transit(packet, now, clock_hz));
         self.source = Some(Source {
             ssrc: packet.ssrc(),
             base_sequence: packet.sequence(),
             highest_sequence: packet.sequence(),
             cycles: 0,
             restart_candidate: None,
+            first_arrival: now,
+            first_timestamp: packet.timestamp(),
             last_timestamp: packet.timestamp(),
-            transit: transit(packet, now, clock_hz),
             clock_hz,
+            transit,
         });
     }
 }
@@ -153,17 +161,34 @@ impl Source {
     }
 
     /// |D| of A.8 in seconds, or `None` where it would say nothing of the network: several packets
-    /// of one timestamp (a video frame, one RFC 4733 event), another clock, a step of the sender's.
+    /// of one timestamp (a video frame, one RFC 4733 event), a clock that is new or not known yet,
+    /// a step of the sender's.
     fn transit_difference(&mut self, packet: &RtpPacket<'_>, now: Instant) -> Option<f64> {
-        let clock_hz = clock_rate(packet.payload_type());
-        let transit = transit(packet, now, clock_hz);
-        let is_comparable = clock_hz == self.clock_hz && packet.timestamp() != self.last_timestamp;
-        let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
-        if packet.timestamp() != self.last_timestamp {
-            (self.last_timestamp, self.transit, self.clock_hz) = (packet.timestamp(), transit, clock_hz);
+        if packet.timestamp() == self.last_timestamp {
+            return None;
         }
+        self.last_timestamp = packet.timestamp();
+        let known = self.clock_hz;
+        self.clock_hz = clock_rate(packet.payload_type()).or(known).or_else(|| self.told_clock(packet, now));
+        let clock_hz = self.clock_hz?;
+        let transit = transit(packet, now, clock_hz);
+        let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
+        self.transit = transit;
         let seconds = f64::from(difference) / f64::from(clock_hz);
-        (is_comparable && seconds < TRANSIT_STEP_MAX.as_secs_f64()).then_some(seconds)
+        (known == self.clock_hz && seconds < TRANSIT_STEP_MAX.as_secs_f64()).then_some(seconds)
+    }
+
+    /// The clock that comes nearest to how fast the timestamps ran so far.
+    fn told_clock(&self, packet: &RtpPacket<'_>, now: Instant) -> Option<u32> {
+        let watched = now.since(self.first_arrival);
+        if watched < CLOCK_WATCH {
+            return None;
+        }
+        let ran = f64::from(packet.timestamp().wrapping_sub(self.first_timestamp)) / watched.as_secs_f64();
+        CLOCKS_HZ.into_iter().min_by(|a, b| {
+            let distance = |clock_hz: u32| (f64::from(clock_hz) / ran.max(1.0)).ln().abs();
+            distance(*a).total_cmp(&distance(*b))
+        })
     }
 }
 
@@ -172,16 +197,16 @@ fn transit(packet: &RtpPacket<'_>, now: Instant, clock_hz: u32) -> u32 {
     (arrival as u32).wrapping_sub(packet.timestamp())
 }
 
-/// The clock of a payload type, in Hz: of the static ones RFC 3551 §6 says it; the dynamic ones
-/// are telephony's 8,000 here, for only SDP knows them.
-pub const fn clock_rate(payload_type: u8) -> u32 {
+/// The clock of a static payload type, in Hz (RFC 3551 §6). Of the dynamic ones only SDP knows it.
+pub const fn clock_rate(payload_type: u8) -> Option<u32> {
     match payload_type {
-        6 => 16_000,
-        10 | 11 => 44_100,
-        14 | 25 | 26 | 28 | 31..=34 => 90_000,
-        16 => 11_025,
-        17 => 22_050,
-        _ => DEFAULT_CLOCK_HZ,
+        6 => Some(16_000),
+        10 | 11 => Some(44_100),
+        14 | 25 | 26 | 28 | 31..=34 => Some(90_000),
+        16 => Some(11_025),
+        17 => Some(22_050),
+        0..=34 => Some(8_000),
+        _ => None,
     }
 }
 
@@ -284,6 +309,22 @@ mod tests {
         }
         let expected = 8.0 * (1.0 - (15.0f64 / 16.0).powi(10));
         assert!((quality.jitter().as_secs_f64() * 1_000.0 - expected).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_dynamic_payload_types_clock_is_told_from_its_timestamps() {
+        for (clock_hz, late_ms) in [(48_000u32, 0), (48_000, 6), (16_000, 6), (8_000, 6), (90_000, 6)] {
+            let mut quality = Quality::default();
+            for index in 0..400u32 {
+                let mut bytes = packet(1, index as u16, (index * clock_hz / 50).wrapping_sub(5_000));
+                bytes[1] = 111;
+                let late = if index % 2 == 1 { late_ms } else { 0 };
+                let now = Instant::from_millis(u64::from(index) * 20 + late);
+                quality.receive(&RtpPacket::parse(&bytes).unwrap(), now);
+            }
+            let jitter_ms = quality.jitter().as_secs_f64() * 1_000.0;
+            assert!((jitter_ms - late_ms as f64).abs() < 0.1, "{clock_hz} Hz: {jitter_ms} ms");
+        }
     }
 
     #[test]

@@ -1,8 +1,13 @@
-//! The machine's side of the core's inputs: the clock, the seed, signals, service notification and
-//! the loop that drives the engine.
+//! The machine's side of the core's inputs: the clock, the seed, signals, service notification,
+//! file changes, and the loop that drives the engine.
 //!
 //! Must not know: SIP semantics.
 
 pub mod clock;
+pub mod driver;
+pub mod notify;
+pub mod seed;
+pub mod signals;
+pub mod watch;
 
 pub use clock::Clock;

@@ -25,7 +25,7 @@ pub use rewrite::{OurOrigin, Rewrite, RewriteFault, StreamRewrite};
 #[derive(Clone, Debug)]
 pub struct Sdp {
     bytes: Bytes,
-    lines: SmallVec<[Line; 48]>,
+    lines: SmallVec<[Line; 32]>,
     medias: Vec<Media>,
     origin: OriginSpans,
     has_name: bool,

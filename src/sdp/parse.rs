@@ -18,7 +18,7 @@ pub(super) fn parse(body: &Bytes) -> Result<Sdp, SdpFault> {
 /// What is known while reading.
 struct Reader<'a> {
     bytes: &'a Bytes,
-    lines: SmallVec<[Line; 48]>,
+    lines: SmallVec<[Line; 32]>,
     addresses: SmallVec<[Range<usize>; 4]>,
 }
 
@@ -31,7 +31,7 @@ struct Common {
 }
 
 /// The lines, blank ones left out.
-fn index_lines(bytes: &[u8]) -> Result<SmallVec<[Line; 48]>, SdpFault> {
+fn index_lines(bytes: &[u8]) -> Result<SmallVec<[Line; 32]>, SdpFault> {
     if bytes.len() > MAX_SDP_BYTES {
         return Err(SdpFault::TooLong);
     }
@@ -217,8 +217,8 @@ impl Reader<'_> {
 
     /// `rtcp:port [IN IP4 address]`.
     fn read_rtcp(&mut self, line: Line) -> Result<Rtcp, SdpFault> {
-        let after_name = Line { value_start: line.value_start + 5, ..line };
-        let words = self.words(after_name);
+        let (_, value) = split_attribute(self.value(&line));
+        let words = self.words(Line { value_start: line.value_end - value.len() as u16, ..line });
         let port = words.first().and_then(|port| parse_number(&self.bytes[port.clone()]));
         let Some(port) = port else { return Err(SdpFault::Rtcp(line.number)) };
         match &words[1..] {

@@ -178,6 +178,12 @@ fn needles(sdp: &Sdp) -> Vec<Vec<u8>> {
     let mut needles: Vec<Vec<u8>> = Vec::with_capacity(sdp.addresses.len() + 1);
     for span in &sdp.addresses {
         let text = &sdp.bytes[span.clone()];
+        // Only what can be a host is looked for: "0" would be found in every fmtp.
+        let host = |byte: &u8| byte.is_ascii_alphanumeric() || b".:-_".contains(byte);
+        let named = |byte: &u8| byte.is_ascii_alphabetic() || b".:".contains(byte);
+        if !text.iter().all(host) || !text.iter().any(named) {
+            continue;
+        }
         needles.push(text.to_vec());
         let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse::<IpAddr>().ok());
         if let Some(usual) = parsed.map(|address| address.to_string().into_bytes())
@@ -283,15 +289,22 @@ impl Output<'_> {
         let value = self.sdp.value(&line);
         let hidden = match line.kind {
             b'i' | b'u' | b'e' | b'p' => true,
-            b'a' => is_hidden(value),
-            _ => false,
+            // An encoding that is named like a host is still an encoding.
+            b'a' if split_attribute(value).0 == b"rtpmap" => false,
+            b'a' => is_hidden(value) || self.shows_address(value),
+            b'v' | b't' | b'r' | b'z' | b'b' => false,
+            _ => self.shows_address(value),
         };
-        if hidden || self.needles.iter().any(|needle| mentions(value, needle)) {
+        if hidden {
             return;
         }
         self.bytes.extend_from_slice(&[line.kind, b'=']);
         self.bytes.extend_from_slice(value);
         self.end(line);
+    }
+
+    fn shows_address(&self, value: &[u8]) -> bool {
+        self.needles.iter().any(|needle| mentions(value, needle))
     }
 
     fn connection(&mut self, line: Line, address: IpAddr) {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::limits::{MAX_HEADERS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_URI_BYTES, MAX_VIA_VALUES};
-use super::text::{is_space, is_token, parse_number, split_list, trim};
+use super::text::{is_closed, is_space, is_token, parse_number, split_list, trim};
 use super::{Header, Method, NameAddr, Status, Uri, Via};
 
 /// A SIP message (RFC 3261 §7), request or response.
@@ -30,6 +30,9 @@ enum StartLine {
     Request { method: Method, uri: Range<u16> },
     Response { status: Status, reason: Range<u16> },
 }
+
+/// `find_repeated` has a bit for each.
+const _: () = assert!((Header::Other as u8) < 128);
 
 /// One header line: where its name and its value are.
 #[derive(Clone, Copy)]
@@ -122,9 +125,9 @@ impl Message {
             return Err(Unparsable);
         }
         let (line_end, after) = find_line_end(&raw, 0).ok_or(Unparsable)?;
-        let (start, version_fault) = parse_start_line(&raw[..line_end])?;
+        let (start, start_fault) = parse_start_line(&raw[..line_end])?;
         let body = after as u16..raw.len() as u16;
-        let mut message = Message { raw, start, headers: SmallVec::new(), body, fault: version_fault };
+        let mut message = Message { raw, start, headers: SmallVec::new(), body, fault: start_fault };
         message.index_headers(after)?;
         message.check();
         Ok(message)
@@ -314,7 +317,11 @@ impl Message {
         if via == 0 {
             return Some(MessageFault::Missing(Header::Via));
         }
-        let branch_fits = |via: &Via<'_>| via.branch().is_none_or(|branch| branch.len() <= MAX_KEY_BYTES);
+        let branch_fits = |via: &Via<'_>| {
+            via.branch().is_none_or(|branch| branch.len() <= MAX_KEY_BYTES)
+                && is_closed(via.raw)
+                && !via.params.repeats("branch")
+        };
         if via > MAX_VIA_VALUES || !self.top_via().as_ref().is_some_and(branch_fits) {
             return Some(MessageFault::Invalid(Header::Via));
         }
@@ -351,7 +358,9 @@ impl Message {
         let Some(value) = self.header(header) else { return Some(MessageFault::Missing(header)) };
         let readable = NameAddr::parse(value).is_some_and(|address| {
             address.uri().is_ok()
+                && is_closed(address.params.0)
                 && address.tag().is_none_or(|tag| tag.len() <= MAX_KEY_BYTES && is_token(tag))
+                && !address.params.repeats("tag")
         });
         (!readable).then_some(MessageFault::Invalid(header))
     }
@@ -399,10 +408,13 @@ fn range(span: &Range<u16>) -> Range<usize> {
     usize::from(span.start)..usize::from(span.end)
 }
 
-/// Reads the start line; a fault that can be answered (another version) comes beside it.
+/// Reads the start line; a fault that can be answered (another version), or that makes a response
+/// one to drop, comes beside it.
 fn parse_start_line(line: &[u8]) -> Result<(StartLine, Option<MessageFault>), Unparsable> {
     if line.len() > 8 && line[..4].eq_ignore_ascii_case(b"SIP/") {
-        return parse_status_line(line).map(|start| (start, None));
+        let start = parse_status_line(line)?;
+        // What would be a line break to somebody else must not cross in a reason phrase.
+        return Ok((start, check_value(line).err()));
     }
     let method_end = memchr::memchr(b' ', line).ok_or(Unparsable)?;
     let version_start = memchr::memrchr(b' ', line).ok_or(Unparsable)? + 1;
@@ -485,6 +497,11 @@ fn leading_spaces(value: &[u8]) -> usize {
 /// No control characters but TAB; CR and LF only as CRLF before a blank (folding).
 fn check_value(value: &[u8]) -> Result<(), MessageFault> {
     let suspicious = |byte: &u8| *byte < b' ' && *byte != b'\t' || *byte == 127;
+    // Without an early exit the whole value is looked at in a few vector instructions; nearly all
+    // values are clean.
+    if !value.iter().fold(false, |found, byte| found | suspicious(byte)) {
+        return Ok(());
+    }
     let mut from = 0;
     while let Some(at) = value[from..].iter().position(suspicious) {
         match &value[from + at..] {

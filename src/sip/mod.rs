@@ -9,6 +9,7 @@
 //! why. Must not know: transactions, dialogs, sockets.
 
 mod build;
+pub mod digest;
 mod header;
 pub mod limits;
 mod message;

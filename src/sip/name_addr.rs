@@ -18,7 +18,7 @@ impl<'a> NameAddr<'a> {
     /// Reads one value (a list must be split first). `None`: a bracket is missing.
     pub fn parse(value: &'a [u8]) -> Option<NameAddr<'a>> {
         let value = trim(value);
-        let Some(open) = find_outside(value, b"<") else {
+        let Some(open) = find_outside(value, b'<') else {
             // addr-spec: parameters are the header's, not the URI's (RFC 3261 §20).
             let end = memchr::memchr(b';', value).unwrap_or(value.len());
             let (uri_raw, params) = value.split_at(end);

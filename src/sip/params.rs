@@ -16,13 +16,13 @@ impl<'a> Params<'a> {
                 if text.is_empty() {
                     return None;
                 }
-                let end = find_outside(text, b";").unwrap_or(text.len());
+                let end = find_outside(text, b';').unwrap_or(text.len());
                 rest = &text[end..];
                 let one = trim(&text[..end]);
                 if one.is_empty() {
                     continue;
                 }
-                return Some(match find_outside(one, b"=") {
+                return Some(match find_outside(one, b'=') {
                     Some(equals) => (trim(&one[..equals]), Some(trim(&one[equals + 1..]))),
                     None => (one, None),
                 });
@@ -39,6 +39,12 @@ impl<'a> Params<'a> {
     /// The value of a parameter that is there and has one.
     pub fn value(self, name: &str) -> Option<&'a [u8]> {
         self.get(name).flatten()
+    }
+
+    /// Whether a parameter of this name is there more than once, which RFC 3261 §7.3.1 forbids:
+    /// two readers would take two different ones.
+    pub fn repeats(self, name: &str) -> bool {
+        self.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).nth(1).is_some()
     }
 
     /// Whether a parameter of this name is there.

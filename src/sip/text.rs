@@ -1,14 +1,25 @@
 //! The smallest pieces of the grammar (RFC 3261 §25.1): tokens, white space, lists.
 
 /// Whether this byte may stand in a token.
-pub(super) const fn is_token_byte(byte: u8) -> bool {
+const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
 }
 
+/// [`is_token_byte`] of every byte, for a look-up instead of a dozen comparisons.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_token_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 /// Whether `text` is a token: not empty, and of token bytes only.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
+    !text.is_empty() && text.iter().all(|byte| TOKEN_BYTES[usize::from(*byte)])
 }
 
 /// Whether this byte is linear white space; CR and LF only stand in a value where it is folded.
@@ -31,30 +42,51 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The place of the first `wanted` byte outside quotes (with escapes) and angle brackets.
-pub(super) fn find_outside(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
-    for (at, byte) in text.iter().enumerate() {
-        if escaped {
-            escaped = false;
-        } else if quoted {
-            match byte {
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
-                _ => {}
-            }
-        } else if !bracketed && wanted.contains(byte) {
+/// The place of the first `wanted` byte outside quotes (with escapes) and angle brackets. Every
+/// byte is looked at once, whatever is quoted or left open.
+pub(super) fn find_outside(text: &[u8], wanted: u8) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr3(wanted, b'"', b'<', &text[at..])?;
+        if text[at] == wanted {
             return Some(at);
+        }
+        at = if text[at] == b'"' {
+            quote_end(text, at + 1)?
         } else {
-            match byte {
-                b'"' if !bracketed => quoted = true,
-                b'<' => bracketed = true,
-                b'>' => bracketed = false,
-                _ => {}
-            }
+            at + 1 + memchr::memchr(b'>', &text[at + 1..])?
+        };
+        at += 1;
+    }
+}
+
+/// Whether every quote and angle bracket that opens also closes: what is appended to text that
+/// leaves one open would be read as part of it.
+pub(super) fn is_closed(text: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(open) = memchr::memchr2(b'"', b'<', &text[at..]).map(|found| at + found) {
+        let close = if text[open] == b'"' {
+            quote_end(text, open + 1)
+        } else {
+            memchr::memchr(b'>', &text[open..]).map(|found| open + found)
+        };
+        match close {
+            Some(close) => at = close + 1,
+            None => return false,
         }
     }
-    None
+    true
+}
+
+/// The place of the `"` that ends what began before `at`.
+fn quote_end(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
 }
 
 /// The values of a comma-separated header (RFC 3261 §7.3.1), trimmed; empty ones are left out.
@@ -63,7 +95,7 @@ pub fn split_list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         loop {
             let text = rest?;
-            let item = match find_outside(text, b",") {
+            let item = match find_outside(text, b',') {
                 Some(comma) => {
                     rest = Some(&text[comma + 1..]);
                     &text[..comma]

@@ -66,7 +66,9 @@ impl fmt::Display for UriFault {
 impl<'a> Uri<'a> {
     /// Reads a URI that stands alone (a Request-URI, or what is between `<` and `>`).
     pub fn parse(raw: &'a [u8]) -> Result<Uri<'a>, UriFault> {
-        if raw.iter().any(|byte| *byte <= b' ' || matches!(byte, 127 | b'<' | b'>' | b'"')) {
+        let illegal = |byte: &u8| *byte <= b' ' || matches!(byte, 127 | b'<' | b'>' | b'"');
+        // No early exit: see `check_value`.
+        if raw.iter().fold(false, |found, byte| found | illegal(byte)) {
             return Err(UriFault::Character);
         }
         let colon = memchr::memchr(b':', raw).ok_or(UriFault::Scheme)?;

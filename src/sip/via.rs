@@ -25,7 +25,7 @@ impl<'a> Via<'a> {
     /// Reads one value (a list must be split first).
     pub fn parse(raw: &'a [u8]) -> Option<Via<'a>> {
         let raw = trim(raw);
-        let end = find_outside(raw, b";").unwrap_or(raw.len());
+        let end = find_outside(raw, b';').unwrap_or(raw.len());
         let (before, params) = raw.split_at(end);
         // sent-protocol may have blanks around its slashes: "SIP / 2.0 / UDP first.example".
         let mut slashes = before.splitn(3, |byte| *byte == b'/');

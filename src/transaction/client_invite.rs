@@ -80,26 +80,33 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ClientAction
         // transaction SHOULD inform the TU that a timeout has occurred. The client transaction MUST
         // NOT generate an ACK."
         (Calling, TimerB) => (Terminated, &[End(ClientEnd::Timeout)]),
-        // "The client transaction SHOULD NOT retransmit the request any longer. Furthermore, the
-        // provisional response MUST be passed to the TU."
+        // "In the 'Proceeding' state, the client transaction SHOULD NOT retransmit the request any
+        // longer. Furthermore, the provisional response MUST be passed to the TU. Any further
+        // provisional responses MUST be passed up to the TU while in the 'Proceeding' state."
         (Calling, Provisional) => (Proceeding, &[Stop(Timer::A), Stop(Timer::B), Deliver]),
         (Proceeding, Provisional) => (Proceeding, &[Deliver]),
-        // RFC 6026 §8.4: "When a 2xx response is received […] the client transaction MUST enter the
-        // 'Accepted' state, and Timer M MUST be started."
+        // RFC 6026 §8.4: "When a 2xx response is received while in either the 'Calling' or
+        // 'Proceeding' states, the client transaction MUST transition to the 'Accepted' state, and
+        // Timer M MUST be started with a value of 64*T1. The 2xx response MUST be passed up to the TU."
         (Calling, Success) => (Accepted, &[Stop(Timer::A), Arm(Timer::M), Deliver]),
         (Proceeding, Success) => (Accepted, &[Arm(Timer::M), Deliver]),
-        // RFC 6026 §8.4: "the client transaction MUST pass each 2xx response to the TU."
+        // RFC 6026 §8.4: "Any 2xx responses that match this client transaction and that are received
+        // while in the 'Accepted' state MUST be passed up to the TU. The client transaction MUST NOT
+        // generate an ACK to the 2xx response."
         (Accepted, Success) => (Accepted, &[Deliver]),
-        // "The client transaction MUST pass the received response up to the TU, and the client
-        // transaction MUST generate an ACK request." "[It] MUST start timer D."
+        // RFC 6026 §8.4: "The client transaction MUST pass the received response up to the TU, and the
+        // client transaction MUST generate an ACK request, even if the transport is reliable." "The
+        // client transaction MUST start Timer D when it enters the 'Completed' state for any reason."
         (Calling, Failure) => (Completed, &[Stop(Timer::A), Arm(Timer::D), Ack, Deliver]),
         (Proceeding, Failure) => (Completed, &[Arm(Timer::D), Ack, Deliver]),
-        // "Any retransmissions of the final response that are received while in the 'Completed' state
-        // MUST cause the ACK to be re-passed to the transport layer for retransmission, but the newly
-        // received response MUST NOT be passed up to the TU."
+        // RFC 6026 §8.4: "Any retransmissions of a response with status code 300-699 that are received
+        // while in the 'Completed' state MUST cause the ACK to be re-passed to the transport layer for
+        // retransmission, but the newly received response MUST NOT be passed up to the TU."
         (Completed, Failure) => (Completed, &[RepeatAck]),
-        // "If timer D fires while the client transaction is in the 'Completed' state, the client
-        // transaction MUST move to the terminated state." RFC 6026 §8.4 says the same of timer M.
+        // RFC 6026 §8.4: "If Timer D fires while the client transaction is in the 'Completed' state, the
+        // client transaction MUST move to the 'Terminated' state." "If Timer M fires while the client
+        // transaction is in the 'Accepted' state, the client transaction MUST move to the 'Terminated'
+        // state."
         (Completed, TimerD) | (Accepted, TimerM) => (Terminated, &[]),
         // §9.1: "If there is no final response for the original request in 64*T1 seconds […], the
         // client SHOULD then consider the original transaction cancelled and SHOULD destroy the

@@ -5,7 +5,8 @@
 //!   the transaction user (TU, RFC 3261 §5: here the B2BUA) wants sent, the time, a failed
 //!   transport. After each, [`Transactions::poll`] is drained of its [`Effect`]s.
 //! - The four machines of the RFC's figures 5–8 are pure tables, one a file: `client_invite`,
-//!   `client_non_invite`, `server_invite`, `server_non_invite`. `layer` carries out what they say.
+//!   `client_non_invite`, `server_invite`, `server_non_invite`. `client` and `server` carry out
+//!   what they say, `layer` finds the transaction that an input concerns.
 //! - `key` says which message belongs to which transaction, `timers` how long each timer runs,
 //!   `compose` makes the few messages that the layer itself says (100, 503, ACK, CANCEL).
 //!
@@ -13,13 +14,16 @@
 //! its ACK comes (§13.3.1.4), send that ACK (§13.2.2.4), bound how long an INVITE may ring (timer C,
 //! §16.6).
 //!
-//! Must not know: dialogs, trunks, sockets, clocks.
+//! Must not know: dialogs, trunks, sockets, the time of day.
 
+mod client;
 mod client_invite;
 mod client_non_invite;
+mod clock;
 mod compose;
 mod key;
 mod layer;
+mod server;
 mod server_invite;
 mod server_non_invite;
 mod timers;
@@ -197,6 +201,8 @@ enum ClientAction {
 enum ServerAction {
     /// Send the TU's response, and keep it as the last one.
     Send,
+    /// The same, of a response that the TU repeats.
+    SendAgain,
     /// Send the last response again.
     Repeat,
     /// Pass the ACK to the TU.

@@ -2,7 +2,7 @@
 //!
 //! Must not know: messages, time, tables.
 
-use super::ServerAction::{self, Arm, End, PassAck, Repeat, Send, Stop};
+use super::ServerAction::{self, Arm, End, PassAck, Repeat, Send, SendAgain, Stop};
 use super::{Class, ServerEnd, Timer};
 
 /// Where the transaction is.
@@ -84,9 +84,9 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ServerAction
         // retransmission."
         (Proceeding, Invite) => (Proceeding, &[Repeat]),
         (Proceeding, Provisional) => (Proceeding, &[Send]),
-        // RFC 6026 §8.7: "If, while in the 'Proceeding' state, the TU passes a 2xx response to the
-        // server transaction, the server transaction MUST pass this response to the transport layer
-        // for transmission. […] the server transaction MUST then transition to the 'Accepted' state."
+        // "If, while in the 'Proceeding' state, the TU passes a 2xx response to the server transaction,
+        // the server transaction MUST pass this response to the transport layer for transmission", and
+        // by RFC 6026 §8.7 becomes 'Accepted', not 'Terminated'.
         (Proceeding, Success) => (Accepted, &[Send, Arm(Timer::L)]),
         // "If the TU passes a response with status code from 300 to 699 to the server transaction, the
         // response MUST be passed to the transport layer for transmission, and the state machine MUST
@@ -109,19 +109,22 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ServerAction
         (Completed, TimerH) => (Terminated, &[End(ServerEnd::NoAck)]),
         // "Once timer I fires, the server MUST transition to the 'Terminated' state."
         (Confirmed, TimerI) => (Terminated, &[]),
-        // RFC 6026 §8.7: "any retransmissions of the INVITE received […] will match this transaction
-        // state machine and will be absorbed by the machine without changing its state."
+        // RFC 6026 §8.7: "While in the 'Accepted' state, any retransmissions of the INVITE received will
+        // match this transaction state machine and will be absorbed by the machine without changing
+        // its state. These retransmissions are not passed onto the TU."
         (Accepted, Invite) => (Accepted, &[]),
-        // RFC 6026 §8.7: "If, while in the 'Accepted' state, the TU passes a 2xx response, the server
-        // transaction MUST pass the response to the transport layer for transmission."
-        (Accepted, Success) => (Accepted, &[Send]),
-        // RFC 6026 §8.7: "an ACK received from the transport layer while in the 'Accepted' state MUST
-        // be passed to the TU": some user agents give the ACK of a 2xx the INVITE's branch.
+        // RFC 6026 §8.7: "Any retransmission of the 2xx response passed from the TU to the transaction
+        // while in the 'Accepted' state MUST be passed to the transport layer for transmission."
+        (Accepted, Success) => (Accepted, &[SendAgain]),
+        // RFC 6026 §8.7: "Any ACKs received from the network while in the 'Accepted' state MUST be
+        // passed directly to the TU and not absorbed." Some user agents give the ACK of a 2xx the
+        // branch of the INVITE.
         (Accepted, Ack) => (Accepted, &[PassAck]),
-        // RFC 6026 §8.7: "If Timer L fires while the server transaction is in the 'Accepted' state,
-        // the transaction MUST transition to the 'Terminated' state."
+        // RFC 6026 §8.7: "When Timer L fires and the state machine is in the 'Accepted' state, the
+        // machine MUST transition to the 'Terminated' state."
         (Accepted, TimerL) => (Terminated, &[]),
-        // RFC 6026 §7.1, figure 5: the TU is informed, the state stays.
+        // RFC 6026 §8.8: "the server transaction SHOULD inform the TU that a failure has occurred, and
+        // MUST remain in the current state."
         (Proceeding, TransportError) => (Proceeding, &[End(ServerEnd::Transport)]),
         (Completed, TransportError) => (Completed, &[End(ServerEnd::Transport)]),
         (Accepted, TransportError) => (Accepted, &[End(ServerEnd::Transport)]),

@@ -1,4 +1,4 @@
-//! The non-INVITE server transaction (RFC 3261 §17.2.2, figure 8), of CANCEL too.
+//! The non-INVITE server transaction (RFC 3261 §17.2.2, figure 8, with RFC 6026 §8.8), of CANCEL too.
 //!
 //! Must not know: messages, time, tables.
 
@@ -90,8 +90,11 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ServerAction
         // "The server transaction remains in this state until Timer J fires, at which point it MUST
         // transition to the 'Terminated' state."
         (Completed, TimerJ) => (Terminated, &[]),
-        // §17.2.4, figure 8: the TU is informed, the transaction is over.
-        (Proceeding | Completed, TransportError) => (Terminated, &[End(ServerEnd::Transport)]),
+        // RFC 6026 §8.8, in the place of figure 8's end: "the server transaction SHOULD inform the TU
+        // that a failure has occurred, and MUST remain in the current state." Otherwise a request that
+        // is repeated would be carried out again.
+        (Proceeding, TransportError) => (Proceeding, &[End(ServerEnd::Transport)]),
+        (Completed, TransportError) => (Completed, &[End(ServerEnd::Transport)]),
         // Nothing was sent yet; the response may find another connection (§18.2.2).
         (Trying, TransportError) => (Trying, &[]),
         // Of a timer that has lost its meaning.

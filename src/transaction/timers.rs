@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::base::Transport;
 
-/// The shortest interval between two transmissions, whatever the settings: one of zero would
-/// repeat for ever in the same instant.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+/// The shortest that a timer runs, whatever the settings, but for those that the RFC itself sets to
+/// zero: a repetition at zero would go on for ever in the same instant.
+const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
 /// The least that timer D may be over an unreliable transport (§17.1.1.2: "at least 32 seconds").
 const SHORTEST_TIMER_D: Duration = Duration::from_secs(32);
@@ -94,7 +94,7 @@ impl Timer {
 impl TimerSettings {
     /// 64·T1: how long a transaction lasts at most (32 s by default).
     pub fn lifetime(&self) -> Duration {
-        self.t1.saturating_mul(64)
+        self.t1.saturating_mul(64).max(SHORTEST_TIMER)
     }
 
     /// How long `timer` runs over `transport` when it is armed for the time number `repetition`
@@ -108,8 +108,8 @@ impl TimerSettings {
             self.t1.saturating_mul(factor)
         };
         match timer {
-            Timer::A => (!reliable).then(|| doubled().max(SHORTEST_INTERVAL)),
-            Timer::E | Timer::G => (!reliable).then(|| doubled().min(self.t2).max(SHORTEST_INTERVAL)),
+            Timer::A => (!reliable).then(|| doubled().max(SHORTEST_TIMER)),
+            Timer::E | Timer::G => (!reliable).then(|| doubled().min(self.t2).max(SHORTEST_TIMER)),
             Timer::B | Timer::F | Timer::H | Timer::L | Timer::M | Timer::Cancelled => Some(self.lifetime()),
             Timer::D => Some(unless_reliable(self.lifetime().max(SHORTEST_TIMER_D))),
             Timer::J => Some(unless_reliable(self.lifetime())),
@@ -119,7 +119,7 @@ impl TimerSettings {
 
     /// T2 as an interval between two transmissions; `None` over a reliable transport.
     pub(super) fn longest_interval(&self, transport: Transport) -> Option<Duration> {
-        (!transport.is_reliable()).then(|| self.t2.max(SHORTEST_INTERVAL))
+        (!transport.is_reliable()).then(|| self.t2.max(SHORTEST_TIMER))
     }
 }
 
@@ -169,9 +169,12 @@ mod tests {
         let timers = TimerSettings { t1: Duration::ZERO, t2: Duration::ZERO, t4: Duration::ZERO };
         for timer in [Timer::A, Timer::E, Timer::G] {
             for repetition in [0, 1, 40, u32::MAX] {
-                assert!(timers.duration(timer, Transport::Udp, repetition) >= Some(SHORTEST_INTERVAL));
+                assert!(timers.duration(timer, Transport::Udp, repetition) >= Some(SHORTEST_TIMER));
             }
         }
-        assert_eq!(timers.longest_interval(Transport::Udp), Some(SHORTEST_INTERVAL));
+        assert_eq!(timers.longest_interval(Transport::Udp), Some(SHORTEST_TIMER));
+        for timer in [Timer::B, Timer::F, Timer::H, Timer::L, Timer::M, Timer::Cancelled] {
+            assert_eq!(timers.duration(timer, Transport::Tcp, 0), Some(SHORTEST_TIMER));
+        }
     }
 }

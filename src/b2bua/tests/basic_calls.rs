@@ -151,3 +151,28 @@ fn every_final_failure_reaches_the_caller() {
         assert_eq!(lab.cdr().status, status);
     }
 }
+
+#[test]
+fn a_503_moves_the_call_to_the_next_trunk_and_a_486_does_not() {
+    for (status, moves_on) in
+        [(503, true), (500, true), (408, true), (486, false), (603, false), (404, false)]
+    {
+        let mut lab = Lab::new();
+        lab.receive(PBX, &invite(PBX, "+442079460000", "1", Some(SDP_PBX)));
+        lab.take_response(PBX, 100);
+        let first = lab.take_request(CARRIER_A, &Method::Invite);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &first, status, "callee", None));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        if moves_on {
+            let second = lab.take_request(CARRIER_B, &Method::Invite);
+            assert_ne!(second.call_id(), first.call_id());
+            lab.receive(CARRIER_B, &respond(CARRIER_B, &second, 486, "other", None));
+            lab.take_request(CARRIER_B, &Method::Ack);
+            lab.take_response(PBX, 486);
+        } else {
+            lab.take_response(PBX, status);
+        }
+        lab.expect_silence();
+        lab.expect_nothing_left();
+    }
+}

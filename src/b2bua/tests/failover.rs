@@ -166,7 +166,7 @@ fn a_name_without_an_address_fails_at_once_and_serves_when_it_has_one() {
     let mut lab = Lab::with(with_named_trunk());
     assert_eq!(lab.lookups, ["carrier.example"]);
     let host = "carrier.example".to_owned();
-    lab.input(Input::Resolved { host: host.clone(), result: Err(ResolveFault::NoSuchHost) });
+    lab.input(Input::Resolved { host: host.clone(), resolution: Err(ResolveFault::NoSuchHost) });
     lab.receive(PBX, &invite(PBX, "+442079460000", "0", Some(SDP_PBX)));
     lab.take_response(PBX, 100);
     lab.take_response(PBX, 503);
@@ -175,8 +175,8 @@ fn a_name_without_an_address_fails_at_once_and_serves_when_it_has_one() {
     lab.receive(CARRIER_A, &invite(CARRIER_A, "+14155550111", "early", Some(SDP_CARRIER)));
     lab.expect_silence();
     let addresses = vec!["198.51.100.1".parse().unwrap()];
-    let result = Ok(Resolution { addresses, valid_for: Duration::from_secs(60) });
-    lab.input(Input::Resolved { host, result });
+    let resolution = Ok(Resolution { addresses, valid_for: Duration::from_secs(60) });
+    lab.input(Input::Resolved { host, resolution });
     let (first, outgoing) = begin(&mut lab, Some(SDP_PBX));
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
     lab.take_request(CARRIER_A, &Method::Ack);

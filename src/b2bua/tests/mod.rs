@@ -3,6 +3,7 @@
 
 mod basic_calls;
 mod cancel_races;
+mod challenges;
 mod failover;
 mod in_dialog;
 mod lab;

@@ -205,9 +205,9 @@ impl<'a> World<'a> {
                 "reload".to_owned()
             }
             _ => {
-                let result = self.resolution();
+                let resolution = self.resolution();
                 let host = "carrier-b.example".to_owned();
-                self.engine.handle(self.now, Input::Resolved { host, result });
+                self.engine.handle(self.now, Input::Resolved { host, resolution });
                 "a name changed".to_owned()
             }
         }
@@ -327,8 +327,8 @@ impl<'a> World<'a> {
             match output {
                 Output::Send { hop, bytes } => self.send_from_engine(hop, bytes),
                 Output::Resolve { host } => {
-                    let result = self.resolution();
-                    self.engine.handle(self.now, Input::Resolved { host, result });
+                    let resolution = self.resolution();
+                    self.engine.handle(self.now, Input::Resolved { host, resolution });
                 }
                 Output::Media(command) => self.relay(command),
                 Output::Cdr(cdr) => self.shadow.on_cdr(&cdr),

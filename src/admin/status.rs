@@ -1,0 +1,90 @@
+//! `/api/v1/status`: one JSON object that says how the daemon is. Fields are added, never renamed.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::View;
+use crate::base::{ByRealm, Realm};
+use crate::config::Fault;
+use crate::telemetry::rfc3339::utc_millis;
+
+#[derive(Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    node: String,
+    /// How media is relayed: `io_uring` or `portable`.
+    engine: &'static str,
+    started: String,
+    uptime_seconds: u64,
+    /// `serving`, `draining`, or `unresponsive`.
+    state: &'static str,
+    /// Absent while the driver does not answer.
+    calls: Option<usize>,
+    transactions: Option<usize>,
+    media_ports: Option<MediaPorts>,
+    configuration: ConfigurationStatus,
+}
+
+#[derive(Serialize)]
+struct MediaPorts {
+    trusted: PortUse,
+    untrusted: PortUse,
+}
+
+#[derive(Serialize)]
+struct PortUse {
+    in_use: usize,
+    limit: usize,
+}
+
+#[derive(Serialize)]
+struct ConfigurationStatus {
+    /// When the configuration in force was taken.
+    since: String,
+    listeners: usize,
+    trunks: usize,
+    routes: usize,
+    /// Whether the files on disk are what is in force.
+    last_reload_successful: bool,
+    /// Why they are not.
+    faults: Vec<Fault>,
+    /// Keys whose new values take effect with a restart.
+    waiting_for_restart: Vec<&'static str>,
+}
+
+pub(super) async fn status(State(view): State<View>) -> Json<Status> {
+    let vitals = view.vitals().await;
+    let configuration = view.configuration.load();
+    let running = &configuration.running;
+    let census = vitals.map(|vitals| vitals.census);
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        node: running.node.clone(),
+        engine: view.relay.engine_name(),
+        started: utc_millis(view.clock.time_of_day(view.started)),
+        uptime_seconds: view.clock.now().since(view.started).as_secs(),
+        state: match vitals {
+            Some(vitals) if vitals.draining => "draining",
+            Some(_) => "serving",
+            None => "unresponsive",
+        },
+        calls: census.map(|census| census.calls),
+        transactions: census.map(|census| census.transactions),
+        media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
+        configuration: ConfigurationStatus {
+            since: utc_millis(view.clock.time_of_day(configuration.since)),
+            listeners: running.listeners.len(),
+            trunks: running.routing.trunks.len(),
+            routes: running.routing.routes.len(),
+            last_reload_successful: configuration.refused.is_empty(),
+            faults: configuration.refused.clone(),
+            waiting_for_restart: configuration.waiting_for_restart.clone(),
+        },
+    })
+}
+
+fn media_ports(in_use: ByRealm<usize>, limit: ByRealm<usize>) -> MediaPorts {
+    let of = |realm: Realm| PortUse { in_use: in_use[realm], limit: limit[realm] };
+    MediaPorts { trusted: of(Realm::Trusted), untrusted: of(Realm::Untrusted) }
+}

@@ -1,0 +1,236 @@
+//! Builds the parts of a running Drawbridge, joins them and takes them down again.
+//!
+//! Three kinds of threads: one runs the engine with its listeners, one serves HTTP, one writes
+//! records; the relay has its own. They speak over bounded channels.
+//!
+//! Must not know: protocol rules.
+
+pub mod daemon;
+mod fault;
+mod reload;
+mod settings;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin::{self, Configuration, View};
+use crate::b2bua::Engine;
+use crate::config::Config;
+use crate::relay::Relay;
+use crate::resolver::{self, Resolver};
+use crate::runtime::driver::{COMMANDS_WAITING, Command, Driver, Parts, Vitals};
+use crate::runtime::{Clock, seed};
+use crate::telemetry::{CdrSink, Meter, Metrics};
+use crate::transport::{self, Bound, Transports};
+
+pub use fault::StartFault;
+pub use reload::{Reload, Reloader};
+
+/// The one shard that there is.
+const SHARD: u8 = 0;
+/// How long the end waits for records that are still on their way to the disk.
+const RECORDS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A Drawbridge that serves. Dropped without [`RunningApp::shutdown`], it ends its calls in the
+/// background.
+#[derive(Debug)]
+pub struct RunningApp {
+    /// Where it listens for SIP, in the order of the configuration, with the ports that were bound.
+    pub listeners: Vec<SocketAddr>,
+    /// Where it serves HTTP.
+    pub admin: SocketAddr,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    view: View,
+    cdrs: CdrSink,
+    driver: JoinHandle<()>,
+    /// Fires when the driver has ended, whatever the cause.
+    driver_ended: oneshot::Receiver<()>,
+    records: JoinHandle<()>,
+    records_ended: oneshot::Receiver<()>,
+    http: JoinHandle<()>,
+    stop_http: oneshot::Sender<()>,
+}
+
+/// Starts everything. A listener, the admin address or a media port range with port 0 is given a
+/// free port by the system (`RunningApp` says which).
+///
+/// # Errors
+/// What could not be had, with its cure; then nothing is left running.
+pub fn start(config: Config) -> Result<RunningApp, StartFault> {
+    // The first call shall not wait for the numbering plans.
+    crate::numbering::load();
+    let clock = Clock::start();
+    let bound = bind_listeners(&config)?;
+    let listeners: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
+    let admin_listener = bind_admin(config.admin.listen)?;
+    let admin = admin_listener.local_addr().map_err(StartFault::System)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let (relay, media_events) =
+        Relay::start(settings::relay(&config), clock).map_err(|error| StartFault::relay(&config, error))?;
+    let relay = Arc::new(relay);
+    metrics.set_build(env!("CARGO_PKG_VERSION"), relay.engine_name());
+
+    let (records_end, records_ended) = oneshot::channel();
+    let (cdrs, records) = CdrSink::start(config.cdr.clone(), clock, Arc::clone(&metrics), records_end)
+        .map_err(StartFault::System)?;
+    let (commands, commands_waiting) = mpsc::channel(COMMANDS_WAITING);
+    let runtime = small_runtime()?;
+    let parts = {
+        let _inside = runtime.enter();
+        let settings = Arc::new(settings::engine(&config, &listeners));
+        let random = seed::random().map_err(StartFault::System)?;
+        Parts {
+            engine: Engine::new(Arc::clone(&settings), random, SHARD, clock.now()),
+            settings,
+            transports: Transports::open(bound).map_err(StartFault::System)?,
+            relay: Arc::clone(&relay),
+            media_events,
+            resolver: Resolver::new(&resolver::Settings { nameservers: config.nameservers.clone() })?,
+            meter: Meter::new(Arc::clone(&metrics), config.routing.trunks.iter().map(|trunk| &trunk.name)),
+            cdrs: cdrs.clone(),
+            commands: commands_waiting,
+        }
+    };
+    let configuration = Configuration {
+        running: Arc::new(config),
+        since: clock.now(),
+        refused: Vec::new(),
+        waiting_for_restart: Vec::new(),
+    };
+    let view = View {
+        commands,
+        metrics: Arc::clone(&metrics),
+        relay,
+        configuration: Arc::new(ArcSwap::from_pointee(configuration)),
+        clock,
+        started: clock.now(),
+    };
+    let (driver, driver_ended) = start_driver(runtime, clock, parts)?;
+    let (http, stop_http) = start_http(admin_listener, view.clone())?;
+    Ok(RunningApp {
+        listeners,
+        admin,
+        metrics,
+        view,
+        cdrs,
+        driver,
+        driver_ended,
+        records,
+        records_ended,
+        http,
+        stop_http,
+    })
+}
+
+impl RunningApp {
+    /// Asks the driver how things are; `None`: it did not answer within a second.
+    pub async fn vitals(&self) -> Option<Vitals> {
+        self.view.vitals().await
+    }
+
+    /// What the relay has counted since the start, and its engine's name.
+    pub fn relay(&self) -> &Relay {
+        &self.view.relay
+    }
+
+    /// Takes no new calls, ends those in progress, writes their records, closes every socket; then
+    /// returns, within 10 s. For callers outside of any runtime; see [`RunningApp::stop`].
+    ///
+    /// # Errors
+    /// [`Crashed`]: the driver had ended before it was asked to.
+    pub fn shutdown(self) -> Result<(), Crashed> {
+        // A runtime of its own, for the timeouts.
+        let runtime = small_runtime().map_err(|_| Crashed)?;
+        runtime.block_on(self.stop())
+    }
+
+    /// [`RunningApp::shutdown`] for callers inside a runtime.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stop(self) -> Result<(), Crashed> {
+        let asked = self.view.commands.send(Command::Shutdown).await;
+        // The driver bounds its own end; a sender that is dropped ends the wait, too.
+        let _ = self.driver_ended.await;
+        let ran = self.driver.join();
+        self.cdrs.end();
+        if tokio::time::timeout(RECORDS_PATIENCE, self.records_ended).await.is_err() {
+            tracing::warn!("the disk did not take the last call detail records in time");
+        } else {
+            let _ = self.records.join();
+        }
+        let _ = self.stop_http.send(());
+        let _ = self.http.join();
+        if asked.is_ok() && ran.is_ok() { Ok(()) } else { Err(Crashed) }
+    }
+}
+
+/// The driver ended though nobody had asked it to.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine's thread has ended by a fault of the program")]
+pub struct Crashed;
+
+fn bind_listeners(config: &Config) -> Result<Vec<Bound>, StartFault> {
+    config
+        .listeners
+        .iter()
+        .map(|listener| {
+            transport::bind(listener.transport, listener.bind)
+                .map_err(|error| StartFault::listener(listener, error))
+        })
+        .collect()
+}
+
+fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartFault> {
+    TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|error| StartFault::admin(address, error))
+}
+
+fn small_runtime() -> Result<Runtime, StartFault> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartFault::System)
+}
+
+fn start_driver(
+    runtime: Runtime,
+    clock: Clock,
+    parts: Parts,
+) -> Result<(JoinHandle<()>, oneshot::Receiver<()>), StartFault> {
+    let (end, ended) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new()
+        .name(format!("sip-{SHARD}"))
+        .spawn(move || {
+            // Dropped last, also when the driver panics.
+            let _end = end;
+            runtime.block_on(async move { Driver::new(clock, parts).run().await });
+        })
+        .map_err(StartFault::System)?;
+    Ok((thread, ended))
+}
+
+fn start_http(
+    listener: TcpListener,
+    view: View,
+) -> Result<(JoinHandle<()>, oneshot::Sender<()>), StartFault> {
+    let runtime = small_runtime()?;
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || {
+            if let Err(error) = runtime.block_on(admin::serve(listener, view, stopped)) {
+                tracing::error!(%error, "the admin HTTP server has ended");
+            }
+        })
+        .map_err(StartFault::System)?;
+    Ok((thread, stop))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The daemon's life: starts the app, then listens to signals, file changes and systemd.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::reload::{Cause, Reload};
+use super::{Reloader, RunningApp};
+use crate::config::Config;
+use crate::runtime::notify;
+use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::watch::FileWatch;
+
+/// How often `systemctl status` is told how many calls there are.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs until a signal asks for the end. The exit code is 0 after a clean stop.
+///
+/// The message is for standard error, what goes on afterwards is logged.
+///
+/// # Errors
+/// What kept it from starting, for people.
+pub fn run(path: &Path, config: Config) -> Result<ExitCode, String> {
+    let runtime = super::small_runtime().map_err(|fault| fault.to_string())?;
+    runtime.block_on(async {
+        // Caught before anything runs: a SIGTERM during the start is obeyed right after it.
+        let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
+        let app = super::start(config).map_err(|fault| fault.to_string())?;
+        announce(&app);
+        Ok(serve(path, app, signals).await)
+    })
+}
+
+fn announce(app: &RunningApp) {
+    for address in &app.listeners {
+        tracing::info!(%address, "listening for SIP");
+    }
+    let engine = app.relay().engine_name();
+    tracing::info!(admin = %app.admin, engine, version = env!("CARGO_PKG_VERSION"), "ready");
+    notify::ready("serving, 0 calls");
+}
+
+async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCode {
+    let reloader = Reloader::new(path.to_owned(), &app);
+    let mut watch = watch_files(path);
+    let mut watchdog = ticker(notify::watchdog_interval().unwrap_or(STATUS_INTERVAL).min(STATUS_INTERVAL));
+    loop {
+        tokio::select! {
+            biased;
+            asked = signals.next() => match asked {
+                Asked::Stop => return stop(app).await,
+                Asked::Reload => {
+                    reloader.reopen_records();
+                    reload(&reloader, Cause::Asked, &app).await;
+                }
+            },
+            _ = &mut app.driver_ended => {
+                tracing::error!("the engine has ended by a fault of the program");
+                return ExitCode::FAILURE;
+            }
+            () = changed(watch.as_mut()) => {
+                // Anew, for trunks.d may have come or been replaced; before reading, so that no
+                // change falls between the two.
+                watch = watch_files(path);
+                reload(&reloader, Cause::FilesChanged, &app).await;
+            }
+            _ = watchdog.tick() => tell_systemd(&app).await,
+        }
+    }
+}
+
+async fn reload(reloader: &Reloader, cause: Cause, app: &RunningApp) {
+    notify::reloading();
+    match reloader.reload(cause).await {
+        Reload::Taken | Reload::Unchanged => notify::ready(&status_line(app).await),
+        Reload::Refused => notify::ready("serving with the old configuration: the new one has faults"),
+    }
+}
+
+async fn stop(app: RunningApp) -> ExitCode {
+    tracing::info!("stopping: calls in progress are ended");
+    notify::stopping();
+    match app.stop().await {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(crashed) => {
+            tracing::error!("{crashed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The watchdog is fed by the driver's answer, not by this loop's turning.
+async fn tell_systemd(app: &RunningApp) {
+    if app.vitals().await.is_some() {
+        notify::alive();
+        if app.view.configuration.load().refused.is_empty() {
+            notify::status(&status_line(app).await);
+        }
+    } else {
+        tracing::error!("the engine does not answer");
+    }
+}
+
+async fn status_line(app: &RunningApp) -> String {
+    let calls = app.vitals().await.map_or(0, |vitals| vitals.census.calls);
+    format!("serving, {calls} call{}", if calls == 1 { "" } else { "s" })
+}
+
+fn watch_files(path: &Path) -> Option<FileWatch> {
+    FileWatch::start(path)
+        .inspect_err(|error| {
+            tracing::warn!(%error, "file changes are not noticed: reload with SIGHUP");
+        })
+        .ok()
+}
+
+async fn changed(watch: Option<&mut FileWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ticker(every: Duration) -> tokio::time::Interval {
+    let mut ticker = interval(every);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}

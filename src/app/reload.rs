@@ -1,0 +1,163 @@
+//! Reading the configuration again while calls go on: taken whole, or refused whole.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+use super::{RunningApp, settings};
+use crate::admin::Configuration;
+use crate::config::{self, Config, Fault};
+use crate::resolver::{self, Resolver};
+use crate::runtime::Clock;
+use crate::runtime::driver::Command;
+use crate::telemetry::{CdrSink, Metrics};
+
+/// Why the files are read again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// Somebody asked: the outcome is logged and counted whatever it is.
+    Asked,
+    /// Something happened in the directory: what changes nothing is not worth a word.
+    FilesChanged,
+}
+
+/// How a reload went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reload {
+    /// The files are in force.
+    Taken,
+    /// They have faults; what was in force still is.
+    Refused,
+    /// They say what they said when they were last read.
+    Unchanged,
+}
+
+/// Reads the files and hands what they say to the parts.
+#[derive(Debug)]
+pub struct Reloader {
+    path: PathBuf,
+    listeners: Vec<SocketAddr>,
+    configuration: Arc<ArcSwap<Configuration>>,
+    commands: mpsc::Sender<Command>,
+    metrics: Arc<Metrics>,
+    cdrs: CdrSink,
+    clock: Clock,
+}
+
+impl Reloader {
+    /// For an app whose configuration came from this file.
+    pub fn new(path: PathBuf, app: &RunningApp) -> Reloader {
+        Reloader {
+            path,
+            listeners: app.listeners.clone(),
+            configuration: Arc::clone(&app.view.configuration),
+            commands: app.view.commands.clone(),
+            metrics: Arc::clone(&app.metrics),
+            cdrs: app.cdrs.clone(),
+            clock: app.view.clock,
+        }
+    }
+
+    /// Reads the files. Those with a fault change nothing.
+    pub async fn reload(&self, cause: Cause) -> Reload {
+        let outcome = match config::load(&self.path) {
+            Ok(config) => self.take(config, cause).await,
+            Err(faults) => self.refuse(faults, cause),
+        };
+        match outcome {
+            Reload::Taken => self.metrics.count_reload(true),
+            Reload::Refused => self.metrics.count_reload(false),
+            Reload::Unchanged => {}
+        }
+        outcome
+    }
+
+    /// Opens the record file anew: log rotation has moved it.
+    pub fn reopen_records(&self) {
+        self.cdrs.reopen(self.configuration.load().running.cdr.clone());
+    }
+
+    async fn take(&self, mut config: Config, cause: Cause) -> Reload {
+        let before = self.configuration.load_full();
+        let running = &before.running;
+        let waiting_for_restart = keep_until_restart(&mut config, running);
+        let changes = config::diff(running, &config);
+        let same = changes.is_empty()
+            && before.refused.is_empty()
+            && before.waiting_for_restart == waiting_for_restart;
+        if same && cause == Cause::FilesChanged {
+            return Reload::Unchanged;
+        }
+        report(&config, &changes, &waiting_for_restart);
+        let config = Arc::new(config);
+        if config.nameservers != running.nameservers {
+            self.replace_resolver(&config).await;
+        }
+        if config.cdr != running.cdr {
+            self.cdrs.reopen(config.cdr.clone());
+        }
+        let engine = Arc::new(settings::engine(&config, &self.listeners));
+        if self.commands.send(Command::Settings(engine)).await.is_err() {
+            tracing::error!("the engine has ended: the configuration reaches nobody");
+        }
+        self.configuration.store(Arc::new(Configuration {
+            running: config,
+            since: self.clock.now(),
+            refused: Vec::new(),
+            waiting_for_restart,
+        }));
+        Reload::Taken
+    }
+
+    fn refuse(&self, faults: Vec<Fault>, cause: Cause) -> Reload {
+        let before = self.configuration.load_full();
+        if cause == Cause::FilesChanged && before.refused == faults {
+            return Reload::Unchanged;
+        }
+        for fault in &faults {
+            tracing::error!("configuration: {fault}");
+        }
+        tracing::error!(
+            faults = faults.len(),
+            "the configuration is refused, the running one stays in force"
+        );
+        self.configuration
+            .store(Arc::new(Configuration { refused: faults, ..Configuration::clone(&before) }));
+        Reload::Refused
+    }
+
+    async fn replace_resolver(&self, config: &Config) {
+        let settings = resolver::Settings { nameservers: config.nameservers.clone() };
+        match Resolver::new(&settings) {
+            // A driver that is gone is reported with the settings.
+            Ok(resolver) => drop(self.commands.send(Command::Resolver(Box::new(resolver))).await),
+            Err(error) => tracing::error!(%error, "the name servers stay as they were"),
+        }
+    }
+}
+
+/// What threads and sockets were started with stays; gives the keys that differ.
+fn keep_until_restart(config: &mut Config, running: &Config) -> Vec<&'static str> {
+    let mut kept = config.keep_until_restart(running);
+    if config.media.timeout != running.media.timeout {
+        config.media.timeout = running.media.timeout;
+        kept.push("media.timeout");
+    }
+    kept
+}
+
+fn report(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]) {
+    for warning in &config.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    for key in waiting_for_restart {
+        tracing::warn!(key, "the new value takes effect with a restart");
+    }
+    for change in changes {
+        tracing::info!("configuration: {change}");
+    }
+    tracing::info!(changes = changes.len(), "the configuration is in force");
+}

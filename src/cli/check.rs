@@ -1,0 +1,65 @@
+//! `drawbridge check`: is this configuration right, and if not, where and how?
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::{FAILED, count, refusal};
+use crate::config::{self, Config, Fault};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    valid: bool,
+    faults: &'a [Fault],
+    warnings: &'a [Fault],
+    /// Absent for an invalid configuration.
+    summary: Option<Summary>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    listeners: usize,
+    trunks: usize,
+    routes: usize,
+}
+
+pub(super) fn run(path: &Path, json: bool) -> ExitCode {
+    let loaded = config::load(path);
+    let text = if json { as_json(&loaded) } else { as_text(&loaded) };
+    print!("{text}");
+    if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+fn as_text(loaded: &Result<Config, Vec<Fault>>) -> String {
+    match loaded {
+        Ok(config) => {
+            let warnings: String =
+                config.warnings.iter().map(|warning| format!("warning: {warning}\n\n")).collect();
+            let Summary { listeners, trunks, routes } = summary(config);
+            let (listeners, trunks) = (count(listeners, "listener"), count(trunks, "trunk"));
+            format!("{warnings}valid: {listeners}, {trunks}, {}\n", count(routes, "route"))
+        }
+        Err(faults) => refusal(faults),
+    }
+}
+
+fn as_json(loaded: &Result<Config, Vec<Fault>>) -> String {
+    let report = match loaded {
+        Ok(config) => {
+            Report { valid: true, faults: &[], warnings: &config.warnings, summary: Some(summary(config)) }
+        }
+        Err(faults) => Report { valid: false, faults, warnings: &[], summary: None },
+    };
+    // A report of strings and numbers can always be written.
+    serde_json::to_string_pretty(&report).map_or_else(|error| error.to_string(), |json| json + "\n")
+}
+
+fn summary(config: &Config) -> Summary {
+    Summary {
+        listeners: config.listeners.len(),
+        trunks: config.routing.trunks.len(),
+        routes: config.routing.routes.len(),
+    }
+}

@@ -1,0 +1,272 @@
+//! The SIP ladder of one call: its four parties as columns, each message as an arrow.
+//!
+//! Drawn from what the two user agents recorded: what the caller saw passed between it and the
+//! SBC's near side, what the callee saw between the SBC's far side and it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::style::{Ink, Line, Palette};
+use super::trace::{Said, Step, Trace, Way};
+use crate::base::Instant;
+
+/// Where the four life lines stand, in a picture of 100 columns.
+const LIFE_LINES: [usize; 4] = [18, 46, 64, 92];
+/// Where the time ends.
+const TIME_END: usize = 9;
+
+/// One party at the head of its column.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Party {
+    /// What it is.
+    pub title: &'static str,
+    /// Its SIP address.
+    pub address: SocketAddr,
+}
+
+/// One call, ready to be drawn.
+#[derive(Clone, Debug)]
+pub struct Ladder {
+    /// Caller, SBC towards it, SBC towards the callee, callee.
+    pub parties: [Party; 4],
+    /// What the caller saw.
+    pub caller: Trace,
+    /// What the callee saw.
+    pub callee: Trace,
+    /// When RTP began, and a word on what each party heard (caller, callee); `None` if the call was
+    /// never set up.
+    pub media: Option<(Instant, [String; 2])>,
+}
+
+/// One row of the picture.
+#[derive(Debug)]
+struct Row {
+    at: Instant,
+    arrow: Arrow,
+    label: String,
+    ink: Ink,
+}
+
+/// Between which life lines, and which way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Arrow {
+    /// Between caller and SBC.
+    Near(Heads),
+    /// Between SBC and callee.
+    Far(Heads),
+}
+
+/// Where an arrow points.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Heads {
+    Left,
+    Right,
+    Both,
+}
+
+impl Ladder {
+    /// Draws it, a line each.
+    pub fn draw(&self, palette: Palette) -> Vec<String> {
+        let rows = self.rows();
+        let begin = rows.first().map_or(Instant::ZERO, |row| row.at);
+        let mut lines = self.head();
+        lines.extend(rows.iter().map(|row| row.draw(begin)));
+        lines.push(life_lines());
+        lines.iter().map(|line| line.print(palette)).collect()
+    }
+
+    fn head(&self) -> Vec<Line> {
+        let mut lines = [Line::default(), Line::default()];
+        for (column, party) in LIFE_LINES.iter().zip(&self.parties) {
+            lines[0].put_centred(*column, Ink::Bold, party.title);
+            lines[1].put_centred(*column, Ink::Faint, &party.address.to_string());
+        }
+        lines.into_iter().chain([life_lines()]).collect()
+    }
+
+    /// Everything in order of time; at one instant, the caller's side first.
+    fn rows(&self) -> Vec<Row> {
+        let near = self.caller.0.iter().map(|step| Row::of(step, Arrow::Near(heads(step.way, Way::Sent))));
+        let far = self.callee.0.iter().map(|step| Row::of(step, Arrow::Far(heads(step.way, Way::Received))));
+        let media = self.media.iter().flat_map(|(at, [caller, callee])| {
+            [(Arrow::Near(Heads::Both), caller), (Arrow::Far(Heads::Both), callee)]
+                .map(|(arrow, label)| Row { at: *at, arrow, label: label.clone(), ink: Ink::Media })
+        });
+        let mut rows: Vec<Row> = near.chain(far).chain(media).collect();
+        rows.sort_by_key(|row| row.at);
+        rows
+    }
+}
+
+fn heads(way: Way, rightward: Way) -> Heads {
+    if way == rightward { Heads::Right } else { Heads::Left }
+}
+
+impl Row {
+    fn of(step: &Step, arrow: Arrow) -> Row {
+        let label = match &step.said {
+            Said::Request { method, .. } if step.again => format!("{} again", method.label()),
+            Said::Response { .. } if step.again => format!("{} again", step.said),
+            Said::Request { .. } | Said::Response { .. } => step.said.to_string(),
+        };
+        Row { at: step.at, arrow, label, ink: ink(&step.said) }
+    }
+
+    /// An arrow between two life lines, with the label in its middle.
+    fn draw(&self, begin: Instant) -> Line {
+        let [caller, near, far, callee] = LIFE_LINES;
+        let (from, to, heads) = match self.arrow {
+            Arrow::Near(heads) => (caller, near, heads),
+            Arrow::Far(heads) => (far, callee, heads),
+        };
+        let inside = to - from - 1;
+        let stroke = if heads == Heads::Both { "═" } else { "─" };
+        let time = milliseconds(self.at.since(begin));
+
+        let mut line = life_lines();
+        line.put(TIME_END.saturating_sub(time.len()), Ink::Faint, &time);
+        line.put(from + 1, self.ink, &stroke.repeat(inside));
+        if matches!(heads, Heads::Left | Heads::Both) {
+            line.put(from + 1, self.ink, "◄");
+        }
+        if matches!(heads, Heads::Right | Heads::Both) {
+            line.put(to - 1, self.ink, "►");
+        }
+        // Outside the label there is room for a blank, a bit of the stroke and a head.
+        let label: String = self.label.chars().take(inside - 4).collect();
+        line.put_centred((from + to) / 2, self.ink, &format!(" {label} "));
+        line
+    }
+}
+
+fn life_lines() -> Line {
+    let mut line = Line::default();
+    for column in LIFE_LINES {
+        line.put(column, Ink::Faint, "│");
+    }
+    line
+}
+
+fn ink(said: &Said) -> Ink {
+    match said {
+        Said::Request { .. } => Ink::Request,
+        Said::Response { status, .. } if status.is_provisional() => Ink::Provisional,
+        Said::Response { status, .. } if status.is_success() => Ink::Good,
+        Said::Response { .. } => Ink::Bad,
+    }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::style::framed;
+    use super::*;
+    use crate::sip::{Method, Status};
+
+    fn request(micros: u64, way: Way, method: Method) -> Step {
+        let called = if method == Method::Invite { "+442079460000".to_owned() } else { String::new() };
+        let said = Said::Request { method, called };
+        Step { at: Instant::from_micros(1_000_000 + micros), way, said, again: false }
+    }
+
+    fn response(micros: u64, way: Way, code: u16, method: Method) -> Step {
+        let status = Status::of(code);
+        let has_body = code == 200 && method == Method::Invite;
+        let said = Said::Response { status, phrase: status.phrase(), method, has_body };
+        Step { at: Instant::from_micros(1_000_000 + micros), way, said, again: false }
+    }
+
+    fn ladder(caller: Vec<Step>, callee: Vec<Step>) -> Ladder {
+        let party = |title, address: &str| Party { title, address: address.parse().unwrap() };
+        Ladder {
+            parties: [
+                party("caller", "127.0.0.10:33001"),
+                party("SBC trusted", "127.0.0.1:33002"),
+                party("SBC untrusted", "127.0.0.2:33003"),
+                party("callee", "127.0.0.20:33004"),
+            ],
+            caller: Trace(caller),
+            callee: Trace(callee),
+            media: None,
+        }
+    }
+
+    #[test]
+    fn a_whole_call() {
+        use Way::{Received, Sent};
+        let mut ladder = ladder(
+            vec![
+                request(0, Sent, Method::Invite),
+                response(310, Received, 100, Method::Invite),
+                response(1_240, Received, 180, Method::Invite),
+                response(251_900, Received, 200, Method::Invite),
+                request(252_000, Sent, Method::Ack),
+                request(3_260_000, Sent, Method::Bye),
+                response(3_260_900, Received, 200, Method::Bye),
+            ],
+            vec![
+                request(620, Received, Method::Invite),
+                response(700, Sent, 100, Method::Invite),
+                response(710, Sent, 180, Method::Invite),
+                response(251_100, Sent, 200, Method::Invite),
+                request(252_400, Received, Method::Ack),
+                request(3_260_400, Received, Method::Bye),
+                response(3_260_500, Sent, 200, Method::Bye),
+            ],
+        );
+        let heard = ["150 RTP heard".to_owned(), "149 RTP heard".to_owned()];
+        ladder.media = Some((Instant::from_micros(1_252_500), heard));
+        expect![[r#"
+            |               caller                    SBC trusted      SBC untrusted                  callee
+            |          127.0.0.10:33001             127.0.0.1:33002   127.0.0.2:33003            127.0.0.20:33004
+            |                  │                           │                 │                           │
+            |   0.0 ms         │── INVITE +442079460000 ──►│                 │                           │
+            |   0.3 ms         │◄────── 100 Trying ────────│                 │                           │
+            |   0.6 ms         │                           │                 │── INVITE +442079460000 ──►│
+            |   0.7 ms         │                           │                 │◄────── 100 Trying ────────│
+            |   0.7 ms         │                           │                 │◄────── 180 Ringing ───────│
+            |   1.2 ms         │◄────── 180 Ringing ───────│                 │                           │
+            | 251.1 ms         │                           │                 │◄───── 200 OK (SDP) ───────│
+            | 251.9 ms         │◄───── 200 OK (SDP) ───────│                 │                           │
+            | 252.0 ms         │─────────── ACK ──────────►│                 │                           │
+            | 252.4 ms         │                           │                 │─────────── ACK ──────────►│
+            | 252.5 ms         │◄═════ 150 RTP heard ═════►│                 │                           │
+            | 252.5 ms         │                           │                 │◄═════ 149 RTP heard ═════►│
+            |3260.0 ms         │─────────── BYE ──────────►│                 │                           │
+            |3260.4 ms         │                           │                 │─────────── BYE ──────────►│
+            |3260.5 ms         │                           │                 │◄──────── 200 OK ──────────│
+            |3260.9 ms         │◄──────── 200 OK ──────────│                 │                           │
+            |                  │                           │                 │                           │"#]].assert_eq(&framed(&ladder.draw(Palette::PLAIN)));
+        assert!(ladder.draw(Palette::PLAIN).iter().all(|line| line.chars().count() <= 100));
+    }
+
+    #[test]
+    fn a_refused_call_with_a_repetition() {
+        use Way::{Received, Sent};
+        let mut again = request(500_000, Sent, Method::Invite);
+        again.again = true;
+        let ladder = ladder(
+            vec![
+                request(0, Sent, Method::Invite),
+                again,
+                response(500_900, Received, 503, Method::Invite),
+                request(501_000, Sent, Method::Ack),
+            ],
+            vec![],
+        );
+        expect![[r#"
+            |               caller                    SBC trusted      SBC untrusted                  callee
+            |          127.0.0.10:33001             127.0.0.1:33002   127.0.0.2:33003            127.0.0.20:33004
+            |                  │                           │                 │                           │
+            |   0.0 ms         │── INVITE +442079460000 ──►│                 │                           │
+            | 500.0 ms         │────── INVITE again ──────►│                 │                           │
+            | 500.9 ms         │◄ 503 Service Unavailable ─│                 │                           │
+            | 501.0 ms         │─────────── ACK ──────────►│                 │                           │
+            |                  │                           │                 │                           │"#]].assert_eq(&framed(&ladder.draw(Palette::PLAIN)));
+    }
+}

@@ -1,0 +1,156 @@
+//! The command line: what people type, what they read, and exit codes.
+//!
+//! Must not know: protocol rules.
+
+mod check;
+mod demo;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Fault};
+use crate::{app, telemetry};
+
+/// The configuration is wrong, or the daemon did not start.
+const FAILED: u8 = 1;
+
+/// A B2BUA session border controller with an io_uring media relay.
+///
+/// Stands between a PBX (the trusted realm) and carriers (the untrusted realm): every call is two
+/// legs, nothing of one side is seen on the other, and all media crosses the relay.
+#[derive(Parser, Debug)]
+#[command(name = "drawbridge", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  drawbridge check                        Is /etc/drawbridge right?
+  drawbridge run --config ./test.toml     Run in the foreground with another file
+
+Log lines go to standard error, or to the journal under systemd; DRAWBRIDGE_LOG=debug shows more.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the daemon in the foreground
+    ///
+    /// Reads the configuration, opens the listeners and carries calls until SIGTERM, which ends the
+    /// calls in progress and exits with 0 within 10 s. SIGHUP, or a change of the files on disk,
+    /// reads the configuration again: without a fault it takes effect for new calls, with a fault
+    /// it is refused whole and the running one stays.
+    #[command(after_help = "Examples:
+  drawbridge run
+  drawbridge run --config ./drawbridge.toml
+  DRAWBRIDGE_LOG=debug drawbridge run
+
+Exit status: 0 after a clean stop, 1 if it could not start, 2 wrong usage.")]
+    Run(ConfigFile),
+    /// Read the whole configuration and report every fault
+    ///
+    /// Reads what `run` would read and reports each fault with file, line, column, key and what to
+    /// write instead. Opens no socket and changes nothing.
+    #[command(after_help = "Examples:
+  drawbridge check
+  drawbridge check --config ./drawbridge.toml --json | jq .faults
+
+Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Print one JSON object for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Place real calls with real RTP through Drawbridge, on loopback
+    ///
+    /// Starts Drawbridge in this process, between two small user agents, and shows the SIP ladder of
+    /// the first call, what became of each, and what the relay and the listeners measured. Needs no
+    /// configuration, no privilege, and no port in particular; leaves no file behind.
+    #[command(after_help = "Examples:
+  drawbridge demo
+  drawbridge demo --calls 20 --seconds 10
+  NO_COLOR=1 drawbridge demo
+
+Exit status: 0 if every call completed and media flowed both ways, byte for byte; else 1.")]
+    Demo(demo::DemoArgs),
+}
+
+#[derive(Args, Debug)]
+struct ConfigFile {
+    /// The configuration; every *.toml in trunks.d/ beside it is read, too
+    #[arg(long, short, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// Does what the command line asks. Wrong usage ends the process here with 2, `--help` with 0.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(file) => run(&file),
+        Command::Check { file, json } => check::run(&file.config, json),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+fn run(file: &ConfigFile) -> ExitCode {
+    let config = match config::load(&file.config) {
+        Ok(config) => config,
+        Err(faults) => {
+            eprint!("{}", refusal(&faults));
+            return ExitCode::from(FAILED);
+        }
+    };
+    // A log that is set up already is as good.
+    let _ = telemetry::log::start();
+    warn(&config);
+    app::daemon::run(&file.config, config).unwrap_or_else(|message| {
+        eprintln!("drawbridge: {message}");
+        ExitCode::from(FAILED)
+    })
+}
+
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+}
+
+/// Every fault, and how many there are.
+fn refusal(faults: &[Fault]) -> String {
+    let mut text: String = faults.iter().map(|fault| format!("{fault}\n\n")).collect();
+    text.push_str(&format!("invalid: {}\n", count(faults.len(), "fault")));
+    text
+}
+
+/// "1 trunk", "2 trunks".
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_explains_itself() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        command.build();
+        for subcommand in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let help = subcommand.clone().render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{help}");
+        }
+    }
+
+    #[test]
+    fn usage_faults_are_told_from_the_rest() {
+        let parsed = |arguments: &[&str]| Cli::try_parse_from(arguments);
+        assert_eq!(parsed(&["drawbridge", "chek"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parsed(&["drawbridge", "check", "--jsn"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parsed(&["drawbridge", "--version"]).unwrap_err().exit_code(), 0);
+        assert!(parsed(&["drawbridge", "check", "--json", "--config", "x.toml"]).is_ok());
+    }
+}

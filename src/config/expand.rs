@@ -1,0 +1,60 @@
+//! `${NAME}` and `${file:PATH}` in strings.
+
+use std::path::Path;
+
+/// Where expansions come from: the environment and the file system, or a test's stand-in.
+pub(super) struct Surroundings<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    file: &'a dyn Fn(&Path) -> Result<String, String>,
+}
+
+impl<'a> Surroundings<'a> {
+    #[cfg(test)]
+    pub(super) fn new(
+        variable: &'a dyn Fn(&str) -> Option<String>,
+        file: &'a dyn Fn(&Path) -> Result<String, String>,
+    ) -> Surroundings<'a> {
+        Surroundings { variable, file }
+    }
+
+    /// The real ones.
+    pub(super) fn of_this_process() -> Surroundings<'static> {
+        Surroundings {
+            variable: &|name| std::env::var(name).ok(),
+            file: &|path| std::fs::read_to_string(path).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The text with every expansion carried out; `None` where there was none. The error names the
+    /// variable or the file, never a value.
+    pub(super) fn expand(&self, text: &str) -> Result<Option<String>, String> {
+        if !text.contains("${") {
+            return Ok(None);
+        }
+        let mut expanded = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, following) = after.split_once('}').ok_or("${ without its }")?;
+            expanded.push_str(before);
+            expanded.push_str(&self.value(name)?);
+            rest = following;
+        }
+        expanded.push_str(rest);
+        Ok(Some(expanded))
+    }
+
+    fn value(&self, name: &str) -> Result<String, String> {
+        if let Some(path) = name.strip_prefix("file:") {
+            let content = (self.file)(Path::new(path)).map_err(|reason| format!("file {path}: {reason}"))?;
+            // Editors and `echo` end files with a newline that is no part of the secret.
+            let trimmed = content.strip_suffix('\n').unwrap_or(&content);
+            return Ok(trimmed.strip_suffix('\r').unwrap_or(trimmed).to_owned());
+        }
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name {
+            return Err(format!("${{{name}}} is neither ${{NAME}} nor ${{file:PATH}}"));
+        }
+        (self.variable)(name).ok_or_else(|| format!("environment variable {name} is not set"))
+    }
+}

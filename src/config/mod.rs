@@ -1,0 +1,60 @@
+//! The configuration: TOML files to checked settings, with every fault found at once.
+//!
+//! The files are parsed into trees that know the place of each value; the sections walk them with a
+//! small reader that notes faults and goes on. So one run shows all that is wrong, each with file,
+//! line, column, key and cure. What a later version brings is refused with "not yet".
+//!
+//! Must not know: the runtime. Core modules own their settings; this fills them.
+
+mod checks;
+mod diff;
+mod expand;
+mod fault;
+mod reader;
+mod sections;
+mod settings;
+mod source;
+mod trunks;
+mod values;
+
+use std::path::Path;
+
+pub use diff::diff;
+pub use fault::Fault;
+pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
+
+use expand::Surroundings;
+use reader::Report;
+use source::Source;
+
+/// Where the configuration is unless the command line says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/drawbridge/drawbridge.toml";
+
+/// Reads FILE and every `*.toml` in `trunks.d/` beside it, in name order. Either a configuration
+/// without a fault, or all faults of all files in their order.
+pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
+    let sources = source::read_all(path)?;
+    check(&sources, &Surroundings::of_this_process())
+}
+
+/// Reads one text as if it were a file of this name: for configurations that are built in.
+pub fn parse(name: &str, text: &str) -> Result<Config, Vec<Fault>> {
+    let sources = vec![Source::new(name.to_owned(), text.to_owned(), source::Kind::Main)];
+    check(&sources, &Surroundings::of_this_process())
+}
+
+fn check(sources: &[Source], surroundings: &Surroundings<'_>) -> Result<Config, Vec<Fault>> {
+    let report = Report::new(sources, surroundings);
+    let config = sections::read(sources, &report);
+    let (mut faults, mut warnings) = report.into_parts();
+    let by_place = |fault: &Fault| (fault.source, fault.line, fault.column);
+    faults.sort_by_key(by_place);
+    warnings.sort_by_key(by_place);
+    match config {
+        Some(config) if faults.is_empty() => Ok(Config { warnings, ..config }),
+        Some(_) | None => Err(faults),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The checked configuration: what the core's modules are given, and what only the shell needs.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::Fault;
+use crate::base::{Realm, Transport};
+use crate::routing::Host;
+use crate::{admission, media, numbering, routing};
+
+/// A whole configuration without a fault. One immutable snapshot: a reload makes another.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `node.name`.
+    pub node: String,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[[listener]]`, in the order of the file; at least one for each realm.
+    pub listeners: Vec<Listener>,
+    /// `realm.*.allow`, the trunks' `allow` and their literal hosts.
+    pub admission: admission::Settings,
+    /// `[numbering]`.
+    pub numbering: numbering::Settings,
+    /// `[trunk.*]` and `[[route]]`.
+    pub routing: routing::Settings,
+    /// `[media]` and the realms' media addresses.
+    pub media: media::Settings,
+    /// What of `[media]` concerns the relay's threads alone.
+    pub relay: Relay,
+    /// `dns.nameservers`; empty: the system's.
+    pub nameservers: Vec<SocketAddr>,
+    /// `cdr.path`; absent: no records are written.
+    pub cdr: Option<PathBuf>,
+    /// What is no fault, but rarely meant.
+    pub warnings: Vec<Fault>,
+}
+
+/// `[admin]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admin {
+    /// HTTP for metrics, health and status.
+    pub listen: SocketAddr,
+    /// Unix socket for what changes things.
+    pub socket: PathBuf,
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Its side.
+    pub realm: Realm,
+    /// How messages travel there.
+    pub transport: Transport,
+    /// What the socket binds.
+    pub bind: SocketAddr,
+    /// What Via and Contact say.
+    pub advertise: HostPort,
+}
+
+/// A host with a port, as it stands in Via and Contact.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct HostPort {
+    /// Name or address.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+            Host::Address(address) => write!(f, "{}", SocketAddr::new(*address, self.port)),
+        }
+    }
+}
+
+/// The relay's own settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Relay {
+    /// `media.workers`; absent: one a core.
+    pub workers: Option<usize>,
+    /// `media.engine`.
+    pub engine: RelayEngine,
+}
+
+/// `media.engine`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RelayEngine {
+    /// io_uring where the kernel lets us, else portable with one warning.
+    #[default]
+    Auto,
+    /// io_uring or a refusal to start.
+    IoUring,
+    /// epoll.
+    Portable,
+}
+
+impl RelayEngine {
+    /// The name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RelayEngine::Auto => "auto",
+            RelayEngine::IoUring => "io_uring",
+            RelayEngine::Portable => "portable",
+        }
+    }
+}

@@ -1,0 +1,595 @@
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+
+use super::source::Kind;
+use super::*;
+use crate::base::{Realm, TrunkName};
+use crate::numbering::NumberForm;
+use crate::routing::{CallerIdFallback, CodePattern, Host, Identity, NumberPattern, RouteSource};
+
+/// A file and its text.
+type File<'a> = (&'a str, &'a str);
+
+fn read(files: &[File<'_>]) -> Result<Config, Vec<Fault>> {
+    let kind = |name: &str| if name.starts_with("trunks.d/") { Kind::Trunks } else { Kind::Main };
+    let source = |(name, text): &File<'_>| Source::new((*name).to_owned(), (*text).to_owned(), kind(name));
+    let sources: Vec<_> = files.iter().map(source).collect();
+    let variable = |name: &str| match name {
+        "SECRET" => Some("hunter2".to_owned()),
+        "PORT" => Some("5062".to_owned()),
+        _ => None,
+    };
+    let file = |path: &Path| match path.to_str() {
+        Some("/run/credentials/sinch") => Ok("hunter3\n".to_owned()),
+        _ => Err("no such file".to_owned()),
+    };
+    check(&sources, &Surroundings::new(&variable, &file))
+}
+
+fn faults(files: &[File<'_>]) -> String {
+    let faults = read(files).expect_err("faults");
+    faults.iter().map(|fault| format!("{fault}\n")).collect()
+}
+
+fn expect_faults(text: &str, expected: Expect) {
+    expected.assert_eq(&faults(&[("drawbridge.toml", text)]));
+}
+
+const MINIMAL: &str = r#"
+[[listener]]
+realm = "trusted"
+bind = "127.0.0.1:5060"
+[[listener]]
+realm = "untrusted"
+bind = "127.0.0.2:5060"
+[realm.trusted]
+media_bind = "127.0.0.1"
+[realm.untrusted]
+media_bind = "127.0.0.2"
+"#;
+
+fn minimal_and(more: &str) -> String {
+    format!("{MINIMAL}{more}")
+}
+
+fn valid(more: &str) -> Config {
+    match read(&[("drawbridge.toml", &minimal_and(more))]) {
+        Ok(config) => config,
+        Err(faults) => panic!("{}", faults.iter().map(|fault| format!("{fault}\n")).collect::<String>()),
+    }
+}
+
+#[test]
+fn the_smallest_configuration_has_the_documented_defaults() {
+    let config = valid("");
+    assert_eq!(config.node, "drawbridge");
+    assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9060");
+    assert_eq!(config.admin.socket, Path::new("/run/drawbridge/admin.sock"));
+    assert_eq!(config.listeners[1].advertise.to_string(), "127.0.0.2:5060");
+    assert_eq!(config.media.ports, (10_000, 19_999));
+    assert_eq!(config.media.timeout.as_secs(), 60);
+    assert_eq!(config.relay, Relay { workers: None, engine: RelayEngine::Auto });
+    assert_eq!((config.numbering.prefixes[0].as_str(), config.numbering.emergency.len()), ("00", 2));
+    assert!(config.admission.allow.trusted.is_empty() && config.cdr.is_none() && config.warnings.is_empty());
+}
+
+const CONTRACT: &str = r#"
+[node]
+name = "sbc1"
+[admin]
+listen = "127.0.0.1:9060"
+socket = "/run/drawbridge/admin.sock"
+[[listener]]
+realm     = "trusted"
+transport = "udp"
+bind      = "10.0.0.5:5060"
+advertise = "10.0.0.5:5060"
+[[listener]]
+realm     = "untrusted"
+bind      = "203.0.113.5:5060"
+advertise = "sbc.example.com:5060"
+[realm.trusted]
+media_bind      = "10.0.0.5"
+media_advertise = "10.0.0.5"
+allow           = ["10.0.0.0/8", "192.168.7.9"]
+[realm.untrusted]
+media_bind      = ["203.0.113.5", "2001:db8::5"]
+allow           = []
+[media]
+ports   = "10000-20000"
+workers = 1
+engine  = "auto"
+timeout = "60s"
+[dns]
+nameservers = ["127.0.0.1:5353"]
+[numbering]
+country  = "US"
+prefixes = ["00", "011"]
+short    = ["1[0-9]{2}"]
+emergency = ["911", "112"]
+[cdr]
+path = "/var/log/drawbridge/cdr.jsonl"
+[trunk.pbx]
+realm = "trusted"
+host = "10.0.0.9"
+[trunk.vonage-a]
+hosts = [{ host = "a.example", port = 5060, priority = 1, weight = 50 }, { host = "b.example" }]
+[trunk.vonage-b]
+host = "c.example"
+numbering = { country = "gb" }
+[[route]]
+name   = "out"
+from   = "trusted"
+to     = ["+1*", "+44*", "911", "support", "*97", "regex:\\+49(30|40)[0-9]+"]
+trunks = ["sinch", ["vonage-a", "vonage-b"]]
+[[route]]
+name   = "in"
+from   = "sinch"
+trunks = ["pbx"]
+"#;
+
+const CONTRACT_TRUNK: &str = r#"
+[trunk.sinch]
+realm     = "untrusted"
+host      = "euc1.sip.sinch.com"
+port      = 5060
+transport = "udp"
+domain    = "euc1.sip.sinch.com"
+username  = "key"
+password  = "${SECRET}"
+register  = false
+allow     = ["18.184.175.4", "18.196.245.254/32"]
+send_numbers = "plain"
+caller_id = { default = "+15551230000", allowed = ["+1555123*"], otherwise = "anonymous" }
+identity  = "pai"
+headers   = { pass = ["X-*"], drop = ["X-Nexmo*"], set = { X-Site = "ams" } }
+codecs    = ["PCMU", "PCMA", "telephone-event"]
+health    = { interval = "0s" }
+failover  = { codes = ["408", "5xx"], timeout = "4s" }
+limits    = { calls = 100, cps = 10 }
+enabled   = true
+"#;
+
+fn contract() -> Config {
+    match read(&[("drawbridge.toml", CONTRACT), ("trunks.d/sinch.toml", CONTRACT_TRUNK)]) {
+        Ok(config) => config,
+        Err(faults) => panic!("{}", faults.iter().map(|fault| format!("{fault}\n")).collect::<String>()),
+    }
+}
+
+#[test]
+fn every_key_of_the_contract_is_read() {
+    let config = contract();
+    assert_eq!(config.node, "sbc1");
+    assert_eq!(config.listeners[1].advertise.to_string(), "sbc.example.com:5060");
+    assert_eq!(config.nameservers, ["127.0.0.1:5353".parse().unwrap()]);
+    assert_eq!(config.relay.workers, Some(1));
+    assert_eq!(config.media.realms.untrusted.addresses.len(), 2);
+    let nets =
+        |realm: Realm| config.admission.allow[realm].iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(nets(Realm::Trusted), ["10.0.0.0/8", "192.168.7.9/32", "10.0.0.9/32"]);
+    assert_eq!(nets(Realm::Untrusted), ["18.184.175.4/32", "18.196.245.254/32"]);
+    let routing = &config.routing;
+    let names: Vec<_> = routing.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+    assert_eq!(names, ["pbx", "vonage-a", "vonage-b", "sinch"]);
+    let sinch = routing.trunk(&"sinch".into()).unwrap();
+    assert_eq!(sinch.credentials.as_ref().unwrap().password, "hunter2");
+    assert_eq!((sinch.send_numbers, sinch.identity), (NumberForm::Plain, Identity::Pai));
+    assert_eq!(sinch.caller_id.otherwise, CallerIdFallback::Anonymous);
+    assert_eq!(sinch.headers.set, [("X-Site".to_owned(), "ams".to_owned())]);
+    assert_eq!(sinch.failover.codes, [CodePattern::Code(408), CodePattern::Class(5)]);
+    assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
+    let vonage = routing.trunk(&"vonage-a".into()).unwrap();
+    assert_eq!((vonage.hosts[0].weight, vonage.hosts[0].port), (50, Some(5060)));
+    assert_eq!((vonage.hosts[1].priority, vonage.domain.as_str()), (1, "a.example"));
+    let own = routing.trunk(&"vonage-b".into()).unwrap().numbering.as_ref().unwrap();
+    assert_eq!((own.country.as_deref(), own.prefixes.len()), (Some("GB"), 2));
+    let out = &routing.routes[0];
+    assert!(matches!(&out.to[0], NumberPattern::Prefix(prefix) if prefix == "+1"));
+    assert!(matches!(&out.to[4], NumberPattern::Exact(code) if code == "*97"));
+    assert_eq!(out.tiers[1], [TrunkName::from("vonage-a"), TrunkName::from("vonage-b")]);
+    assert_eq!(routing.routes[1].from, RouteSource::Trunk("sinch".into()));
+}
+
+#[test]
+fn all_faults_of_all_files_come_at_once_with_place_and_cure() {
+    let main = minimal_and(
+        "[media]\nports = \"20000-10000\"\ntimout = \"60s\"\n[[route]]\nfrom = \"sinhc\"\ntrunks = [\"nobody\", [\"sinch\"]]\n",
+    );
+    let trunk =
+        "[trunk.sinch]\nhots = \"a.example\"\nallow = [\"10.0.0.1/8\", \"x\"]\nlimits = { cps = 0 }\n";
+    expect![[r#"
+        drawbridge.toml:13:9: media.ports: "20000-10000" has no even port with the odd one above it; write the lower port first, as in "10000-20000"
+         13 | ports = "20000-10000"
+            |         ^^^^^^^^^^^^^
+        drawbridge.toml:14:1: media.timout: unknown key; did you mean "timeout"?
+         14 | timout = …
+            | ^^^^^^
+        drawbridge.toml:16:8: route[1].from: there is no trunk "sinhc"; did you mean "sinch"?
+         16 | from = "sinhc"
+            |        ^^^^^^^
+        drawbridge.toml:17:11: route[1].trunks[1]: there is no trunk "nobody"; add [trunk.nobody], or name one that exists
+         17 | trunks = ["nobody", ["sinch"]]
+            |           ^^^^^^^^
+        trunks.d/a.toml:1:8: trunk.sinch: host is missing; write host = "sip.example.com", or an IP address
+         1 | [trunk.sinch]
+           |        ^^^^^
+        trunks.d/a.toml:2:1: trunk.sinch.hots: unknown key; did you mean "host"?
+         2 | hots = …
+           | ^^^^
+        trunks.d/a.toml:3:10: trunk.sinch.allow[1]: "10.0.0.1/8" has host bits set; write "10.0.0.0/8" for the network or "10.0.0.1" for the one address
+         3 | allow = ["10.0.0.1/8", "x"]
+           |          ^^^^^^^^^^^^
+        trunks.d/a.toml:3:24: trunk.sinch.allow[2]: "x" is no network and no address; write it as 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32
+         3 | allow = ["10.0.0.1/8", "x"]
+           |                        ^^^
+        trunks.d/a.toml:4:18: trunk.sinch.limits.cps: 0 is out of range; write 1 to 1000000
+         4 | limits = { cps = 0 }
+           |                  ^
+    "#]]
+    .assert_eq(&faults(&[("drawbridge.toml", &main), ("trunks.d/a.toml", trunk)]));
+}
+
+#[test]
+fn an_empty_file_says_what_is_needed() {
+    expect_faults(
+        "",
+        expect![[r#"
+        drawbridge.toml:1:1: listener: the trusted realm has no listener; add [[listener]] with realm = "trusted" and bind = "ADDRESS:5060"
+        drawbridge.toml:1:1: realm.trusted.media_bind: the realm has no usable media address; write media_bind = "ADDRESS" below [realm.trusted]
+        drawbridge.toml:1:1: listener: the untrusted realm has no listener; add [[listener]] with realm = "untrusted" and bind = "ADDRESS:5060"
+        drawbridge.toml:1:1: realm.untrusted.media_bind: the realm has no usable media address; write media_bind = "ADDRESS" below [realm.untrusted]
+    "#]],
+    );
+}
+
+#[test]
+fn what_later_versions_bring_is_refused() {
+    let text = minimal_and(
+        r#"
+[media]
+zero_copy = "auto"
+[[listener]]
+realm = "trusted"
+transport = "tls"
+bind = "127.0.0.1:5061"
+tls = { certificate = "a" }
+[trunk.a]
+host = "192.0.2.1"
+profile = "sinch"
+transport = "tcp"
+register = true
+health = { interval = "30s", timeout = "2s", down_after = 3, up_after = 2 }
+tls = { ca = "x" }
+"#,
+    );
+    let found = faults(&[("drawbridge.toml", &text)]);
+    let keys: Vec<_> = found.lines().filter(|line| line.contains("not yet")).collect();
+    expect![[r#"
+        drawbridge.toml:14:13: media.zero_copy: zero-copy sending: not yet in this version; leave zero_copy out
+        drawbridge.toml:17:13: listener[3].transport: transport tls: not yet in this version; write "udp"
+        drawbridge.toml:19:7: listener[3].tls: TLS listeners: not yet in this version; leave tls out
+        drawbridge.toml:22:11: trunk.a.profile: profiles: not yet in this version; leave profile out and write what it would fill in
+        drawbridge.toml:23:13: trunk.a.transport: transport tcp: not yet in this version; write "udp"
+        drawbridge.toml:24:12: trunk.a.register: registration: not yet in this version; write register = false
+        drawbridge.toml:25:23: trunk.a.health.interval: health checks: not yet in this version; write interval = "0s", or leave health out
+        drawbridge.toml:26:7: trunk.a.tls: TLS to trunks: not yet in this version; leave tls out"#]].assert_eq(&keys.join("\n"));
+}
+
+#[test]
+fn a_syntax_error_has_its_place_and_the_other_files_are_still_read() {
+    let trunk = "[trunk.a]\nhots = \"x\"\n";
+    expect![[r#"
+        drawbridge.toml:1:6: unclosed table, expected `]`
+         1 | [node
+           |      ^
+        trunks.d/a.toml:1:8: trunk.a: host is missing; write host = "sip.example.com", or an IP address
+         1 | [trunk.a]
+           |        ^
+        trunks.d/a.toml:2:1: trunk.a.hots: unknown key; did you mean "host"?
+         2 | hots = …
+           | ^^^^
+    "#]]
+    .assert_eq(&faults(&[("drawbridge.toml", "[node\nname = 1\n"), ("trunks.d/a.toml", trunk)]));
+}
+
+#[test]
+fn every_kind_of_wrong_value_is_told_apart() {
+    let text = r#"
+[node]
+name = "sbc 1"
+[admin]
+listen = "localhost"
+socket = "admin.sock"
+[[listener]]
+realm = "trustet"
+bind = "0.0.0.0:5060"
+[[listener]]
+realm = "untrusted"
+bind = "127.0.0.1:10010"
+[[listener]]
+realm = "untrusted"
+bind = "127.0.0.1:10010"
+[realm.trusted]
+media_bind = ["127.0.0.1", "127.0.0.2"]
+media_advertise = "::1"
+[realm.untrusted]
+media_bind = "0.0.0.0"
+[media]
+timeout = "60"
+workers = "two"
+engine = "iouring"
+[numbering]
+country = "UK"
+short = ["1["]
+[cdr]
+path = 5
+[trunk.a]
+host = "sip:a.example"
+port = 70000
+password = "x"
+caller_id = { allowed = ["555*"] }
+failover = { codes = ["200", "5XX"], timeout = "1h" }
+headers = { set = { Via = "x", X-A = "a\r\nb" } }
+[trunk.trusted]
+host = "2001:db8::1"
+[[route]]
+from = "trusted"
+to = ["+1", "00*", "regex:("]
+trunks = []
+"#;
+    expect_faults(
+        text,
+        expect![[r#"
+            drawbridge.toml:3:8: node.name: "sbc 1" is no node name; write letters, digits, - . and _ alone, as in "sbc1"
+             3 | name = "sbc 1"
+               |        ^^^^^^^
+            drawbridge.toml:5:10: admin.listen: "localhost" is no address with a port; write it as 192.0.2.7:5060 or [2001:db8::7]:5060
+             5 | listen = "localhost"
+               |          ^^^^^^^^^^^
+            drawbridge.toml:6:10: admin.socket: "admin.sock" is no absolute path; write the whole path, from / on
+             6 | socket = "admin.sock"
+               |          ^^^^^^^^^^^^
+            drawbridge.toml:8:9: listener[1].realm: "trustet" is not known here; write "trusted" or "untrusted"
+             8 | realm = "trustet"
+               |         ^^^^^^^^^
+            drawbridge.toml:9:8: listener[1].bind: nobody can send to this address; write what Via and Contact shall say as advertise = "203.0.113.5:5060"
+             9 | bind = "0.0.0.0:5060"
+               |        ^^^^^^^^^^^^^^
+            drawbridge.toml:12:8: listener[2].bind: port 10010 is one of media.ports; choose a port outside of media.ports
+             12 | bind = "127.0.0.1:10010"
+                |        ^^^^^^^^^^^^^^^^^
+            drawbridge.toml:15:8: listener[3].bind: listener[2] binds the same address and port; give one of them another port or address
+             15 | bind = "127.0.0.1:10010"
+                |        ^^^^^^^^^^^^^^^^^
+            drawbridge.toml:15:8: listener[3].bind: port 10010 is one of media.ports; choose a port outside of media.ports
+             15 | bind = "127.0.0.1:10010"
+                |        ^^^^^^^^^^^^^^^^^
+            drawbridge.toml:17:28: realm.trusted.media_bind[2]: "127.0.0.2" is a second address of its family; write at most one IPv4 and one IPv6 address
+             17 | media_bind = ["127.0.0.1", "127.0.0.2"]
+                |                            ^^^^^^^^^^^
+            drawbridge.toml:18:19: realm.trusted.media_advertise: "::1" is of a family that media_bind has not; add an address of its family to media_bind
+             18 | media_advertise = "::1"
+                |                   ^^^^^
+            drawbridge.toml:20:14: realm.untrusted.media_bind: "0.0.0.0" cannot be sent to; write the address that SDP shall say as media_advertise
+             20 | media_bind = "0.0.0.0"
+                |              ^^^^^^^^^
+            drawbridge.toml:22:11: media.timeout: "60" is no duration; write a whole number with ms, s, m or h, as in "30s"
+             22 | timeout = "60"
+                |           ^^^^
+            drawbridge.toml:23:11: media.workers: this is a string; write a whole number
+             23 | workers = "two"
+                |           ^^^^^
+            drawbridge.toml:24:10: media.engine: "iouring" is not known here; write "auto" or "io_uring" or "portable"
+             24 | engine = "iouring"
+                |          ^^^^^^^^^
+            drawbridge.toml:26:11: numbering.country: "UK" is no country with a numbering plan; write the two letters of ISO 3166, as in "US"
+             26 | country = "UK"
+                |           ^^^^
+            drawbridge.toml:27:10: numbering.short[1]: "1[" is no regular expression; unclosed character class
+             27 | short = ["1["]
+                |          ^^^^
+            drawbridge.toml:29:8: cdr.path: this is a whole number; write a string
+             29 | path = 5
+                |        ^
+            drawbridge.toml:31:8: trunk.a.host: "sip:a.example" is no host; write the host alone, without sip: and user
+             31 | host = "sip:a.example"
+                |        ^^^^^^^^^^^^^^^
+            drawbridge.toml:32:8: trunk.a.port: 70000 is out of range; write 1 to 65535
+             32 | port = 70000
+                |        ^^^^^
+            drawbridge.toml:33:1: trunk.a.password: there is no username with it; write username too
+             33 | password = …
+                | ^^^^^^^^
+            drawbridge.toml:34:1: trunk.a.caller_id: numbers that are not allowed shall become the default, and there is none; write default = "+12025550123", or otherwise = "anonymous" or "reject"
+             34 | caller_id = { allowed = ["555*"] }
+                | ^^^^^^^^^
+            drawbridge.toml:34:26: trunk.a.caller_id.allowed[1]: "555*" is no pattern of numbers; write + and digits, with * at the end for all that begin so
+             34 | caller_id = { allowed = ["555*"] }
+                |                          ^^^^^^
+            drawbridge.toml:35:23: trunk.a.failover.codes[1]: "200" is no final failure; write a status code from "300" to "699", or a class as in "5xx"
+             35 | failover = { codes = ["200", "5XX"], timeout = "1h" }
+                |                       ^^^^^
+            drawbridge.toml:35:48: trunk.a.failover.timeout: this is not between the first retransmission and the end of the transaction; write "500ms" to "32s"
+             35 | failover = { codes = ["200", "5XX"], timeout = "1h" }
+                |                                                ^^^^
+            drawbridge.toml:36:21: trunk.a.headers.set.Via: this header belongs to the call itself; leave it out
+             36 | headers = { set = { Via = "x", X-A = "a\r\nb" } }
+                |                     ^^^
+            drawbridge.toml:36:38: trunk.a.headers.set.X-A: "a\r\nb" holds a control character; write one line
+             36 | headers = { set = { Via = "x", X-A = "a\r\nb" } }
+                |                                      ^^^^^^^^
+            drawbridge.toml:37:8: trunk.trusted: this is no trunk name; use letters, digits, - and _, not the name of a realm
+             37 | [trunk.trusted]
+                |        ^^^^^^^
+            drawbridge.toml:37:8: trunk.trusted.host: 2001:db8::1 cannot be reached: the untrusted realm has no IPv6 listener; add an IPv6 listener to the untrusted realm
+             37 | [trunk.trusted]
+                |        ^^^^^^^
+            drawbridge.toml:41:7: route[1].to[1]: "+1" matches no normalised number; write "+1*" for all numbers that begin so
+             41 | to = ["+1", "00*", "regex:("]
+                |       ^^^^
+            drawbridge.toml:41:13: route[1].to[2]: "00*" matches no normalised number; numbers are in E.164 form here: write it as in "+44*"
+             41 | to = ["+1", "00*", "regex:("]
+                |             ^^^^^
+            drawbridge.toml:41:20: route[1].to[3]: "regex:(" is no regular expression; unclosed group
+             41 | to = ["+1", "00*", "regex:("]
+                |                    ^^^^^^^^^
+            drawbridge.toml:42:10: route[1].trunks: there is no trunk in it; write ["name-of-a-trunk"]
+             42 | trunks = []
+                |          ^^
+        "#]],
+    );
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let trunk = |password: &str| {
+        format!(
+            "[trunk.a]\nhost = \"a.example\"\nusername = \"u\"\npassword = {password}\nport = \"${{SECRET}}\"\n"
+        )
+    };
+    let text = minimal_and(&format!(
+        "{}domain = \"${{SECRET}}!\"\npasswrod = \"hunter2\"\nsend_numbers = \"${{SECRET}}\"\n",
+        trunk("\"hunter2\"")
+    ));
+    let found = read(&[("drawbridge.toml", &text)]).unwrap_err();
+    let shown: String = found.iter().map(|fault| format!("{fault}\n{fault:?}\n")).collect();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(!serde_json::to_string(&found).unwrap().contains("hunter2"));
+    assert_eq!(found.len(), 4, "{shown}");
+    let config = valid("[trunk.a]\nhost = \"a.example\"\nusername = \"u\"\npassword = \"${SECRET}\"\n");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn strings_expand_from_the_environment_and_from_files() {
+    let config = valid(
+        "[trunk.a]\nhost = \"a.example\"\nusername = \"${SECRET}-x\"\npassword = \"${file:/run/credentials/sinch}\"\n",
+    );
+    let credentials = config.routing.trunks[0].credentials.as_ref().unwrap();
+    assert_eq!((credentials.username.as_str(), credentials.password.as_str()), ("hunter2-x", "hunter3"));
+    let text = minimal_and(
+        "[node]\nname = \"${NAMELESS}\"\n[cdr]\npath = \"${file:/nope}\"\n[admin]\nsocket = \"/${x\"\n",
+    );
+    expect_faults(
+        &text,
+        expect![[r#"
+        drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set
+         13 | name = "${NAMELESS}"
+            |        ^^^^^^^^^^^^^
+        drawbridge.toml:15:8: cdr.path: file /nope: no such file
+         15 | path = "${file:/nope}"
+            |        ^^^^^^^^^^^^^^^
+        drawbridge.toml:17:10: admin.socket: ${ without its }
+         17 | socket = "/${x"
+            |          ^^^^^^
+    "#]],
+    );
+}
+
+#[test]
+fn trunk_files_hold_trunks_and_a_name_is_there_once() {
+    let a = "[media]\nports = \"1-2\"\n[trunk.a]\nhost = \"a.example\"\n";
+    let b = "[trunk.a]\nhost = \"b.example\"\n";
+    let files = [("drawbridge.toml", MINIMAL), ("trunks.d/a.toml", a), ("trunks.d/b.toml", b)];
+    expect![[r#"
+        trunks.d/a.toml:1:2: media: files in trunks.d hold [trunk.*] and [[route]] alone; move it to drawbridge.toml
+         1 | [media]
+           |  ^^^^^
+        trunks.d/b.toml:1:8: trunk.a: this trunk was there before; see trunks.d/a.toml:3; give one of them another name
+         1 | [trunk.a]
+           |        ^
+    "#]].assert_eq(&faults(&files));
+}
+
+#[test]
+fn two_trunks_with_one_source_are_warned_about() {
+    let config =
+        valid("[trunk.a]\nhost = \"192.0.2.1\"\n[trunk.b]\nhost = \"b.example\"\nallow = [\"192.0.2.1\"]\n");
+    let warnings: Vec<_> =
+        config.warnings.iter().map(|warning| (warning.key.as_str(), warning.message.as_str())).collect();
+    assert_eq!(
+        warnings,
+        [("trunk.b", "calls from 192.0.2.1/32 are taken for trunk a, which has this source too")]
+    );
+    assert!(matches!(config.routing.trunks[0].hosts[0].host, Host::Address(_)));
+}
+
+#[test]
+fn a_difference_is_one_line_a_change_without_secrets() {
+    let old = contract();
+    let mut new = contract();
+    assert_eq!(diff(&old, &new), Vec::<String>::new());
+    new.media.timeout = std::time::Duration::from_secs(30);
+    new.media.ports = (20_000, 20_999);
+    new.routing.trunks.remove(0);
+    let sinch = &mut new.routing.trunks[2];
+    sinch.enabled = false;
+    sinch.credentials.as_mut().unwrap().password = "hunter9".to_owned();
+    let mut added = sinch.clone();
+    added.name = "other".into();
+    new.routing.trunks.push(added);
+    expect![[r#"
+        media.ports: 10000-19999 → 20000-20999
+        media.timeout: 60s → 30s
+        trunk.other: added
+        trunk.pbx: removed
+        trunk.sinch.enabled: true → false
+        trunk.sinch.password: changed"#]]
+    .assert_eq(&diff(&old, &new).join("\n"));
+    assert_eq!(new.keep_until_restart(&old), ["media.ports"]);
+    assert_eq!(new.media.ports, old.media.ports);
+    assert_eq!(new.media.timeout.as_secs(), 30);
+}
+
+const FIRST: &str = include_str!("../../etc/drawbridge.toml");
+const SAMPLE: &str = include_str!("../../etc/trunks.d/example.toml.sample");
+
+#[test]
+fn the_first_configuration_loads_and_lets_nobody_in() {
+    let config = parse("etc/drawbridge.toml", FIRST).unwrap();
+    assert!(config.listeners.iter().all(|listener| listener.bind.ip().is_loopback()));
+    assert!(config.admin.listen.ip().is_loopback());
+    assert_eq!(config.admission, crate::admission::Settings::default());
+    assert!(config.routing.trunks.is_empty() && config.routing.routes.is_empty());
+}
+
+/// Every line that an operator may take the `#` from is true as well.
+#[test]
+fn the_sample_files_load_with_everything_uncommented() {
+    let uncommented = |text: &str| -> String {
+        let is_setting = |line: &str| line.starts_with('[') || (line.contains(" = ") && !line.contains(". "));
+        let uncomment = |line: &str| match line.strip_prefix("# ") {
+            Some(setting) if is_setting(setting) => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        };
+        text.lines().map(uncomment).collect()
+    };
+    let trunks = uncommented(SAMPLE).replace("EXAMPLE_SECRET", "SECRET");
+    match read(&[("drawbridge.toml", &uncommented(FIRST)), ("trunks.d/example.toml", &trunks)]) {
+        Ok(config) => {
+            assert_eq!(config.routing.routes.len(), 2);
+            assert!(config.cdr.is_some() && config.numbering.country.is_some());
+            assert!(config.routing.trunks[0].credentials.is_some());
+        }
+        Err(faults) => panic!("{}", faults.iter().map(|fault| format!("{fault}\n")).collect::<String>()),
+    }
+}
+
+#[test]
+fn files_are_read_from_the_directory_in_name_order() {
+    let directory = std::env::temp_dir().join(format!("drawbridge-config-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("trunks.d")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
+    write("drawbridge.toml", MINIMAL);
+    write("trunks.d/b.toml", "[trunk.b]\nhost = \"b.example\"\n");
+    write("trunks.d/a.toml", "[trunk.a]\nhost = \"a.example\"\n");
+    write("trunks.d/c.toml.sample", "not TOML");
+    let config = load(&directory.join("drawbridge.toml")).unwrap();
+    let names: Vec<_> = config.routing.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let missing = load(&directory.join("missing.toml")).unwrap_err();
+    assert!(missing[0].to_string().contains("missing.toml: cannot be read: "), "{}", missing[0]);
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,0 +1,394 @@
+//! `[trunk.*]` and `[[route]]`.
+
+use std::time::Duration;
+
+use super::reader::{Place, Table, Text, Value};
+use super::sections::{REALMS, read_numbering, section, transport};
+use crate::base::{Realm, TrunkName};
+use crate::numbering::{self, NumberForm};
+use crate::routing::{
+    CallerIdFallback, CallerIdPolicy, Credentials, Failover, HeaderRules, Host, Identity, Limits, Route,
+    RouteSource, Trunk, TrunkHost,
+};
+
+/// One trunk has no more hosts.
+const MAX_HOSTS: usize = 64;
+/// Header fields that belong to a leg: no rule may write them.
+const OWN_HEADERS: [&str; 14] = [
+    "via",
+    "v",
+    "from",
+    "f",
+    "to",
+    "t",
+    "call-id",
+    "i",
+    "cseq",
+    "contact",
+    "m",
+    "max-forwards",
+    "content-length",
+    "l",
+];
+
+/// Something read, with where it stands.
+pub(super) struct Placed<T> {
+    pub(super) what: T,
+    pub(super) place: Place,
+    pub(super) path: String,
+}
+
+/// A route whose names are not looked up yet.
+pub(super) struct RouteDraft {
+    pub(super) name: String,
+    pub(super) from: Option<Placed<RouteSource>>,
+    pub(super) to: Vec<crate::routing::NumberPattern>,
+    pub(super) tiers: Vec<Vec<Placed<TrunkName>>>,
+}
+
+impl RouteDraft {
+    pub(super) fn into_route(self) -> Option<Route> {
+        let tier = |tier: Vec<Placed<TrunkName>>| tier.into_iter().map(|trunk| trunk.what).collect();
+        let tiers = self.tiers.into_iter().map(tier).collect();
+        Some(Route { name: self.name, from: self.from?.what, to: self.to, tiers })
+    }
+}
+
+/// Reads every table below `trunk`.
+pub(super) fn read_trunks(
+    value: &Value<'_>,
+    numbering: &numbering::Settings,
+    trunks: &mut Vec<Placed<Trunk>>,
+) {
+    let Some(table) = value.table() else { return };
+    for (name, value) in table.entries() {
+        let Some(table) = value.table() else { continue };
+        if !is_trunk_name(name) {
+            table.fault("this is no trunk name", "use letters, digits, - and _, not the name of a realm");
+        }
+        if let Some(other) = trunks.iter().find(|other| other.what.name.as_str() == name) {
+            let (file, line) = table.report.position(&other.place);
+            table.fault(
+                "this trunk was there before",
+                format!("see {file}:{line}; give one of them another name"),
+            );
+        }
+        let trunk = trunk(name, &table, numbering);
+        table.finish();
+        trunks.push(Placed { what: trunk, place: value.key_place, path: value.path });
+    }
+}
+
+/// Trunk names are metric labels, and share `from` of routes with the realms' names.
+fn is_trunk_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && REALMS.iter().all(|(realm, _)| *realm != name)
+}
+
+fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings) -> Trunk {
+    refuse_what_is_to_come(table);
+    let realm = table.value("realm").and_then(|value| value.text()?.one_of(&REALMS));
+    let hosts = hosts(table);
+    let domain = table.value("domain").and_then(|value| domain(&value.text()?));
+    let domain = domain.or_else(|| hosts.first().map(|host| uri_host(&host.host))).unwrap_or_default();
+    Trunk {
+        name: name.into(),
+        realm: realm.unwrap_or(Realm::Untrusted),
+        transport: transport(table),
+        domain,
+        credentials: credentials(table),
+        allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
+        send_numbers: send_numbers(table).unwrap_or_default(),
+        numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
+        caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),
+        identity: identity(table).unwrap_or_default(),
+        headers: section(table, "headers", headers).unwrap_or_default(),
+        codecs: codecs(table),
+        failover: section(table, "failover", failover).unwrap_or_default(),
+        limits: section(table, "limits", limits).unwrap_or_default(),
+        enabled: table.value("enabled").and_then(|value| value.boolean()).unwrap_or(true),
+        hosts,
+    }
+}
+
+fn refuse_what_is_to_come(table: &Table<'_>) {
+    if let Some(value) = table.value("profile") {
+        value.not_yet("profiles", "leave profile out and write what it would fill in");
+    }
+    if let Some(value) = table.value("register")
+        && value.boolean() == Some(true)
+    {
+        value.not_yet("registration", "write register = false");
+    }
+    if let Some(value) = table.value("tls") {
+        value.not_yet("TLS to trunks", "leave tls out");
+    }
+    section(table, "health", |health| {
+        let interval = health.value("interval");
+        for key in ["timeout", "down_after", "up_after"] {
+            health.value(key);
+        }
+        match interval {
+            None => health.fault("health checks: not yet in this version", "leave health out"),
+            Some(value) => {
+                if value.duration().is_some_and(|interval| interval > Duration::ZERO) {
+                    value.not_yet("health checks", "write interval = \"0s\", or leave health out");
+                }
+            }
+        }
+        Some(())
+    });
+}
+
+/// `host` with `port`, or `hosts`.
+fn hosts(table: &Table<'_>) -> Vec<TrunkHost> {
+    let port = table.value("port").and_then(|value| port(&value));
+    let single = table.value("host");
+    let several = table.value("hosts");
+    match (single, several) {
+        (Some(single), None) => {
+            let host = single.text().and_then(|text| text.host());
+            host.map(|host| TrunkHost { host, port, priority: 1, weight: 1 }).into_iter().collect()
+        }
+        (None, Some(several)) => {
+            let items = several.list().unwrap_or_default();
+            if items.is_empty() || items.len() > MAX_HOSTS {
+                several.fault("no usable number of hosts", format!("write 1 to {MAX_HOSTS} hosts"));
+            }
+            items.iter().filter_map(|item| listed_host(item, port)).collect()
+        }
+        (Some(_), Some(several)) => {
+            several.fault("host is there as well", "keep one of the two");
+            Vec::new()
+        }
+        (None, None) => {
+            table.fault("host is missing", "write host = \"sip.example.com\", or an IP address");
+            Vec::new()
+        }
+    }
+}
+
+fn listed_host(item: &Value<'_>, default_port: Option<u16>) -> Option<TrunkHost> {
+    let table = item.table()?;
+    let host = table.required("host", "\"sip.example.com\"").and_then(|value| value.text()?.host());
+    let port = table.value("port").and_then(|value| port(&value)).or(default_port);
+    let small = |key| {
+        table.value(key).and_then(|value| value.integer(0..=65_535)).and_then(|n| u16::try_from(n).ok())
+    };
+    let (priority, weight) = (small("priority").unwrap_or(1), small("weight").unwrap_or(1));
+    table.finish();
+    Some(TrunkHost { host: host?, port, priority, weight })
+}
+
+fn port(value: &Value<'_>) -> Option<u16> {
+    value.integer(1..=65_535).and_then(|port| u16::try_from(port).ok())
+}
+
+fn domain(text: &Text<'_>) -> Option<String> {
+    text.host().map(|host| uri_host(&host))
+}
+
+/// A host as it stands in a URI (RFC 3261 §25.1: IPv6 in brackets).
+fn uri_host(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.clone(),
+        Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+        Host::Address(address) => address.to_string(),
+    }
+}
+
+fn credentials(table: &Table<'_>) -> Option<Credentials> {
+    let username = table.value("username");
+    let password = table.value("password");
+    match (&username, &password) {
+        (Some(username), None) => {
+            username.fault("there is no password with it", "write password = \"${NAME}\" too");
+        }
+        (None, Some(password)) => {
+            table.report.fault(
+                &password.key_place,
+                &password.path,
+                "there is no username with it",
+                "write username too",
+            );
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    Some(Credentials { username: username?.text()?.text, password: password?.text()?.text })
+}
+
+fn send_numbers(table: &Table<'_>) -> Option<NumberForm> {
+    table.value("send_numbers")?.text()?.one_of(&[
+        ("e164", NumberForm::E164),
+        ("plain", NumberForm::Plain),
+        ("national", NumberForm::National),
+        ("international", NumberForm::International),
+        ("as-is", NumberForm::AsIs),
+    ])
+}
+
+fn identity(table: &Table<'_>) -> Option<Identity> {
+    table.value("identity")?.text()?.one_of(&[
+        ("from", Identity::From),
+        ("pai", Identity::Pai),
+        ("ppi", Identity::Ppi),
+        ("rpid", Identity::Rpid),
+    ])
+}
+
+fn caller_id(table: &Table<'_>) -> Option<CallerIdPolicy> {
+    let default = table.value("default").and_then(|value| value.text()?.e164());
+    let allowed = table.value("allowed").and_then(|value| value.texts()).unwrap_or_default();
+    let otherwise = table.value("otherwise");
+    let fallback = otherwise.as_ref().and_then(|value| {
+        value.text()?.one_of(&[
+            ("default", CallerIdFallback::Default),
+            ("anonymous", CallerIdFallback::Anonymous),
+            ("reject", CallerIdFallback::Reject),
+        ])
+    });
+    let otherwise = fallback.unwrap_or_default();
+    let has_default = default.is_some() || table.value("default").is_some();
+    if !allowed.is_empty() && otherwise == CallerIdFallback::Default && !has_default {
+        table.fault(
+            "numbers that are not allowed shall become the default, and there is none",
+            "write default = \"+12025550123\", or otherwise = \"anonymous\" or \"reject\"",
+        );
+    }
+    let allowed = allowed.iter().filter_map(caller_pattern).collect();
+    Some(CallerIdPolicy { default, allowed, otherwise })
+}
+
+/// `+1555123*` or a whole number.
+fn caller_pattern(text: &Text<'_>) -> Option<String> {
+    let stem = text.text.strip_suffix('*').unwrap_or(&text.text);
+    let digits = stem.strip_prefix('+').unwrap_or("x");
+    let fits = digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !fits {
+        text.fault("is no pattern of numbers", "write + and digits, with * at the end for all that begin so");
+    }
+    fits.then(|| text.text.clone())
+}
+
+fn headers(table: &Table<'_>) -> Option<HeaderRules> {
+    let names = |key| -> Vec<String> {
+        let texts = table.value(key).and_then(|value: Value<'_>| value.texts()).unwrap_or_default();
+        texts.iter().filter_map(|text| text.header_name(true)).collect()
+    };
+    let (pass, drop) = (names("pass"), names("drop"));
+    let mut set = Vec::new();
+    if let Some(rules) = table.value("set").and_then(|value| value.table()) {
+        for (name, value) in rules.entries() {
+            set.extend(header_to_set(name, &value));
+        }
+    }
+    Some(HeaderRules { pass, drop, set })
+}
+
+fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {
+    let key_fault = |message, cure| value.report.fault(&value.key_place, &value.path, message, cure);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        key_fault("this is no header name", "write letters, digits and - alone");
+        return None;
+    }
+    if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+        key_fault("this header belongs to the call itself", "leave it out");
+        return None;
+    }
+    let text = value.text()?;
+    // A line break would begin a header of its own.
+    if text.text.chars().any(char::is_control) {
+        text.fault("holds a control character", "write one line");
+        return None;
+    }
+    Some((name.to_owned(), text.text))
+}
+
+fn codecs(table: &Table<'_>) -> Vec<String> {
+    let Some(value) = table.value("codecs") else { return Vec::new() };
+    let texts = value.texts().unwrap_or_default();
+    let is_name = |text: &Text<'_>| {
+        let name = text.text.as_str();
+        let fits = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if !fits {
+            text.fault("is no codec name", "write the encoding name of SDP alone, as in \"PCMU\"");
+        }
+        fits
+    };
+    texts.into_iter().filter(is_name).map(|text| text.text).collect()
+}
+
+fn failover(table: &Table<'_>) -> Option<Failover> {
+    let default = Failover::default();
+    let codes = table.value("codes").and_then(|value| value.texts());
+    let codes = codes.map(|texts| texts.iter().filter_map(Text::code_pattern).collect());
+    let timeout = table.value("timeout");
+    let duration = timeout.as_ref().and_then(Value::duration);
+    if let (Some(value), Some(duration)) = (&timeout, duration)
+        && !(Duration::from_millis(500)..=Duration::from_secs(32)).contains(&duration)
+    {
+        // Below, one lost packet ends the try (timer A begins with 500 ms); above, timer B has.
+        value.fault(
+            "this is not between the first retransmission and the end of the transaction",
+            "write \"500ms\" to \"32s\"",
+        );
+    }
+    Some(Failover { codes: codes.unwrap_or(default.codes), timeout: duration.unwrap_or(default.timeout) })
+}
+
+fn limits(table: &Table<'_>) -> Option<Limits> {
+    let limit = |key| table.value(key).and_then(|value: Value<'_>| value.integer(1..=1_000_000));
+    Some(Limits { calls: limit("calls"), calls_per_second: limit("cps") })
+}
+
+/// Reads every `[[route]]`.
+pub(super) fn read_routes(value: &Value<'_>, routes: &mut Vec<Placed<RouteDraft>>) {
+    for item in value.list().unwrap_or_default() {
+        let Some(table) = item.table() else { continue };
+        let route = route(&table, routes.len() + 1);
+        table.finish();
+        routes.push(Placed { what: route, place: item.place, path: item.path });
+    }
+}
+
+fn route(table: &Table<'_>, number: usize) -> RouteDraft {
+    let name = table.value("name").and_then(|value| value.text()).map(|text| text.text);
+    let from = table.required("from", "\"trusted\", \"untrusted\" or the name of a trunk");
+    let to = table.value("to").map(|value| {
+        let texts: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
+        texts.iter().filter_map(Text::number_pattern).collect()
+    });
+    let trunks = table.required("trunks", "[\"name-of-a-trunk\"]");
+    let tiers: Vec<_> =
+        trunks.as_ref().and_then(Value::list).unwrap_or_default().iter().filter_map(tier).collect();
+    if let Some(trunks) = &trunks
+        && trunks.is_list()
+        && tiers.iter().all(Vec::is_empty)
+    {
+        trunks.fault("there is no trunk in it", "write [\"name-of-a-trunk\"]");
+    }
+    RouteDraft {
+        name: name.unwrap_or_else(|| format!("route {number}")),
+        from: from.and_then(|value| source(&value)),
+        to: to.unwrap_or_default(),
+        tiers,
+    }
+}
+
+fn source(value: &Value<'_>) -> Option<Placed<RouteSource>> {
+    let text = value.text()?;
+    let realm = REALMS.iter().find(|(name, _)| *name == text.text).map(|(_, realm)| *realm);
+    let what = realm.map_or_else(|| RouteSource::Trunk(text.text.as_str().into()), RouteSource::Realm);
+    Some(Placed { what, place: text.place, path: text.path })
+}
+
+/// One trunk, or several of the same rank.
+fn tier(value: &Value<'_>) -> Option<Vec<Placed<TrunkName>>> {
+    let names: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
+    let placed =
+        |text: Text<'_>| Placed { what: text.text.as_str().into(), place: text.place, path: text.path };
+    Some(names.into_iter().map(placed).collect())
+}

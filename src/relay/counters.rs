@@ -1,0 +1,101 @@
+//! What the workers count: one block for each, written by that worker alone and read by telemetry.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::base::{ByRealm, Realm};
+use crate::media::DropReason;
+
+const REASONS: usize = DropReason::ALL.len();
+
+/// What all workers counted since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RelayCounters {
+    /// RTP by the realm that it came from or went to.
+    pub rtp: ByRealm<RealmTraffic>,
+    /// Packets dropped by the realm that they came from, in the order of [`DropReason::ALL`].
+    pub dropped: ByRealm<[u64; REASONS]>,
+}
+
+/// The RTP of one realm.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RealmTraffic {
+    /// Taken from peers of this realm, forwarded or not.
+    pub received: Traffic,
+    /// Handed to the operating system for peers of this realm.
+    pub sent: Traffic,
+}
+
+/// Packets and their bytes of UDP payload.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Traffic {
+    /// Datagrams.
+    pub packets: u64,
+    /// Their payload.
+    pub bytes: u64,
+}
+
+/// One worker's block. Aligned to two cache lines (the adjacent-line prefetcher fetches pairs), so
+/// that no worker writes to what another one does.
+#[derive(Default, Debug)]
+#[repr(align(128))]
+pub(super) struct WorkerCounters {
+    received: ByRealm<TrafficCounter>,
+    sent: ByRealm<TrafficCounter>,
+    dropped: ByRealm<[Counter; REASONS]>,
+}
+
+#[derive(Default, Debug)]
+struct TrafficCounter {
+    packets: Counter,
+    bytes: Counter,
+}
+
+/// A counter with one writer: a plain load and store, no locked instruction.
+#[derive(Default, Debug)]
+struct Counter(AtomicU64);
+
+impl Counter {
+    fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl WorkerCounters {
+    pub(super) fn count_received(&self, realm: Realm, bytes: usize) {
+        self.received[realm].add(bytes);
+    }
+
+    pub(super) fn count_sent(&self, realm: Realm, bytes: usize) {
+        self.sent[realm].add(bytes);
+    }
+
+    pub(super) fn count_dropped(&self, realm: Realm, reason: DropReason) {
+        self.dropped[realm][reason.index()].add(1);
+    }
+
+    pub(super) fn add_to(&self, total: &mut RelayCounters) {
+        for realm in Realm::ALL {
+            self.received[realm].add_to(&mut total.rtp[realm].received);
+            self.sent[realm].add_to(&mut total.rtp[realm].sent);
+            for (sum, counter) in total.dropped[realm].iter_mut().zip(&self.dropped[realm]) {
+                *sum += counter.get();
+            }
+        }
+    }
+}
+
+impl TrafficCounter {
+    fn add(&self, bytes: usize) {
+        self.packets.add(1);
+        self.bytes.add(bytes as u64);
+    }
+
+    fn add_to(&self, total: &mut Traffic) {
+        total.packets += self.packets.get();
+        total.bytes += self.bytes.get();
+    }
+}

@@ -1,0 +1,46 @@
+//! How events leave a worker, which never waits for the driver: what the channel does not take
+//! stays here and is offered again.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
+
+use crate::media::MediaEvent;
+
+/// Events on their way to the driver. The backlog is bounded by the commands that ask for an
+/// answer and by one notice of silence for each session and timeout.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    channel: Sender<MediaEvent>,
+    backlog: VecDeque<MediaEvent>,
+}
+
+impl Outbox {
+    pub(super) fn new(channel: Sender<MediaEvent>) -> Outbox {
+        Outbox { channel, backlog: VecDeque::new() }
+    }
+
+    /// Sends after all that was sent before.
+    pub(super) fn send(&mut self, event: MediaEvent) {
+        self.backlog.push_back(event);
+        self.flush();
+    }
+
+    /// Offers the backlog again.
+    pub(super) fn flush(&mut self) {
+        while let Some(event) = self.backlog.pop_front() {
+            match self.channel.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => return self.backlog.push_front(event),
+                // The driver has ended; nobody waits for events any more.
+                Err(TrySendError::Closed(_)) => self.backlog.clear(),
+            }
+        }
+    }
+
+    /// Whether something waits to be offered again.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+}

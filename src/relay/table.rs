@@ -1,0 +1,411 @@
+//! Which socket belongs to which session: the worker's own table, its only state beside the
+//! engine's. Sockets are known by a small dense number, the slot.
+//!
+//! Must not know: which engine moves the packets.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slotmap::{SlotMap, new_key_type};
+use socket2::Socket;
+
+use super::counters::WorkerCounters;
+use super::outbox::Outbox;
+use super::sockets;
+use crate::base::{Instant, Realm};
+use crate::media::{
+    DropReason, Forward, MediaCommand, MediaEvent, MediaReport, MediaSession, MediaSessionId, PortKind, Side,
+    StreamPorts,
+};
+
+/// The number of a socket in its worker.
+pub(super) type Slot = u32;
+
+/// Sockets of one worker: two address' whole port ranges for RTP and RTCP and some.
+pub(super) const SLOTS_MAX: u32 = 1 << 17;
+
+/// What the table asks of an engine.
+pub(super) trait Sockets {
+    /// Takes a bound socket and begins to receive from it.
+    fn attach(&mut self, slot: Slot, socket: Socket) -> io::Result<()>;
+    /// Stops receiving and closes the socket. Where that takes time, the engine calls
+    /// [`Table::detached`] when the port is free.
+    fn detach(&mut self, slot: Slot) -> Detach;
+}
+
+/// How a socket was closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Detach {
+    /// The port is free.
+    Done,
+    /// It will be.
+    Pending,
+}
+
+/// Where the engine shall send the datagram that it received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Egress {
+    pub(super) slot: Slot,
+    pub(super) address: SocketAddr,
+}
+
+new_key_type! {
+    struct SessionKey;
+    struct TeardownKey;
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    sessions: SlotMap<SessionKey, Entry>,
+    by_id: HashMap<MediaSessionId, SessionKey>,
+    slots: Vec<SlotState>,
+    free_slots: Vec<Slot>,
+    teardowns: SlotMap<TeardownKey, Teardown>,
+    outbox: Outbox,
+    counters: Arc<WorkerCounters>,
+}
+
+/// One session.
+#[derive(Debug)]
+struct Entry {
+    id: MediaSessionId,
+    media: MediaSession,
+    /// The slots of each stream.
+    streams: Vec<StreamSlots>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct StreamSlots {
+    a: PairSlots,
+    b: PairSlots,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct PairSlots {
+    rtp: Slot,
+    rtcp: Slot,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum SlotState {
+    Free,
+    Open(Place),
+    Closing(TeardownKey),
+}
+
+/// What a socket is to its session.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    session: SessionKey,
+    realm: Realm,
+    stream: u8,
+    side: Side,
+    port: PortKind,
+}
+
+/// Sockets on their way out, and what is said when the last is gone.
+#[derive(Debug)]
+struct Teardown {
+    remaining: usize,
+    then: MediaEvent,
+}
+
+/// A socket that is bound for an `Open`, but belongs to nobody yet.
+struct Bound {
+    socket: Socket,
+    address: SocketAddr,
+    realm: Realm,
+    stream: u8,
+    side: Side,
+    port: PortKind,
+}
+
+/// Why an `Open` failed.
+struct Refusal {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl Table {
+    pub(super) fn new(outbox: Outbox, counters: Arc<WorkerCounters>) -> Table {
+        Table {
+            sessions: SlotMap::with_key(),
+            by_id: HashMap::new(),
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            teardowns: SlotMap::with_key(),
+            outbox,
+            counters,
+        }
+    }
+
+    /// Decides on a datagram that arrived at a socket. The hot path: no lock, no allocation.
+    #[inline]
+    pub(super) fn receive(
+        &mut self,
+        slot: Slot,
+        source: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Option<Egress> {
+        // A socket that is closing may still have something to say; nobody listens.
+        let SlotState::Open(place) = *self.slots.get(slot as usize)? else { return None };
+        let entry = self.sessions.get_mut(place.session)?;
+        let verdict = entry.media.receive((place.stream, place.side, place.port), source, bytes, now)?;
+        if verdict.is_peer_rtp {
+            self.counters.count_received(place.realm, bytes.len());
+        }
+        let destination = match verdict.forward {
+            Forward::To(destination) => destination,
+            Forward::Drop(reason) => {
+                self.counters.count_dropped(place.realm, reason);
+                return None;
+            }
+        };
+        let slot =
+            entry.streams.get(usize::from(place.stream))?.of(place.side.other(), destination.from_port);
+        if verdict.is_peer_rtp
+            && let Some(SlotState::Open(out)) = self.slots.get(slot as usize)
+        {
+            self.counters.count_sent(out.realm, bytes.len());
+        }
+        Some(Egress { slot, address: destination.address })
+    }
+
+    /// Counts a datagram that arrived at `slot` and was lost for a reason that the engine saw.
+    pub(super) fn count_drop(&mut self, slot: Slot, reason: DropReason) {
+        let Some(&SlotState::Open(place)) = self.slots.get(slot as usize) else { return };
+        self.counters.count_dropped(place.realm, reason);
+        if let Some(entry) = self.sessions.get_mut(place.session) {
+            entry.media.count_drop(place.stream, place.side);
+        }
+    }
+
+    /// Carries a command out.
+    pub(super) fn command(&mut self, command: MediaCommand, now: Instant, sockets: &mut impl Sockets) {
+        match command {
+            MediaCommand::Open { session, first_stream, streams } => {
+                self.open(session, first_stream, &streams, now, sockets);
+            }
+            MediaCommand::SetRemote { session, stream, side, remote } => {
+                if let Some(entry) = self.entry_mut(session) {
+                    entry.media.set_remote(stream, side, remote, now);
+                }
+            }
+            MediaCommand::SetHold { session, held } => {
+                if let Some(entry) = self.entry_mut(session) {
+                    entry.media.set_hold(held, now);
+                }
+            }
+            MediaCommand::Close { session } => self.close(session, sockets),
+        }
+    }
+
+    /// The engine closed the socket of a slot: its port is free.
+    pub(super) fn detached(&mut self, slot: Slot) {
+        let Some(state) = self.slots.get_mut(slot as usize) else { return };
+        let SlotState::Closing(key) = *state else { return };
+        *state = SlotState::Free;
+        self.free_slots.push(slot);
+        if let Some(teardown) = self.teardowns.get_mut(key) {
+            teardown.remaining -= 1;
+        }
+        self.finish_teardown(key);
+    }
+
+    /// Reports the sessions that have been silent for `timeout`, and offers events again that did
+    /// not fit.
+    pub(super) fn tick(&mut self, timeout: Duration, now: Instant) {
+        for entry in self.sessions.values_mut() {
+            if entry.media.poll_silence(timeout, now) {
+                self.outbox.send(MediaEvent::Silent { session: entry.id });
+            }
+        }
+        self.outbox.flush();
+    }
+
+    /// Whether there is nothing that a tick would look at.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sessions.is_empty() && !self.outbox.is_behind()
+    }
+
+    /// Whether events wait that the driver had no room for.
+    pub(super) fn is_behind(&self) -> bool {
+        self.outbox.is_behind()
+    }
+
+    fn entry_mut(&mut self, session: MediaSessionId) -> Option<&mut Entry> {
+        self.sessions.get_mut(*self.by_id.get(&session)?)
+    }
+
+    fn open(
+        &mut self,
+        session: MediaSessionId,
+        first_stream: u8,
+        streams: &[StreamPorts],
+        now: Instant,
+        sockets: &mut impl Sockets,
+    ) {
+        let failed = |Refusal { address, error }| MediaEvent::OpenFailed {
+            session,
+            first_stream,
+            address,
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        let known = self.by_id.get(&session).copied();
+        let present = known.map_or(0, |key| self.sessions[key].streams.len());
+        let bound = match check_numbers(present, first_stream, streams)
+            .and_then(|()| bind_all(first_stream, streams))
+        {
+            Ok(bound) => bound,
+            // Nothing was attached: what was bound is closed by now.
+            Err(refusal) => return self.outbox.send(failed(refusal)),
+        };
+        let key = known.unwrap_or_else(|| self.insert(session, now));
+        match self.attach_all(key, bound, sockets) {
+            Ok(slots) => {
+                let entry = &mut self.sessions[key];
+                for slots in slots.as_chunks::<4>().0 {
+                    entry.streams.push(StreamSlots::from_order_of_binding(slots));
+                    entry.media.add_stream();
+                }
+                self.outbox.send(MediaEvent::Opened { session, first_stream });
+            }
+            Err((attached, refusal)) => {
+                if known.is_none() {
+                    self.by_id.remove(&session);
+                    self.sessions.remove(key);
+                }
+                self.tear_down(attached, failed(refusal), sockets);
+            }
+        }
+    }
+
+    fn insert(&mut self, session: MediaSessionId, now: Instant) -> SessionKey {
+        let entry = Entry { id: session, media: MediaSession::new(now), streams: Vec::new() };
+        let key = self.sessions.insert(entry);
+        self.by_id.insert(session, key);
+        key
+    }
+
+    /// Gives each socket a slot and the engine; on failure also what had been attached by then.
+    fn attach_all(
+        &mut self,
+        session: SessionKey,
+        bound: Vec<Bound>,
+        sockets: &mut impl Sockets,
+    ) -> Result<Vec<Slot>, (Vec<Slot>, Refusal)> {
+        let mut attached = Vec::with_capacity(bound.len());
+        for Bound { socket, address, realm, stream, side, port } in bound {
+            let Some(slot) = self.allocate_slot() else {
+                let error = io::Error::from_raw_os_error(libc::EMFILE);
+                return Err((attached, Refusal { address, error }));
+            };
+            if let Err(error) = sockets.attach(slot, socket) {
+                self.free_slots.push(slot);
+                return Err((attached, Refusal { address, error }));
+            }
+            self.slots[slot as usize] = SlotState::Open(Place { session, realm, stream, side, port });
+            attached.push(slot);
+        }
+        Ok(attached)
+    }
+
+    fn allocate_slot(&mut self) -> Option<Slot> {
+        self.free_slots.pop().or_else(|| {
+            let slot = Slot::try_from(self.slots.len()).ok().filter(|slot| *slot < SLOTS_MAX)?;
+            self.slots.push(SlotState::Free);
+            Some(slot)
+        })
+    }
+
+    fn close(&mut self, session: MediaSessionId, sockets: &mut impl Sockets) {
+        let entry = self.by_id.remove(&session).and_then(|key| self.sessions.remove(key));
+        let (slots, report) = match entry {
+            Some(entry) => {
+                let slots = entry.streams.iter().flat_map(StreamSlots::all).collect();
+                (slots, entry.media.report())
+            }
+            None => (Vec::new(), MediaReport::default()),
+        };
+        self.tear_down(slots, MediaEvent::Closed { session, report }, sockets);
+    }
+
+    /// Closes sockets and says `then` when the last of their ports is free.
+    fn tear_down(&mut self, slots: Vec<Slot>, then: MediaEvent, sockets: &mut impl Sockets) {
+        let key = self.teardowns.insert(Teardown { remaining: slots.len(), then });
+        for &slot in &slots {
+            self.slots[slot as usize] = SlotState::Closing(key);
+        }
+        // None left from the start: the event is due now.
+        if slots.is_empty() {
+            self.finish_teardown(key);
+        }
+        for slot in slots {
+            match sockets.detach(slot) {
+                Detach::Done => self.detached(slot),
+                Detach::Pending => {}
+            }
+        }
+    }
+
+    fn finish_teardown(&mut self, key: TeardownKey) {
+        if self.teardowns.get(key).is_some_and(|teardown| teardown.remaining == 0)
+            && let Some(teardown) = self.teardowns.remove(key)
+        {
+            self.outbox.send(teardown.then);
+        }
+    }
+}
+
+impl StreamSlots {
+    /// The order in which [`bind_all`] binds.
+    fn from_order_of_binding(&[a_rtp, a_rtcp, b_rtp, b_rtcp]: &[Slot; 4]) -> StreamSlots {
+        StreamSlots { a: PairSlots { rtp: a_rtp, rtcp: a_rtcp }, b: PairSlots { rtp: b_rtp, rtcp: b_rtcp } }
+    }
+
+    fn of(&self, side: Side, port: PortKind) -> Slot {
+        let pair = match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        };
+        match port {
+            PortKind::Rtp => pair.rtp,
+            PortKind::Rtcp => pair.rtcp,
+        }
+    }
+
+    fn all(&self) -> [Slot; 4] {
+        [self.a.rtp, self.a.rtcp, self.b.rtp, self.b.rtcp]
+    }
+}
+
+/// Streams are numbered without gaps, and there is a limit to them.
+fn check_numbers(present: usize, first_stream: u8, streams: &[StreamPorts]) -> Result<(), Refusal> {
+    let fits = usize::from(first_stream) == present && present + streams.len() <= MediaSession::STREAMS_MAX;
+    let address = streams.first().map(|stream| stream.a.rtp());
+    match address {
+        Some(_) if fits => Ok(()),
+        _ => Err(Refusal {
+            address: address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            error: io::Error::from_raw_os_error(libc::EINVAL),
+        }),
+    }
+}
+
+/// Binds every port of the streams, or none: on failure those already bound close as they drop.
+fn bind_all(first_stream: u8, streams: &[StreamPorts]) -> Result<Vec<Bound>, Refusal> {
+    let mut bound = Vec::with_capacity(4 * streams.len());
+    for (stream, ports) in (first_stream..).zip(streams) {
+        for (side, pair) in [(Side::A, ports.a), (Side::B, ports.b)] {
+            for (port, address) in [(PortKind::Rtp, pair.rtp()), (PortKind::Rtcp, pair.rtcp())] {
+                let socket = sockets::bind(address).map_err(|error| Refusal { address, error })?;
+                bound.push(Bound { socket, address, realm: pair.realm, stream, side, port });
+            }
+        }
+    }
+    Ok(bound)
+}

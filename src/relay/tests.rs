@@ -1,0 +1,591 @@
+//! What every engine does, tried over loopback. Each test has a loopback address of its own, so
+//! that tests which run at once do not meet.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::{EngineChoice, Relay, RelayCounters, RelaySettings};
+use crate::base::Realm;
+use crate::media::{
+    DropReason, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
+    StreamPorts,
+};
+use crate::runtime::Clock;
+
+/// What a test waits for at most; it waits that long only where it fails.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Set where io_uring is known to be refused and half of the suite shall not fail for it.
+const WITHOUT_IO_URING: &str = "DRAWBRIDGE_TEST_WITHOUT_IO_URING";
+
+/// Workers of the relay under test.
+const WORKERS: u64 = 2;
+
+/// Runs a test once over each engine.
+fn over_both_engines(test: fn(&mut Setup)) {
+    for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
+        match Setup::start(engine, Duration::from_secs(60)) {
+            Ok(mut setup) => {
+                eprintln!("over {}", setup.relay.engine_name());
+                test(&mut setup);
+            }
+            Err(error) if engine == EngineChoice::IoUring => refused(&error),
+            Err(error) => panic!("the portable engine does not start: {error}"),
+        }
+    }
+}
+
+pub(super) fn refused(error: &io::Error) {
+    assert!(
+        std::env::var_os(WITHOUT_IO_URING).is_some(),
+        "io_uring is refused here ({error}), so this engine was NOT tested; {WITHOUT_IO_URING}=1 accepts that"
+    );
+    eprintln!("io_uring is refused here ({error}): this engine was NOT tested");
+}
+
+struct Setup {
+    relay: Relay,
+    events: mpsc::Receiver<MediaEvent>,
+    /// The relay's own address in this test.
+    address: Ipv4Addr,
+    next_port: u16,
+}
+
+impl Setup {
+    fn start(engine: EngineChoice, timeout: Duration) -> io::Result<Setup> {
+        let settings = RelaySettings { workers: WORKERS as usize, engine, timeout };
+        let (relay, events) = Relay::start(settings, Clock::start())?;
+        Ok(Setup { relay, events, address: own_address(), next_port: 10_000 })
+    }
+
+    fn pair(&mut self, realm: Realm) -> PortPair {
+        let rtp_port = self.next_port;
+        self.next_port += 2;
+        PortPair { realm, address: self.address.into(), rtp_port }
+    }
+
+    fn stream(&mut self) -> StreamPorts {
+        StreamPorts { a: self.pair(Realm::Trusted), b: self.pair(Realm::Untrusted) }
+    }
+
+    fn command(&self, command: MediaCommand) {
+        self.relay.command(command).unwrap();
+    }
+
+    fn event(&mut self) -> MediaEvent {
+        within(PATIENCE, self.events.recv()).expect("no event came").expect("the relay has gone")
+    }
+
+    fn open(&mut self, session: MediaSessionId, first_stream: u8, streams: Vec<StreamPorts>) {
+        self.command(MediaCommand::Open { session, first_stream, streams });
+    }
+
+    fn opened(&mut self, session: MediaSessionId) -> StreamPorts {
+        let stream = self.stream();
+        self.open(session, 0, vec![stream]);
+        assert_eq!(self.event(), MediaEvent::Opened { session, first_stream: 0 });
+        stream
+    }
+
+    fn set_remote(&self, session: MediaSessionId, side: Side, remote: RemoteMedia) {
+        self.command(MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) });
+    }
+
+    /// A session between two peers that send from where they say.
+    fn joined(&mut self, session: MediaSessionId) -> (StreamPorts, Peer, Peer) {
+        let stream = self.opened(session);
+        let (a, b) = (Peer::new(self.address), Peer::new(self.address));
+        self.set_remote(session, Side::A, a.remote());
+        self.set_remote(session, Side::B, b.remote());
+        self.settle();
+        (stream, a, b)
+    }
+
+    /// Waits until every worker has carried out what it was told: commands and packets go
+    /// different ways.
+    fn settle(&mut self) {
+        for session in (0..WORKERS).map(|worker| MediaSessionId(1 << 40 | worker)) {
+            self.close(session);
+        }
+    }
+
+    fn close(&mut self, session: MediaSessionId) -> MediaReport {
+        self.command(MediaCommand::Close { session });
+        match self.event() {
+            MediaEvent::Closed { session: closed, report } if closed == session => report,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the counters say what they shall.
+    fn counted(&self, what: impl Fn(&RelayCounters) -> bool) {
+        until("the counters", || what(&self.relay.counters()));
+    }
+
+    fn dropped(&self, realm: Realm, reason: DropReason) -> u64 {
+        self.relay.counters().dropped[realm][reason.index()]
+    }
+
+    /// Sockets that are bound to this test's address, by the kernel's own list.
+    fn bound_sockets(&self) -> usize {
+        let address = format!(" {:08X}:", u32::from(self.address).swap_bytes());
+        std::fs::read_to_string("/proc/net/udp").unwrap().matches(&address).count()
+    }
+}
+
+/// 127.x.y.z, with x and y from the process and z counted, never 127.0.….
+pub(super) fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 128 | high, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// One end of a call.
+struct Peer {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+}
+
+impl Peer {
+    fn new(address: Ipv4Addr) -> Peer {
+        Peer::at(address.into())
+    }
+
+    fn at(address: IpAddr) -> Peer {
+        let socket = || {
+            let socket = UdpSocket::bind((address, 0)).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket
+        };
+        Peer { rtp: socket(), rtcp: socket() }
+    }
+
+    fn rtp_address(&self) -> SocketAddr {
+        self.rtp.local_addr().unwrap()
+    }
+
+    fn remote(&self) -> RemoteMedia {
+        RemoteMedia {
+            rtp: self.rtp_address(),
+            rtcp: self.rtcp.local_addr().unwrap(),
+            signalling: self.rtp_address().ip(),
+            receives: true,
+            sends: true,
+        }
+    }
+}
+
+fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = [0; 4_096];
+    let (length, source) = socket.recv_from(&mut bytes).expect("nothing came");
+    (bytes[..length].to_vec(), source)
+}
+
+/// An RTP packet of 160 bytes of payload, each telling its place.
+fn rtp(sequence: u16) -> Vec<u8> {
+    let mut bytes = vec![0x80, 0];
+    bytes.extend_from_slice(&sequence.to_be_bytes());
+    bytes.extend_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+    bytes.extend_from_slice(&[0xca, 0xfe, 0xba, 0xbe]);
+    bytes.extend((0..160u8).map(|place| place ^ sequence as u8));
+    bytes
+}
+
+const RTCP: [u8; 8] = [0x80, 201, 0, 1, 1, 2, 3, 4];
+
+/// Lets the session see `packet` pass from `from` to `to`.
+fn passes(from: &UdpSocket, by: SocketAddr, to: &UdpSocket, packet: &[u8]) -> SocketAddr {
+    from.send_to(packet, by).unwrap();
+    let (bytes, source) = receive(to);
+    assert_eq!(bytes, packet);
+    source
+}
+
+/// What a future gives, or `None` when the time is over.
+fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let deadline = now() + time;
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return Some(value),
+            Poll::Pending if now() >= deadline => return None,
+            Poll::Pending => std::thread::park_timeout(deadline - now()),
+        }
+    }
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = now() + PATIENCE;
+    while !is_so() {
+        assert!(now() < deadline, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // Real sockets want real time.
+fn now() -> Instant {
+    Instant::now()
+}
+
+const ONE: MediaSessionId = MediaSessionId(1);
+const TWO: MediaSessionId = MediaSessionId(2);
+
+#[test]
+fn the_automatic_choice_always_starts_and_relays() {
+    let mut setup = Setup::start(EngineChoice::Auto, Duration::from_secs(60)).unwrap();
+    assert!(["io_uring", "portable"].contains(&setup.relay.engine_name()));
+    let (stream, a, b) = setup.joined(ONE);
+    passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+}
+
+#[test]
+fn packets_cross_unchanged_both_ways_and_leave_from_the_far_sides_port() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        for sequence in 0..100 {
+            assert_eq!(passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(sequence)), stream.b.rtp());
+            assert_eq!(passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(sequence)), stream.a.rtp());
+        }
+        setup.counted(|counters| counters.rtp.trusted.sent.packets == 100);
+        let counters = setup.relay.counters();
+        for realm in Realm::ALL {
+            assert_eq!(counters.rtp[realm].received.packets, 100);
+            assert_eq!(counters.rtp[realm].sent.bytes, 17_200);
+            assert_eq!(counters.dropped[realm], [0; DropReason::ALL.len()]);
+        }
+    });
+}
+
+#[test]
+fn rtcp_crosses_on_the_odd_ports_and_is_not_counted_as_rtp() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        assert_eq!(passes(&a.rtcp, stream.a.rtcp(), &b.rtcp, &RTCP), stream.b.rtcp());
+        assert_eq!(passes(&b.rtcp, stream.b.rtcp(), &a.rtcp, &RTCP), stream.a.rtcp());
+        assert_eq!(setup.relay.counters().rtp.trusted.received.packets, 0);
+    });
+}
+
+#[test]
+fn bursts_longer_than_a_batch_cross_whole_and_in_order() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        for burst in 0..20u16 {
+            for index in 0..50 {
+                a.rtp.send_to(&rtp(burst * 50 + index), stream.a.rtp()).unwrap();
+            }
+            for index in 0..50 {
+                assert_eq!(receive(&b.rtp).0, rtp(burst * 50 + index));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_stranger_is_dropped_and_counted_and_turns_nothing() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        let stranger = Peer::at(own_address().into());
+        stranger.rtp.send_to(&rtp(666), stream.a.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.trusted[DropReason::SourceMismatch.index()] == 1);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1));
+        for bytes in [&rtp(667)[..], &RTCP, b"", b"rubbish"] {
+            stranger.rtp.send_to(bytes, stream.b.rtp()).unwrap();
+        }
+        setup.counted(|counters| counters.dropped.untrusted.iter().sum::<u64>() == 4);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(2));
+        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(2));
+        let report = setup.close(ONE);
+        assert_eq!((report.from_a.packets, report.from_a.dropped), (2, 1));
+        assert_eq!((report.from_b.packets, report.from_b.dropped), (2, 4));
+    });
+}
+
+#[test]
+fn a_peer_behind_a_nat_is_learned_once_and_nobody_after_it() {
+    over_both_engines(|setup| {
+        let stream = setup.opened(ONE);
+        let (a, b) = (Peer::new(setup.address), Peer::new(setup.address));
+        setup.set_remote(ONE, Side::A, a.remote());
+        // What it signalled means nothing here; its signalling's address does.
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 9));
+        let remote = RemoteMedia { rtp: unknown, rtcp: unknown, ..b.remote() };
+        setup.set_remote(ONE, Side::B, remote);
+        setup.settle();
+
+        a.rtp.send_to(&rtp(1), stream.a.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.trusted[DropReason::NoDestination.index()] == 1);
+        let stranger = Peer::at(own_address().into());
+        stranger.rtp.send_to(&rtp(1), stream.b.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 1);
+        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1));
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(2));
+        let late = Peer::new(setup.address);
+        late.rtp.send_to(&rtp(1), stream.b.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 2);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(3));
+    });
+}
+
+#[test]
+fn signalling_moves_a_peer() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1));
+        let moved = Peer::at(own_address().into());
+        setup.set_remote(ONE, Side::B, moved.remote());
+        setup.settle();
+        passes(&a.rtp, stream.a.rtp(), &moved.rtp, &rtp(2));
+        passes(&moved.rtp, stream.b.rtp(), &a.rtp, &rtp(2));
+        b.rtp.send_to(&rtp(3), stream.b.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 1);
+    });
+}
+
+#[test]
+fn directions_are_honoured() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        setup.set_remote(ONE, Side::A, RemoteMedia { sends: false, ..a.remote() });
+        setup.settle();
+        a.rtp.send_to(&rtp(1), stream.a.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.trusted[DropReason::NotSending.index()] == 1);
+        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1));
+    });
+}
+
+#[test]
+fn what_fits_no_buffer_is_counted_and_what_just_fits_crosses() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        let long = |length: usize| {
+            let mut bytes = rtp(1);
+            bytes.resize(length, 7);
+            bytes
+        };
+        a.rtp.send_to(&long(2_500), stream.a.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.trusted[DropReason::TooLarge.index()] == 1);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &long(1_472));
+    });
+}
+
+#[test]
+fn what_the_operating_system_will_not_send_is_counted_and_harms_nothing_else() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        // An IPv6 peer cannot be reached from an IPv4 port.
+        let remote = |text: &str| RemoteMedia { rtp: text.parse().unwrap(), ..b.remote() };
+        let unreachable = RemoteMedia { signalling: IpAddr::from([1; 16]), ..remote("[101:101::1]:9") };
+        setup.set_remote(ONE, Side::B, unreachable);
+        setup.settle();
+        for sequence in 0..3 {
+            a.rtp.send_to(&rtp(sequence), stream.a.rtp()).unwrap();
+        }
+        setup.counted(|counters| counters.dropped.trusted[DropReason::SendFailed.index()] == 3);
+        setup.set_remote(ONE, Side::B, b.remote());
+        setup.settle();
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(4));
+        assert_eq!(setup.close(ONE).from_a.dropped, 3);
+    });
+}
+
+#[test]
+fn all_ports_or_none_are_bound_and_the_one_in_the_way_is_named() {
+    over_both_engines(|setup| {
+        let (free, taken) = (setup.stream(), setup.stream());
+        let in_the_way = UdpSocket::bind(taken.b.rtcp()).unwrap();
+        setup.open(ONE, 0, vec![free, taken]);
+        let event = setup.event();
+        let MediaEvent::OpenFailed { session: ONE, first_stream: 0, address, errno } = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!((address, errno), (taken.b.rtcp(), libc::EADDRINUSE));
+        assert_eq!(setup.bound_sockets(), 1);
+        drop(in_the_way);
+        setup.open(ONE, 0, vec![free, taken]);
+        assert_eq!(setup.event(), MediaEvent::Opened { session: ONE, first_stream: 0 });
+        assert_eq!(setup.bound_sockets(), 8);
+        UdpSocket::bind(free.a.rtp()).expect_err("the port is ours");
+    });
+}
+
+#[test]
+fn streams_are_added_without_gaps() {
+    over_both_engines(|setup| {
+        setup.opened(ONE);
+        let further = setup.stream();
+        setup.open(ONE, 2, vec![further]);
+        let event = setup.event();
+        assert!(matches!(event, MediaEvent::OpenFailed { errno: libc::EINVAL, .. }), "{event:?}");
+        setup.open(ONE, 1, vec![further]);
+        assert_eq!(setup.event(), MediaEvent::Opened { session: ONE, first_stream: 1 });
+        setup.close(ONE);
+        assert_eq!(setup.bound_sockets(), 0);
+    });
+}
+
+#[test]
+fn closed_ports_are_free_at_once_and_the_report_is_right() {
+    over_both_engines(|setup| {
+        // One session stays open all the while: no port may wait for another one's.
+        setup.opened(TWO);
+        let (stream, a, b) = setup.joined(MediaSessionId(4));
+        for sequence in [1, 2, 3, 7] {
+            passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(sequence));
+        }
+        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(9));
+        let report = setup.close(MediaSessionId(4));
+        let rebound = [stream.a.rtp(), stream.a.rtcp(), stream.b.rtp(), stream.b.rtcp()]
+            .map(|address| UdpSocket::bind(address).unwrap());
+        assert_eq!((report.from_a.packets, report.from_a.bytes, report.from_a.lost), (4, 688, 3));
+        assert_eq!((report.from_b.packets, report.from_b.lost, report.from_b.dropped), (1, 0, 0));
+        assert!(report.from_a.first_packet < report.from_b.first_packet);
+        assert!(report.from_a.mos.unwrap() < report.from_b.mos.unwrap());
+        drop(rebound);
+    });
+}
+
+#[test]
+fn closing_what_is_not_there_is_answered() {
+    over_both_engines(|setup| {
+        assert_eq!(setup.close(MediaSessionId(77)), MediaReport::default());
+    });
+}
+
+#[test]
+fn silence_is_told_but_not_on_hold() {
+    for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
+        let mut setup = match Setup::start(engine, Duration::from_millis(150)) {
+            Ok(setup) => setup,
+            Err(error) => return refused(&error),
+        };
+        setup.opened(TWO);
+        setup.command(MediaCommand::SetHold { session: TWO, held: true });
+        let (a, b) = (Peer::new(setup.address), Peer::new(setup.address));
+        setup.opened(ONE);
+        for session in [ONE, TWO] {
+            setup.set_remote(session, Side::A, a.remote());
+            setup.set_remote(session, Side::B, b.remote());
+        }
+        for _ in 0..3 {
+            assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
+        }
+    }
+}
+
+#[test]
+fn another_timeout_holds_for_calls_in_progress() {
+    over_both_engines(|setup| {
+        setup.joined(ONE);
+        setup.relay.set_timeout(Duration::from_millis(50));
+        assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
+    });
+}
+
+#[test]
+fn two_hundred_sessions_at_once() {
+    over_both_engines(|setup| {
+        let calls: Vec<_> = (0..200).map(|id| setup.joined(MediaSessionId(id))).collect();
+        for sequence in 0..5 {
+            for (stream, a, b) in &calls {
+                a.rtp.send_to(&rtp(sequence), stream.a.rtp()).unwrap();
+                b.rtp.send_to(&rtp(sequence), stream.b.rtp()).unwrap();
+            }
+            for (stream, a, b) in &calls {
+                assert_eq!(receive(&a.rtp), (rtp(sequence), stream.a.rtp()));
+                assert_eq!(receive(&b.rtp), (rtp(sequence), stream.b.rtp()));
+            }
+        }
+        for id in 0..200 {
+            let report = setup.close(MediaSessionId(id));
+            assert_eq!((report.from_a.packets, report.from_b.packets), (5, 5));
+        }
+    });
+}
+
+#[test]
+fn many_calls_one_after_the_other_leave_nothing_open() {
+    over_both_engines(|setup| {
+        let stream = setup.stream();
+        for id in 0..500 {
+            let session = MediaSessionId(id);
+            setup.open(session, 0, vec![stream]);
+            assert_eq!(setup.event(), MediaEvent::Opened { session, first_stream: 0 });
+            setup.close(session);
+        }
+        assert_eq!(setup.bound_sockets(), 0);
+    });
+}
+
+#[test]
+fn ipv6_crosses_too() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return eprintln!("there is no IPv6 here: NOT tested");
+    }
+    over_both_engines(|setup| {
+        // There is only one IPv6 loopback address, so the port is drawn instead.
+        let rtp_port = 20_000 + 4 * (std::process::id() as u16 % 10_000);
+        let address = IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]);
+        let b = PortPair { realm: Realm::Untrusted, address, rtp_port };
+        let stream = StreamPorts { a: setup.pair(Realm::Trusted), b };
+        setup.open(ONE, 0, vec![stream]);
+        assert_eq!(setup.event(), MediaEvent::Opened { session: ONE, first_stream: 0 });
+        let (a, b) = (Peer::new(setup.address), Peer::at(address));
+        setup.set_remote(ONE, Side::A, a.remote());
+        setup.set_remote(ONE, Side::B, b.remote());
+        setup.settle();
+        assert_eq!(passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1)), stream.b.rtp());
+        assert_eq!(passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1)), stream.a.rtp());
+        setup.close(ONE);
+    });
+}
+
+#[test]
+fn a_stopped_relay_leaves_no_port_bound() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+        assert_eq!(setup.bound_sockets(), 8);
+        let engine = match setup.relay.engine_name() {
+            "io_uring" => EngineChoice::IoUring,
+            _ => EngineChoice::Portable,
+        };
+        let settings = RelaySettings { workers: 1, engine, timeout: Duration::from_secs(60) };
+        // The old relay is dropped here, and joins its threads.
+        (setup.relay, setup.events) = Relay::start(settings, Clock::start()).unwrap();
+        until("the ports", || setup.bound_sockets() == 4);
+    });
+}
+
+#[test]
+fn events_that_the_driver_has_no_room_for_come_later_and_in_order() {
+    over_both_engines(|setup| {
+        // More answers than the channel holds, and nobody reads until all are asked for.
+        let sessions = 2 * super::EVENTS_MAX as u64;
+        for id in 0..sessions {
+            setup.command(MediaCommand::Close { session: MediaSessionId(2 * id) });
+        }
+        for id in 0..sessions {
+            let session = MediaSessionId(2 * id);
+            let report = MediaReport::default();
+            assert_eq!(setup.event(), MediaEvent::Closed { session, report });
+        }
+        assert_eq!(setup.dropped(Realm::Trusted, DropReason::NotRtp), 0);
+    });
+}

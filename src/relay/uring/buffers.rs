@@ -1,0 +1,181 @@
+//! The receive buffers that the kernel picks from (a provided buffer ring), each laid out as
+//! multishot `recvmsg` fills it: a header, the source's address, the payload.
+//!
+//! Zero copy for us means: a datagram is sent from the buffer that it was received into. The name
+//! field, once read, holds the destination's address while the send is under way.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::io;
+use std::net::SocketAddr;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::Submitter;
+use io_uring::types::{BufRingEntry, RecvMsgOut};
+
+use super::super::sockaddr::{self, SOCKADDR_BYTES};
+
+/// Buffers a worker: some ten milliseconds of 100,000 packets a second. When they run out, packets
+/// wait in their sockets.
+pub(super) const BUFFERS: u16 = 1_024;
+/// The group that receives name.
+pub(super) const GROUP: u16 = 0;
+
+const BUFFER_BYTES: usize = 2_048;
+/// `struct io_uring_recvmsg_out`.
+const HEADER_BYTES: usize = 16;
+const PAYLOAD_AT: usize = HEADER_BYTES + SOCKADDR_BYTES;
+const PAGE_BYTES: usize = 4_096;
+
+/// The number of one buffer.
+pub(super) type BufferId = u16;
+
+/// The buffers and the ring through which the kernel gets them back. Must outlive every request
+/// that may touch them: dropped only after the io_uring has nothing under way.
+pub(super) struct Buffers {
+    ring: NonNull<BufRingEntry>,
+    memory: NonNull<u8>,
+    /// Where the next buffer is given back; the kernel sees it by [`Buffers::publish`].
+    tail: u16,
+    /// What multishot `recvmsg` is told: room for a name, none for control data.
+    message: Box<libc::msghdr>,
+}
+
+/// A received datagram in its buffer.
+pub(super) struct Received<'a> {
+    pub(super) source: Option<SocketAddr>,
+    pub(super) payload: &'a [u8],
+    pub(super) is_truncated: bool,
+}
+
+/// What a send needs; valid until the buffer is given back.
+pub(super) struct Outgoing {
+    pub(super) payload: *const u8,
+    pub(super) payload_bytes: u32,
+    pub(super) address: *const libc::sockaddr,
+    pub(super) address_bytes: libc::socklen_t,
+}
+
+impl Buffers {
+    /// Allocates the buffers and tells the io_uring of them.
+    pub(super) fn register(submitter: &Submitter<'_>) -> io::Result<Buffers> {
+        // SAFETY: all-zero bytes are a msghdr without name, parts or control data.
+        let mut message: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        message.msg_namelen = SOCKADDR_BYTES as libc::socklen_t;
+        let mut buffers = Buffers {
+            ring: allocate(ring_layout()).cast(),
+            memory: allocate(memory_layout()),
+            tail: 0,
+            message,
+        };
+        // SAFETY: the ring is page-aligned memory of that many entries, and lives as long as the
+        // io_uring uses it (see the type's contract).
+        unsafe {
+            submitter.register_buf_ring_with_flags(buffers.ring.as_ptr() as u64, BUFFERS, GROUP, 0)?;
+        }
+        for id in 0..BUFFERS {
+            buffers.give_back(id);
+        }
+        buffers.publish();
+        Ok(buffers)
+    }
+
+    /// The message header for receives. Its address stays the same.
+    pub(super) fn message(&self) -> *const libc::msghdr {
+        &raw const *self.message
+    }
+
+    /// The datagram of a completed receive that filled `length` bytes of buffer `id`.
+    pub(super) fn received(&self, id: BufferId, length: usize) -> Option<Received<'_>> {
+        // SAFETY: the completion gave the buffer to us, and nobody writes to it until it is given
+        // back, which takes `&mut self`.
+        let bytes = unsafe { std::slice::from_raw_parts(self.at(id)?.as_ptr(), length.min(BUFFER_BYTES)) };
+        let message = RecvMsgOut::parse(bytes, &self.message).ok()?;
+        let name_bytes = (message.incoming_name_len() as usize).min(SOCKADDR_BYTES);
+        let payload_bytes = (message.incoming_payload_len() as usize).min(bytes.len() - PAYLOAD_AT);
+        Some(Received {
+            source: sockaddr::read(&bytes[HEADER_BYTES..HEADER_BYTES + name_bytes]),
+            payload: &bytes[PAYLOAD_AT..PAYLOAD_AT + payload_bytes],
+            is_truncated: message.is_payload_truncated(),
+        })
+    }
+
+    /// Makes the datagram in buffer `id` ready to be sent to `address`.
+    pub(super) fn address_to(
+        &mut self,
+        id: BufferId,
+        payload_bytes: usize,
+        address: SocketAddr,
+    ) -> Option<Outgoing> {
+        let buffer = self.at(id)?;
+        // SAFETY: the name field lies within the buffer, which is ours, and `&mut self` says that no
+        // slice of it lives.
+        let name = unsafe { &mut *buffer.add(HEADER_BYTES).cast::<[u8; SOCKADDR_BYTES]>().as_ptr() };
+        let address_bytes = sockaddr::write(address, name) as libc::socklen_t;
+        Some(Outgoing {
+            // SAFETY: the payload begins within the buffer.
+            payload: unsafe { buffer.add(PAYLOAD_AT) }.as_ptr(),
+            payload_bytes: payload_bytes.min(BUFFER_BYTES - PAYLOAD_AT) as u32,
+            address: name.as_ptr().cast(),
+            address_bytes,
+        })
+    }
+
+    /// Gives a buffer back that nothing under way uses; the kernel sees it after
+    /// [`Buffers::publish`].
+    pub(super) fn give_back(&mut self, id: BufferId) {
+        let Some(buffer) = self.at(id) else { return };
+        // SAFETY: the index is below the ring's length; the kernel reads entries only up to the
+        // published tail, so nobody reads this one now. The tail itself shares the first entry's
+        // reserved field, which the setters leave alone.
+        let entry = unsafe { &mut *self.ring.as_ptr().add(usize::from(self.tail & (BUFFERS - 1))) };
+        entry.set_addr(buffer.as_ptr() as u64);
+        entry.set_len(BUFFER_BYTES as u32);
+        entry.set_bid(id);
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Lets the kernel see what was given back.
+    pub(super) fn publish(&mut self) {
+        // SAFETY: the pointer is to the ring's tail, a u16 that the kernel reads with acquire.
+        let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.ring.as_ptr()).cast_mut()) };
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    fn at(&self, id: BufferId) -> Option<NonNull<u8>> {
+        // SAFETY: the buffer lies within the memory.
+        (id < BUFFERS).then(|| unsafe { self.memory.add(usize::from(id) * BUFFER_BYTES) })
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        // SAFETY: allocated with these layouts, and by the type's contract in nobody's use.
+        unsafe {
+            dealloc(self.ring.as_ptr().cast(), ring_layout());
+            dealloc(self.memory.as_ptr(), memory_layout());
+        }
+    }
+}
+
+const fn ring_layout() -> Layout {
+    layout(BUFFERS as usize * size_of::<BufRingEntry>())
+}
+
+const fn memory_layout() -> Layout {
+    layout(BUFFERS as usize * BUFFER_BYTES)
+}
+
+const fn layout(bytes: usize) -> Layout {
+    // SAFETY: a page's size is a power of two, and the sizes above are small.
+    unsafe { Layout::from_size_align_unchecked(bytes, PAGE_BYTES) }
+}
+
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: the layouts above have a size.
+    let memory = unsafe { alloc_zeroed(layout) };
+    NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+const _: () = assert!(BUFFERS.is_power_of_two());

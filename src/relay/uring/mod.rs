@@ -1,0 +1,224 @@
+//! The io_uring engine: one ring a worker, multishot receives into provided buffers, each datagram
+//! sent from the buffer it came in.
+//!
+//! The kernel is asked as rarely as possible: one system call submits the sends of a batch, waits
+//! for the next and takes its packets.
+
+mod buffers;
+mod ring;
+mod self_test;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use self::buffers::BufferId;
+use self::ring::{Completion, Ring};
+use super::table::{Detach, Slot, Sockets, Table};
+use super::worker::{Turn, Worker};
+use crate::base::Instant;
+use crate::media::DropReason;
+
+/// A receive that ends with an error this often in a row goes on only after [`FAULT_PAUSE`].
+const FAULTS_MAX: u8 = 8;
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+
+/// One worker's ring and what it knows of each slot.
+pub(super) struct UringEngine {
+    sockets: RingSockets,
+    completions: Vec<Completion>,
+}
+
+struct RingSockets {
+    ring: Ring,
+    slots: Vec<SlotState>,
+    /// Slots whose receive ended and shall go on.
+    ended: Vec<Slot>,
+    /// Slots whose receive ended with an error too often, until [`FAULT_PAUSE`] is over.
+    paused: Vec<Slot>,
+    next_resumption: Instant,
+}
+
+#[derive(Clone, Copy, Default)]
+struct SlotState {
+    /// Whether a receive is under way.
+    is_receiving: bool,
+    /// Whether the socket is to be closed when the receive has ended.
+    is_closing: bool,
+    is_open: bool,
+    /// Errors in a row.
+    faults: u8,
+}
+
+impl UringEngine {
+    /// # Errors
+    /// Where io_uring is refused, too old, or does not work as it says.
+    pub(super) fn new(worker: &Worker) -> io::Result<UringEngine> {
+        let mut ring = Ring::new()?;
+        if !self_test::run(&mut ring)? {
+            // Kernels before 6.13 free no file of the table while an older request runs.
+            ring.use_plain_files();
+        }
+        ring.await_wake_up(worker.wake_up_fd());
+        let sockets = RingSockets {
+            ring,
+            slots: Vec::new(),
+            ended: Vec::new(),
+            paused: Vec::new(),
+            next_resumption: Instant::ZERO,
+        };
+        Ok(UringEngine { sockets, completions: Vec::new() })
+    }
+
+    /// Runs until the relay stops.
+    pub(super) fn run(mut self, mut worker: Worker) {
+        while self.step(&mut worker) {}
+    }
+
+    /// One turn: what is due, one wait, what completed. Tells whether there shall be another.
+    fn step(&mut self, worker: &mut Worker) -> bool {
+        let now = worker.now();
+        let time = match worker.turn(now, &mut self.sockets) {
+            Turn::Wait(time) => time,
+            Turn::Stop => return false,
+        };
+        if let Err(error) = self.sockets.ring.wait(time, &mut self.completions) {
+            // Cannot happen with a live ring. The calls of this worker fall silent and are ended.
+            tracing::error!(%error, "io_uring");
+            return false;
+        }
+        worker.obey(worker.now(), &mut self.sockets);
+        self.serve(worker);
+        true
+    }
+
+    /// Looks at all that completed, then lets the receives go on that had ended.
+    fn serve(&mut self, worker: &mut Worker) {
+        let now = worker.now();
+        for index in 0..self.completions.len() {
+            match self.completions[index] {
+                Completion::Datagram { slot, buffer, length, is_last } => {
+                    self.sockets.relay(slot, buffer, length, &mut worker.table, now);
+                    if is_last {
+                        self.sockets.receive_ended(slot, &mut worker.table);
+                    }
+                }
+                Completion::ReceiveEnded { slot, errno } => {
+                    self.sockets.note_fault(slot, errno);
+                    self.sockets.receive_ended(slot, &mut worker.table);
+                }
+                Completion::SendFailed { slot, errno: _ } => {
+                    worker.table.count_drop(slot, DropReason::SendFailed);
+                }
+                Completion::WokenUp { errno } => {
+                    if errno != 0 {
+                        tracing::debug!(errno, "the eventfd could not be read");
+                    }
+                    self.sockets.ring.await_wake_up(worker.wake_up_fd());
+                }
+                Completion::Nothing => {}
+            }
+        }
+        self.completions.clear();
+        self.sockets.resume(now);
+    }
+}
+
+impl RingSockets {
+    fn relay(&mut self, slot: Slot, buffer: BufferId, length: usize, table: &mut Table, now: Instant) {
+        let Some(received) = self.ring.received(buffer, length) else { return self.ring.discard(buffer) };
+        let payload_bytes = received.payload.len();
+        let egress = match received.source {
+            Some(_) if received.is_truncated => {
+                table.count_drop(slot, DropReason::TooLarge);
+                None
+            }
+            Some(source) => table.receive(slot, source, received.payload, now),
+            None => None,
+        };
+        match egress {
+            Some(egress) => self.ring.send(slot, egress.slot, buffer, payload_bytes, egress.address),
+            None => self.ring.discard(buffer),
+        }
+        if let Some(state) = self.slots.get_mut(slot as usize) {
+            state.faults = 0;
+        }
+    }
+
+    /// Counts an error that ended a receive. Running out of buffers is none (they come back with
+    /// the batch), nor is the cancellation that we asked for.
+    fn note_fault(&mut self, slot: Slot, errno: i32) {
+        let Some(state) = self.slots.get_mut(slot as usize) else { return };
+        if !matches!(errno, 0 | libc::ENOBUFS | libc::ECANCELED) {
+            state.faults = state.faults.saturating_add(1);
+            if state.faults == FAULTS_MAX {
+                tracing::warn!(errno, "a media socket keeps failing to receive");
+            }
+        }
+    }
+
+    /// The last completion of a slot's receive was seen.
+    fn receive_ended(&mut self, slot: Slot, table: &mut Table) {
+        let Some(state) = self.slots.get_mut(slot as usize) else { return };
+        state.is_receiving = false;
+        if state.is_closing {
+            *state = SlotState::default();
+            self.ring.remove_file(slot);
+            table.detached(slot);
+        } else {
+            self.ended.push(slot);
+        }
+    }
+
+    /// Lets ended receives go on, those that failed too often after a pause.
+    fn resume(&mut self, now: Instant) {
+        if now >= self.next_resumption && !self.paused.is_empty() {
+            self.ended.append(&mut self.paused);
+            self.next_resumption = now + FAULT_PAUSE;
+        } else if self.ended.is_empty() {
+            return;
+        }
+        for slot in self.ended.drain(..) {
+            let Some(state) = self.slots.get_mut(slot as usize) else { continue };
+            if !state.is_open || state.is_receiving || state.is_closing {
+                continue;
+            }
+            if state.faults >= FAULTS_MAX {
+                // One try a pause: the next error brings it back here.
+                state.faults = FAULTS_MAX - 1;
+                self.paused.push(slot);
+            } else {
+                state.is_receiving = true;
+                self.ring.receive(slot);
+            }
+        }
+    }
+}
+
+impl Sockets for RingSockets {
+    fn attach(&mut self, slot: Slot, socket: Socket) -> io::Result<()> {
+        self.ring.add_file(slot, socket)?;
+        if self.slots.len() <= slot as usize {
+            self.slots.resize(slot as usize + 1, SlotState::default());
+        }
+        self.slots[slot as usize] = SlotState { is_receiving: true, is_open: true, ..SlotState::default() };
+        self.ring.receive(slot);
+        Ok(())
+    }
+
+    fn detach(&mut self, slot: Slot) -> Detach {
+        let Some(state) = self.slots.get_mut(slot as usize) else { return Detach::Done };
+        if state.is_receiving {
+            state.is_closing = true;
+            self.ring.cancel_receive(slot);
+            Detach::Pending
+        } else {
+            *state = SlotState::default();
+            self.ring.remove_file(slot);
+            Detach::Done
+        }
+    }
+}

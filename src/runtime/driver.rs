@@ -1,0 +1,353 @@
+//! The loop that owns an engine: brings it every input with the time, and does what it asks.
+//!
+//! One task, one owner, no lock. All that comes is taken in bounded portions, so that a flood on
+//! one way in delays the others by one portion at most.
+//!
+//! Must not know: SIP semantics, what an input means.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+
+use super::Clock;
+use crate::b2bua::{Census, Engine, Input, Output, Settings};
+use crate::base::{Hop, Instant, Realm};
+use crate::media::{MediaCommand, MediaEvent};
+use crate::relay::Relay;
+use crate::resolver::Resolver;
+use crate::routing::{Resolution, ResolveFault};
+use crate::telemetry::{CdrSink, Meter};
+use crate::transport::{Arrival, Transports, Unsent};
+
+/// Media events taken in one turn.
+const MEDIA_EVENTS_A_TURN: usize = 128;
+/// Look-ups that run at once.
+const LOOKUPS_AT_ONCE: usize = 32;
+/// Look-ups that wait for one of those; a trunk's host each.
+const LOOKUPS_WAITING: usize = 1_024;
+/// From SIGTERM until the loop ends, whatever is still going on (the process has 10 s).
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
+/// When the last call is over, its transactions may still have an answer to send or to absorb.
+const SHUTDOWN_LINGER: Duration = Duration::from_millis(1_500);
+/// While it shuts down the loop looks so often whether it may end.
+const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
+/// Commands that may wait.
+pub const COMMANDS_WAITING: usize = 64;
+
+/// What others may ask of a running driver.
+#[derive(Debug)]
+pub enum Command {
+    /// Calls from now on use these settings.
+    Settings(Arc<Settings>),
+    /// Names are looked up with this resolver from now on.
+    Resolver(Box<Resolver>),
+    /// Take no new calls.
+    Drain,
+    /// Take no new calls, end those in progress, then end.
+    Shutdown,
+    /// Say how things are: also the proof that the loop turns.
+    Census(oneshot::Sender<Vitals>),
+}
+
+/// How things are.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Vitals {
+    /// What the engine holds.
+    pub census: Census,
+    /// Whether new calls are refused.
+    pub draining: bool,
+}
+
+/// What a driver is built of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The core.
+    pub engine: Engine,
+    /// What the engine was built with.
+    pub settings: Arc<Settings>,
+    /// Every listener.
+    pub transports: Transports,
+    /// The media relay.
+    pub relay: Arc<Relay>,
+    /// What it reports.
+    pub media_events: mpsc::Receiver<MediaEvent>,
+    /// Looks names up.
+    pub resolver: Resolver,
+    /// Counts.
+    pub meter: Meter,
+    /// Takes records.
+    pub cdrs: CdrSink,
+    /// Asks.
+    pub commands: mpsc::Receiver<Command>,
+}
+
+/// Which shard's driver an input goes to. A Call-ID or tag of ours carries its shard, another's is
+/// hashed; with one shard there is nothing to tell apart yet. The listeners' reader will ask here
+/// when there are more.
+pub const fn shard_of(_message: &[u8]) -> u8 {
+    0
+}
+
+/// Runs one engine.
+#[derive(Debug)]
+pub struct Driver {
+    clock: Clock,
+    parts: Parts,
+    lookups: JoinSet<(String, Result<Resolution, ResolveFault>)>,
+    lookups_waiting: VecDeque<String>,
+    /// Reused: what the listeners gave in this turn.
+    arrivals: Vec<Arrival>,
+    /// What executing an output gave back: fed once the outputs are through.
+    echoes: VecDeque<Input>,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+    shutdown: Option<Shutdown>,
+}
+
+/// The end is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Shutdown {
+    latest: Instant,
+    /// Since when no call is left.
+    quiet_since: Option<Instant>,
+}
+
+/// What a wait ended with.
+enum Woken {
+    /// A listener, the timer, or a portion that was not the last.
+    Turn,
+    Media(MediaEvent),
+    Resolved(String, Result<Resolution, ResolveFault>),
+    Command(Command),
+    /// Nobody can ask any more.
+    Orphaned,
+}
+
+impl Driver {
+    /// A driver in the runtime of the calling task.
+    pub fn new(clock: Clock, parts: Parts) -> Driver {
+        Driver {
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            clock,
+            parts,
+            lookups: JoinSet::new(),
+            lookups_waiting: VecDeque::new(),
+            arrivals: Vec::new(),
+            echoes: VecDeque::new(),
+            armed: None,
+            shutdown: None,
+        }
+    }
+
+    /// Runs until a shutdown is through.
+    pub async fn run(mut self) {
+        // What the engine asked for when it was made.
+        self.execute();
+        loop {
+            if self.is_over() {
+                return;
+            }
+            match self.wait().await {
+                Woken::Turn => {}
+                Woken::Media(event) => self.feed_media(event),
+                Woken::Resolved(host, resolution) => self.feed(Input::Resolved { host, resolution }),
+                Woken::Command(command) => self.obey(command),
+                Woken::Orphaned => self.begin_shutdown(),
+            }
+            if self.turn() {
+                // More is there than one portion: let the look-ups and the clock have their turn.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Woken {
+        self.arm_timer();
+        let parts = &mut self.parts;
+        let orphaned = self.shutdown.is_some() && parts.commands.is_closed();
+        tokio::select! {
+            biased;
+            command = parts.commands.recv(), if !orphaned => command.map_or(Woken::Orphaned, Woken::Command),
+            () = self.timer.as_mut(), if self.armed.is_some() => {
+                self.armed = None;
+                Woken::Turn
+            }
+            Some(event) = parts.media_events.recv() => Woken::Media(event),
+            Some(Ok((host, resolution))) = self.lookups.join_next() => Woken::Resolved(host, resolution),
+            () = poll_fn(|cx| parts.transports.poll_ready(cx)) => Woken::Turn,
+        }
+    }
+
+    /// Sets the timer to what is due first; it stays as it is while that does not change.
+    fn arm_timer(&mut self) {
+        let look = self.shutdown.map(|_| self.clock.now() + SHUTDOWN_LOOK);
+        let deadline = [self.parts.engine.next_deadline(), look].into_iter().flatten().min();
+        if deadline != self.armed {
+            if let Some(deadline) = deadline {
+                self.timer.as_mut().reset(self.clock.to_std(deadline).into());
+            }
+            self.armed = deadline;
+        }
+    }
+
+    /// One portion of whatever is there; true if a listener has more.
+    fn turn(&mut self) -> bool {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let more = self.parts.transports.turn(&mut arrivals);
+        for arrival in arrivals.drain(..) {
+            self.feed(match arrival {
+                Arrival::Message { hop, bytes } => Input::Received { hop, bytes },
+                Arrival::Failed { hop } => Input::TransportFailed { hop },
+            });
+        }
+        self.arrivals = arrivals;
+        let now = self.clock.now();
+        if self.parts.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.parts.engine.on_time(now);
+            self.execute();
+        }
+        self.start_lookups();
+        more
+    }
+
+    fn feed_media(&mut self, first: MediaEvent) {
+        self.feed(Input::Media(first));
+        for _ in 1..MEDIA_EVENTS_A_TURN {
+            match self.parts.media_events.try_recv() {
+                Ok(event) => self.feed(Input::Media(event)),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.parts.engine.handle(self.clock.now(), input);
+        self.execute();
+    }
+
+    /// Does all that the engine asks, and brings back what came of it at once.
+    fn execute(&mut self) {
+        loop {
+            while let Some(output) = self.parts.engine.poll() {
+                self.perform(output);
+            }
+            match self.echoes.pop_front() {
+                Some(echo) => self.parts.engine.handle(self.clock.now(), echo),
+                None => return,
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Send { hop, bytes } => {
+                if let Err(why) = self.parts.transports.send(hop, bytes) {
+                    self.unsent(hop, why);
+                }
+            }
+            Output::Resolve { host } => self.resolve(host),
+            Output::Media(command) => {
+                if let Err(busy) = self.parts.relay.command(command) {
+                    self.relay_refused(busy.0);
+                }
+            }
+            Output::Cdr(cdr) => {
+                self.parts.meter.count_call(&cdr);
+                self.parts.cdrs.write(cdr);
+            }
+            Output::Event(event) => self.parts.meter.count(&event),
+        }
+    }
+
+    fn unsent(&mut self, hop: Hop, why: Unsent) {
+        let realm = self.parts.settings.listener(hop.listener).map_or(Realm::Untrusted, |at| at.realm);
+        self.parts.meter.count_unsent(realm, why);
+        match why {
+            Unsent::Unreachable | Unsent::NoListener => {
+                self.echoes.push_back(Input::TransportFailed { hop });
+            }
+            // As good as lost on the way: the transaction sends it again.
+            Unsent::QueueFull => {}
+        }
+    }
+
+    fn relay_refused(&mut self, command: MediaCommand) {
+        tracing::warn!("the media relay is too busy for a command");
+        if let MediaCommand::Open { session, first_stream, streams } = command
+            && let Some(stream) = streams.first()
+        {
+            let address = stream.a.rtp();
+            let failed = MediaEvent::OpenFailed { session, first_stream, address, errno: libc::EBUSY };
+            self.echoes.push_back(Input::Media(failed));
+        }
+    }
+
+    fn resolve(&mut self, host: String) {
+        if self.lookups_waiting.len() < LOOKUPS_WAITING {
+            self.lookups_waiting.push_back(host);
+            self.start_lookups();
+        } else {
+            self.echoes.push_back(Input::Resolved { host, resolution: Err(ResolveFault::NoAnswer) });
+        }
+    }
+
+    fn start_lookups(&mut self) {
+        while self.lookups.len() < LOOKUPS_AT_ONCE {
+            let Some(host) = self.lookups_waiting.pop_front() else { return };
+            let resolver = self.parts.resolver.clone();
+            self.lookups.spawn(async move {
+                let resolution = resolver.resolve(&host).await;
+                (host, resolution)
+            });
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Settings(settings) => {
+                self.parts.meter.add_trunks(settings.routing.trunks.iter().map(|trunk| &trunk.name));
+                self.parts.settings = Arc::clone(&settings);
+                self.feed(Input::Settings(settings));
+            }
+            Command::Resolver(resolver) => self.parts.resolver = *resolver,
+            Command::Drain => self.feed(Input::Drain),
+            Command::Shutdown => self.begin_shutdown(),
+            Command::Census(answer) => {
+                let engine = &self.parts.engine;
+                let draining = self.shutdown.is_some() || engine.is_draining();
+                // Who asked may have given up.
+                let _ = answer.send(Vitals { census: engine.census(), draining });
+            }
+        }
+    }
+
+    fn begin_shutdown(&mut self) {
+        if self.shutdown.is_none() {
+            let latest = self.clock.now() + SHUTDOWN_LIMIT;
+            self.shutdown = Some(Shutdown { latest, quiet_since: None });
+            self.feed(Input::Shutdown);
+        }
+    }
+
+    /// Whether a shutdown is through: nothing is left, or the rest is not worth waiting for.
+    fn is_over(&mut self) -> bool {
+        let Some(shutdown) = &mut self.shutdown else { return false };
+        let now = self.clock.now();
+        let census = self.parts.engine.census();
+        if census.calls > 0 {
+            shutdown.quiet_since = None;
+            if now >= shutdown.latest {
+                tracing::warn!(calls = census.calls, "calls are still in progress, and time is up");
+            }
+            return now >= shutdown.latest;
+        }
+        let quiet_since = *shutdown.quiet_since.get_or_insert(now);
+        census.transactions == 0 || now.since(quiet_since) >= SHUTDOWN_LINGER || now >= shutdown.latest
+    }
+}

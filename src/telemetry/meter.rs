@@ -1,0 +1,226 @@
+//! What the driver counts with: the children of every trunk and realm looked up once and kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use super::Metrics;
+use super::metrics::NO_TRUNK;
+use crate::admission::DropReason;
+use crate::b2bua::{AttemptResult, Cdr, CdrLeg, Event, Outcome};
+use crate::base::{Realm, Transport, TrunkName};
+use crate::media::DirectionReport;
+use crate::transport::Unsent;
+
+/// Owned by one driver; many may count into the same [`Metrics`].
+#[derive(Debug)]
+pub struct Meter {
+    metrics: Arc<Metrics>,
+    trunks: HashMap<TrunkName, TrunkMeter>,
+    no_trunk: TrunkMeter,
+    realms: HashMap<Realm, RealmMeter>,
+    /// By realm, transport, whether outgoing, and kind: all of fixed sets.
+    messages: HashMap<(Realm, Transport, bool, &'static str), IntCounter>,
+}
+
+impl Meter {
+    /// A meter whose trunk labels are these names; every other counts as `-`.
+    pub fn new<'a>(metrics: Arc<Metrics>, trunks: impl IntoIterator<Item = &'a TrunkName>) -> Meter {
+        let mut meter = Meter {
+            no_trunk: TrunkMeter::new(&metrics, NO_TRUNK),
+            realms: Realm::ALL.iter().map(|realm| (*realm, RealmMeter::new(&metrics, *realm))).collect(),
+            trunks: HashMap::new(),
+            messages: HashMap::new(),
+            metrics,
+        };
+        meter.add_trunks(trunks);
+        meter
+    }
+
+    /// Adds the trunks of a new configuration. Those that are gone keep their series until the
+    /// process ends: calls in progress still count there, and a counter must not vanish.
+    pub fn add_trunks<'a>(&mut self, trunks: impl IntoIterator<Item = &'a TrunkName>) {
+        for trunk in trunks {
+            if !self.trunks.contains_key(trunk) {
+                self.trunks.insert(trunk.clone(), TrunkMeter::new(&self.metrics, trunk.as_str()));
+            }
+        }
+    }
+
+    /// Counts one event of the engine's.
+    pub fn count(&mut self, event: &Event) {
+        match event {
+            Event::MessageIn { realm, transport, kind } => self.message(*realm, *transport, false, kind),
+            Event::MessageOut { realm, transport, kind, retransmission } => {
+                self.message(*realm, *transport, true, kind);
+                if *retransmission && let Some(realm) = self.realms.get(realm) {
+                    realm.retransmissions.inc();
+                }
+            }
+            Event::Dropped { realm, reason } => self.dropped(*realm, *reason),
+            Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
+            Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
+        }
+    }
+
+    /// Counts a message that was not sent.
+    pub fn count_unsent(&self, realm: Realm, why: Unsent) {
+        self.metrics.unsent.with_label_values(&[realm.as_str(), unsent_reason(why)]).inc();
+    }
+
+    /// Counts a call that is over.
+    pub fn count_call(&self, cdr: &Cdr) {
+        let outcome = cdr.outcome();
+        let setup = cdr.ring.or(cdr.answer).map(|at| at.since(cdr.start));
+        let duration = cdr.answer.map(|answer| cdr.end.since(answer));
+        let legs = [(Some(&cdr.ingress), "in"), (cdr.egress.as_ref(), "out")];
+        for (leg, direction) in legs {
+            let Some(leg) = leg else { continue };
+            let trunk = self.trunk(leg.trunk.as_ref());
+            let name = self.label(leg);
+            self.metrics.calls.with_label_values(&[name, direction, outcome.as_str()]).inc();
+            trunk.observe_times(setup, duration);
+        }
+        for attempt in &cdr.attempts {
+            let name =
+                if self.trunks.contains_key(&attempt.trunk) { attempt.trunk.as_str() } else { NO_TRUNK };
+            self.metrics.attempts.with_label_values(&[name, code_label(attempt.result).as_ref()]).inc();
+        }
+        let Some(media) = &cdr.media else { return };
+        self.trunk(cdr.ingress.trunk.as_ref()).observe_media(&media.from_a);
+        if let Some(egress) = &cdr.egress {
+            self.trunk(egress.trunk.as_ref()).observe_media(&media.from_b);
+        }
+    }
+
+    fn message(&mut self, realm: Realm, transport: Transport, out: bool, kind: &'static str) {
+        let metrics = &self.metrics;
+        self.messages
+            .entry((realm, transport, out, kind))
+            .or_insert_with(|| {
+                let direction = if out { "out" } else { "in" };
+                metrics.messages.with_label_values(&[realm.as_str(), transport.as_str(), direction, kind])
+            })
+            .inc();
+    }
+
+    fn dropped(&self, realm: Realm, reason: DropReason) {
+        if let Some(counter) = self.realms.get(&realm).and_then(|realm| realm.dropped.get(&reason)) {
+            counter.inc();
+        }
+    }
+
+    fn trunk(&self, name: Option<&TrunkName>) -> &TrunkMeter {
+        name.and_then(|name| self.trunks.get(name)).unwrap_or(&self.no_trunk)
+    }
+
+    fn label<'a>(&self, leg: &'a CdrLeg) -> &'a str {
+        leg.trunk.as_ref().filter(|name| self.trunks.contains_key(*name)).map_or(NO_TRUNK, TrunkName::as_str)
+    }
+}
+
+/// The children of one trunk.
+#[derive(Debug)]
+struct TrunkMeter {
+    active: IntGauge,
+    setup_seconds: Histogram,
+    duration_seconds: Histogram,
+    mos: Histogram,
+    jitter_seconds: Histogram,
+    loss_ratio: Histogram,
+}
+
+impl TrunkMeter {
+    fn new(metrics: &Metrics, name: &str) -> TrunkMeter {
+        let label = [name];
+        for direction in ["in", "out"] {
+            for outcome in Outcome::ALL {
+                metrics.calls.with_label_values(&[name, direction, outcome.as_str()]);
+            }
+        }
+        for code in ["200", "timeout", "transport"] {
+            metrics.attempts.with_label_values(&[name, code]);
+        }
+        TrunkMeter {
+            active: metrics.calls_active.with_label_values(&label),
+            setup_seconds: metrics.setup_seconds.with_label_values(&label),
+            duration_seconds: metrics.duration_seconds.with_label_values(&label),
+            mos: metrics.mos.with_label_values(&label),
+            jitter_seconds: metrics.jitter_seconds.with_label_values(&label),
+            loss_ratio: metrics.loss_ratio.with_label_values(&label),
+        }
+    }
+
+    fn observe_times(&self, setup: Option<Duration>, duration: Option<Duration>) {
+        if let Some(setup) = setup {
+            self.setup_seconds.observe(setup.as_secs_f64());
+        }
+        if let Some(duration) = duration {
+            self.duration_seconds.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// A direction on which nothing came has no quality.
+    fn observe_media(&self, direction: &DirectionReport) {
+        let expected = direction.packets + direction.lost;
+        if direction.packets == 0 {
+            return;
+        }
+        self.jitter_seconds.observe(direction.jitter_ms / 1_000.0);
+        self.loss_ratio.observe(direction.lost as f64 / expected as f64);
+        if let Some(mos) = direction.mos {
+            self.mos.observe(mos);
+        }
+    }
+}
+
+/// The children of one realm.
+#[derive(Debug)]
+struct RealmMeter {
+    retransmissions: IntCounter,
+    dropped: HashMap<DropReason, IntCounter>,
+}
+
+impl RealmMeter {
+    fn new(metrics: &Metrics, realm: Realm) -> RealmMeter {
+        let realm = realm.as_str();
+        let of_reason =
+            |reason: DropReason| (reason, metrics.dropped.with_label_values(&[realm, reason.as_str()]));
+        for why in [Unsent::Unreachable, Unsent::QueueFull, Unsent::NoListener] {
+            metrics.unsent.with_label_values(&[realm, unsent_reason(why)]);
+        }
+        for direction in ["in", "out"] {
+            metrics.messages.with_label_values(&[realm, "udp", direction, "INVITE"]);
+        }
+        RealmMeter {
+            retransmissions: metrics.retransmissions.with_label_values(&[realm]),
+            dropped: DropReason::ALL.into_iter().map(of_reason).collect(),
+        }
+    }
+}
+
+const fn unsent_reason(why: Unsent) -> &'static str {
+    match why {
+        Unsent::Unreachable => "unreachable",
+        Unsent::QueueFull => "queue_full",
+        Unsent::NoListener => "no_listener",
+    }
+}
+
+/// A status that no RFC names is counted by its class alone: a peer cannot create series at will.
+fn code_label(result: AttemptResult) -> std::borrow::Cow<'static, str> {
+    match result {
+        AttemptResult::Status(code) => match rsip::StatusCode::from(code) {
+            rsip::StatusCode::Other(..) => format!("{}xx", (code / 100).min(9)).into(),
+            _ => code.to_string().into(),
+        },
+        AttemptResult::Timeout => "timeout".into(),
+        AttemptResult::Transport => "transport".into(),
+        AttemptResult::Cancelled => "cancelled".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

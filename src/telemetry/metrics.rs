@@ -1,0 +1,222 @@
+//! The registry and its families. Shared: the driver counts through a [`super::Meter`], reloads are
+//! counted here, and a scrape fills the gauges and renders.
+//!
+//! Every label's values are bounded: names from the configuration or from enums. Nothing that came
+//! from the network becomes a label.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::names::{self, Name};
+use crate::b2bua::Census;
+use crate::base::Realm;
+use crate::media::DropReason;
+use crate::relay::RelayCounters;
+
+/// The label value where no trunk is known: a source that a realm's allowlist let in.
+pub(super) const NO_TRUNK: &str = "-";
+
+/// What the relay has counted since it began.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct RelayTotals {
+    /// Realm, direction (`in`, `out`), packets, bytes.
+    pub relayed: Vec<(Realm, &'static str, u64, u64)>,
+    /// Realm, reason, packets.
+    pub dropped: Vec<(Realm, &'static str, u64)>,
+}
+
+impl From<&RelayCounters> for RelayTotals {
+    fn from(counters: &RelayCounters) -> RelayTotals {
+        let mut totals = RelayTotals::default();
+        for realm in Realm::ALL {
+            let rtp = &counters.rtp[realm];
+            for (direction, traffic) in [("in", rtp.received), ("out", rtp.sent)] {
+                totals.relayed.push((realm, direction, traffic.packets, traffic.bytes));
+            }
+            for (reason, packets) in DropReason::ALL.iter().zip(counters.dropped[realm]) {
+                totals.dropped.push((realm, reason.as_str(), packets));
+            }
+        }
+        totals
+    }
+}
+
+/// Every metric of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub(super) calls_active: IntGaugeVec,
+    pub(super) calls: IntCounterVec,
+    pub(super) attempts: IntCounterVec,
+    pub(super) setup_seconds: HistogramVec,
+    pub(super) duration_seconds: HistogramVec,
+    pub(super) messages: IntCounterVec,
+    pub(super) dropped: IntCounterVec,
+    pub(super) unsent: IntCounterVec,
+    pub(super) retransmissions: IntCounterVec,
+    pub(super) mos: HistogramVec,
+    pub(super) jitter_seconds: HistogramVec,
+    pub(super) loss_ratio: HistogramVec,
+    transactions_active: IntGauge,
+    media_ports_in_use: IntGaugeVec,
+    media_ports_limit: IntGaugeVec,
+    rtp_packets: IntCounterVec,
+    rtp_bytes: IntCounterVec,
+    rtp_dropped: IntCounterVec,
+    build_info: IntGaugeVec,
+    reloads: IntCounterVec,
+    last_reload_successful: IntGauge,
+    cdrs: IntCounterVec,
+    /// One scrape at a time: counters that others own are advanced to what those say.
+    scrape: Mutex<()>,
+}
+
+impl Metrics {
+    /// A registry of its own, so that two in one process (tests, the demo) do not meet.
+    ///
+    /// # Errors
+    /// A name or a label that Prometheus does not allow: a fault of this program.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Metrics {
+            calls_active: gauges(&registry, names::CALLS_ACTIVE, &["trunk"])?,
+            calls: counters(&registry, names::CALLS, &["trunk", "direction", "outcome"])?,
+            attempts: counters(&registry, names::CALL_ATTEMPTS, &["trunk", "code"])?,
+            setup_seconds: histograms(&registry, names::CALL_SETUP_SECONDS, SETUP_SECONDS)?,
+            duration_seconds: histograms(&registry, names::CALL_DURATION_SECONDS, DURATION_SECONDS)?,
+            messages: counters(&registry, names::SIP_MESSAGES, &["realm", "transport", "direction", "kind"])?,
+            dropped: counters(&registry, names::SIP_DROPPED, &["realm", "reason"])?,
+            unsent: counters(&registry, names::SIP_UNSENT, &["realm", "reason"])?,
+            retransmissions: counters(&registry, names::SIP_RETRANSMISSIONS, &["realm"])?,
+            mos: histograms(&registry, names::RTP_MOS, MOS)?,
+            jitter_seconds: histograms(&registry, names::RTP_JITTER_SECONDS, JITTER_SECONDS)?,
+            loss_ratio: histograms(&registry, names::RTP_LOSS_RATIO, LOSS_RATIO)?,
+            transactions_active: gauge(&registry, names::TRANSACTIONS_ACTIVE)?,
+            media_ports_in_use: gauges(&registry, names::MEDIA_PORTS_IN_USE, &["realm"])?,
+            media_ports_limit: gauges(&registry, names::MEDIA_PORTS_LIMIT, &["realm"])?,
+            rtp_packets: counters(&registry, names::RTP_PACKETS, &["realm", "direction"])?,
+            rtp_bytes: counters(&registry, names::RTP_BYTES, &["realm", "direction"])?,
+            rtp_dropped: counters(&registry, names::RTP_DROPPED, &["realm", "reason"])?,
+            build_info: gauges(&registry, names::BUILD_INFO, &["version", "engine"])?,
+            reloads: counters(&registry, names::CONFIG_RELOADS, &["result"])?,
+            last_reload_successful: gauge(&registry, names::CONFIG_LAST_RELOAD_SUCCESSFUL)?,
+            cdrs: counters(&registry, names::CDRS, &["result"])?,
+            scrape: Mutex::new(()),
+            registry,
+        };
+        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
+        metrics.last_reload_successful.set(1);
+        for result in ["ok", "refused"] {
+            metrics.reloads.with_label_values(&[result]);
+        }
+        for result in ["written", "lost"] {
+            metrics.cdrs.with_label_values(&[result]);
+        }
+        Ok(metrics)
+    }
+
+    /// Says once which version and relay engine run.
+    pub fn set_build(&self, version: &str, engine: &str) {
+        self.build_info.with_label_values(&[version, engine]).set(1);
+    }
+
+    /// Counts a reload: whether the configuration was taken.
+    pub fn count_reload(&self, taken: bool) {
+        self.reloads.with_label_values(&[if taken { "ok" } else { "refused" }]).inc();
+        self.last_reload_successful.set(i64::from(taken));
+    }
+
+    /// Counts a call detail record: whether it reached its file.
+    pub fn count_cdr(&self, written: bool) {
+        self.cdrs.with_label_values(&[if written { "written" } else { "lost" }]).inc();
+    }
+
+    /// The text exposition format, with the gauges as `census` has them. `None` for the census
+    /// leaves its gauges as they were.
+    ///
+    /// # Errors
+    /// A metric that cannot be rendered: a fault of this program.
+    pub fn render(&self, census: Option<Census>, relay: &RelayTotals) -> Result<String, prometheus::Error> {
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(census) = census {
+            self.fill_census(&census);
+        }
+        self.fill_relay(relay);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn fill_census(&self, census: &Census) {
+        self.transactions_active.set(to_gauge(census.transactions));
+        for realm in Realm::ALL {
+            let label = [realm.as_str()];
+            self.media_ports_in_use.with_label_values(&label).set(to_gauge(census.media_ports[realm]));
+            self.media_ports_limit.with_label_values(&label).set(to_gauge(census.media_ports_limit[realm]));
+        }
+    }
+
+    fn fill_relay(&self, relay: &RelayTotals) {
+        for (realm, direction, packets, bytes) in &relay.relayed {
+            let labels = [realm.as_str(), *direction];
+            advance(&self.rtp_packets, &labels, *packets);
+            advance(&self.rtp_bytes, &labels, *bytes);
+        }
+        for (realm, reason, packets) in &relay.dropped {
+            advance(&self.rtp_dropped, &[realm.as_str(), *reason], *packets);
+        }
+    }
+}
+
+/// Brings a counter up to a total that is counted elsewhere and never falls.
+fn advance(counters: &IntCounterVec, labels: &[&str], total: u64) {
+    let counter = counters.with_label_values(labels);
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+fn to_gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// RFC 6076 §4.3: carriers promise 2–5 s, callers give up after some 12.
+const SETUP_SECONDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0, 60.0];
+/// From a wrong number to a long conference.
+const DURATION_SECONDS: &[f64] =
+    &[1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0];
+/// G.711 at its best is 4.4; users complain below 3.6, and leave below 3.1 (ITU-T G.107, annex B).
+const MOS: &[f64] = &[1.5, 2.0, 2.6, 3.1, 3.4, 3.6, 3.8, 4.0, 4.1, 4.2, 4.3, 4.4];
+/// Jitter buffers of phones hold 20–100 ms.
+const JITTER_SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
+/// Audible from about 1 %.
+const LOSS_RATIO: &[f64] = &[0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counters(registry: &Registry, name: Name, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    registered(registry, IntCounterVec::new(Opts::new(name.name, name.help), labels)?)
+}
+
+fn gauges(registry: &Registry, name: Name, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    registered(registry, IntGaugeVec::new(Opts::new(name.name, name.help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: Name) -> Result<IntGauge, prometheus::Error> {
+    registered(registry, IntGauge::new(name.name, name.help)?)
+}
+
+/// Every histogram is by trunk.
+fn histograms(registry: &Registry, name: Name, buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(name.name, name.help).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(options, &["trunk"])?)
+}

@@ -1,0 +1,14 @@
+//! What an operator sees of the program: metrics, call detail records, log lines.
+//!
+//! Must not know: how anything was decided. It is handed events and records.
+
+pub mod cdr;
+pub mod log;
+mod meter;
+mod metrics;
+pub mod names;
+pub(crate) mod rfc3339;
+
+pub use cdr::CdrSink;
+pub use meter::Meter;
+pub use metrics::{Metrics, RelayTotals};

@@ -1,0 +1,124 @@
+//! Every metric's name, in one place. They are part of the outside contract: dashboards and alerts
+//! are built on them. The help texts stand beside them, for `# HELP` and for the documentation.
+
+/// A metric's name and what it counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    /// As it is exposed.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+}
+
+const fn name(name: &'static str, help: &'static str) -> Name {
+    Name { name, help }
+}
+
+/// Gauge by version, engine.
+pub const BUILD_INFO: Name =
+    name("drawbridge_build_info", "Always 1; the labels say which version and relay engine run.");
+/// Gauge by trunk.
+pub const CALLS_ACTIVE: Name =
+    name("drawbridge_calls_active", "Calls in progress, from INVITE to their end.");
+/// Counter by trunk, direction, outcome.
+pub const CALLS: Name = name(
+    "drawbridge_calls_total",
+    "Calls that have ended: once as in for the trunk they came from, once as out for the trunk they went to.",
+);
+/// Counter by trunk, code.
+pub const CALL_ATTEMPTS: Name = name(
+    "drawbridge_call_attempts_total",
+    "Targets tried, by the final SIP status, or timeout, transport or cancelled.",
+);
+/// Histogram by trunk.
+pub const CALL_SETUP_SECONDS: Name = name(
+    "drawbridge_call_setup_seconds",
+    "From the INVITE to the first 18x passed to the caller, or to the answer if there was none.",
+);
+/// Histogram by trunk.
+pub const CALL_DURATION_SECONDS: Name =
+    name("drawbridge_call_duration_seconds", "From the answer to the end, for answered calls.");
+/// Counter by realm, transport, direction, kind.
+pub const SIP_MESSAGES: Name = name(
+    "drawbridge_sip_messages_total",
+    "SIP messages, retransmissions included, by method or status class.",
+);
+/// Counter by realm, reason.
+pub const SIP_DROPPED: Name =
+    name("drawbridge_sip_dropped_total", "What arrived on a SIP listener and was dropped without an answer.");
+/// Counter by realm, reason.
+pub const SIP_UNSENT: Name =
+    name("drawbridge_sip_unsent_total", "SIP messages that the system did not take for sending.");
+/// Counter by realm.
+pub const SIP_RETRANSMISSIONS: Name =
+    name("drawbridge_sip_retransmissions_total", "SIP messages that were sent again.");
+/// Gauge.
+pub const TRANSACTIONS_ACTIVE: Name =
+    name("drawbridge_transactions_active", "SIP transactions of all four kinds that are not over.");
+/// Gauge by realm.
+pub const MEDIA_PORTS_IN_USE: Name =
+    name("drawbridge_media_ports_in_use", "RTP and RTCP ports that calls hold.");
+/// Gauge by realm.
+pub const MEDIA_PORTS_LIMIT: Name =
+    name("drawbridge_media_ports_limit", "RTP and RTCP ports that there are for calls.");
+/// Counter by realm, direction.
+pub const RTP_PACKETS: Name = name("drawbridge_rtp_packets_total", "RTP and RTCP packets relayed.");
+/// Counter by realm, direction.
+pub const RTP_BYTES: Name = name("drawbridge_rtp_bytes_total", "UDP payload bytes of the packets relayed.");
+/// Counter by realm, reason.
+pub const RTP_DROPPED: Name =
+    name("drawbridge_rtp_dropped_total", "Packets on media ports that were dropped.");
+/// Histogram by trunk.
+pub const RTP_MOS: Name = name(
+    "drawbridge_rtp_mos",
+    "Estimated mean opinion score (ITU-T G.107) of what a trunk sent, one value for each call.",
+);
+/// Histogram by trunk.
+pub const RTP_JITTER_SECONDS: Name = name(
+    "drawbridge_rtp_jitter_seconds",
+    "Interarrival jitter (RFC 3550) of what a trunk sent, one value for each call.",
+);
+/// Histogram by trunk.
+pub const RTP_LOSS_RATIO: Name = name(
+    "drawbridge_rtp_loss_ratio",
+    "Share of RTP packets lost on the way from a trunk to us, one value for each call.",
+);
+/// Counter by result.
+pub const CONFIG_RELOADS: Name =
+    name("drawbridge_config_reloads_total", "Reloads of the configuration, by result.");
+/// Gauge.
+pub const CONFIG_LAST_RELOAD_SUCCESSFUL: Name = name(
+    "drawbridge_config_last_reload_successful",
+    "1 if the files were good when last read; 0: an older configuration is in force.",
+);
+/// Counter by result.
+pub const CDRS: Name = name(
+    "drawbridge_cdrs_total",
+    "Call detail records by result: written, or lost to a full queue or a failing disk.",
+);
+
+/// All of the above that a fresh process shows.
+pub const ALL: [Name; 22] = [
+    BUILD_INFO,
+    CALLS_ACTIVE,
+    CALLS,
+    CALL_ATTEMPTS,
+    CALL_SETUP_SECONDS,
+    CALL_DURATION_SECONDS,
+    SIP_MESSAGES,
+    SIP_DROPPED,
+    SIP_UNSENT,
+    SIP_RETRANSMISSIONS,
+    TRANSACTIONS_ACTIVE,
+    MEDIA_PORTS_IN_USE,
+    MEDIA_PORTS_LIMIT,
+    RTP_PACKETS,
+    RTP_BYTES,
+    RTP_DROPPED,
+    RTP_MOS,
+    RTP_JITTER_SECONDS,
+    RTP_LOSS_RATIO,
+    CONFIG_RELOADS,
+    CONFIG_LAST_RELOAD_SUCCESSFUL,
+    CDRS,
+];

@@ -1,0 +1,244 @@
+//! Client transactions in their table: what the two client machines say is carried out here, and
+//! when a CANCEL may be sent (RFC 3261 §9.1) decided.
+
+use bytes::Bytes;
+
+use super::clock::{Clock, Due};
+use super::key::ClientKey;
+use super::layer::Transactions;
+use super::{Class, ClientAction, ClientId, Effect, Timer, client_invite, client_non_invite, compose};
+use crate::base::{Hop, Instant};
+use crate::sip::{Message, Method};
+
+/// A client transaction.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// `None`: no branch or no CSeq was in the request; no response will match.
+    key: Option<ClientKey>,
+    machine: ClientMachine,
+    request: Message,
+    pub(super) hop: Hop,
+    clock: Clock,
+    cancel: CancelPlan,
+    /// A CANCEL of the layer's own: the TU does not know of it and hears nothing.
+    silent: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ClientMachine {
+    Invite(client_invite::State),
+    NonInvite(client_non_invite::State),
+}
+
+/// §9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent; rather,
+/// the client MUST wait for the arrival of a provisional response before sending the request."
+#[derive(Debug)]
+enum CancelPlan {
+    None,
+    /// As soon as a provisional response comes.
+    Waiting {
+        reason: Option<Bytes>,
+    },
+    Sent,
+}
+
+/// What happens to a client transaction.
+pub(super) enum ClientInput<'a> {
+    /// A response came, from here.
+    Response(&'a Message, Hop),
+    /// A timer fired.
+    Timer(Timer),
+    /// The transport could not send, or lost its connection.
+    TransportError,
+}
+
+impl Transactions {
+    /// Begins a client transaction. A silent one tells the TU nothing.
+    pub(super) fn open_client(&mut self, now: Instant, request: Message, hop: Hop, silent: bool) -> ClientId {
+        let (machine, actions) = if request.method() == Some(&Method::Invite) {
+            let (state, actions) = client_invite::START;
+            (ClientMachine::Invite(state), actions)
+        } else {
+            let (state, actions) = client_non_invite::START;
+            (ClientMachine::NonInvite(state), actions)
+        };
+        // Without a key it would match no response and end by its timer.
+        let key = ClientKey::of(&request);
+        let (clock, cancel) = (Clock::default(), CancelPlan::None);
+        let id =
+            self.clients.insert(Client { key: key.clone(), machine, request, hop, clock, cancel, silent });
+        if let Some(key) = key {
+            self.client_keys.insert(key, id);
+        }
+        for action in actions {
+            self.act_client(now, id, *action, None);
+        }
+        id
+    }
+
+    /// See [`Transactions::cancel`].
+    pub(super) fn plan_cancel(&mut self, now: Instant, invite: ClientId, reason: Option<&[u8]>) {
+        let Some(client) = self.clients.get_mut(invite) else { return };
+        if !matches!(client.cancel, CancelPlan::None) {
+            return;
+        }
+        match client.machine {
+            ClientMachine::Invite(client_invite::State::Calling) => {
+                client.cancel = CancelPlan::Waiting { reason: reason.map(Bytes::copy_from_slice) };
+            }
+            ClientMachine::Invite(client_invite::State::Proceeding) => {
+                self.send_cancel(now, invite, reason);
+            }
+            ClientMachine::Invite(
+                client_invite::State::Completed
+                | client_invite::State::Accepted
+                | client_invite::State::Terminated,
+            )
+            | ClientMachine::NonInvite(_) => {}
+        }
+    }
+
+    /// Sends the CANCEL of an INVITE that is in Proceeding.
+    fn send_cancel(&mut self, now: Instant, invite: ClientId, reason: Option<&[u8]>) {
+        let Some(client) = self.clients.get_mut(invite) else { return };
+        client.cancel = CancelPlan::Sent;
+        let (request, hop) = (compose::cancel(&client.request, reason), client.hop);
+        self.arm_client(now, invite, Timer::Cancelled);
+        if let Some(request) = request {
+            self.open_client(now, request, hop, true);
+        }
+    }
+
+    /// Gives an input to a transaction and carries out what its machine says.
+    pub(super) fn step_client(&mut self, now: Instant, id: ClientId, input: ClientInput<'_>) {
+        let response = match input {
+            ClientInput::Response(response, hop) => Some((response, hop)),
+            ClientInput::Timer(_) | ClientInput::TransportError => None,
+        };
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            let Some((machine, actions)) = client.machine.step(&input) else { return };
+            client.machine = machine;
+            for action in actions {
+                if let Some(timer) = self.act_client(now, id, *action, response) {
+                    // It was armed at zero: §17.1.1.2, §17.1.2.2 for reliable transports.
+                    next = Some(ClientInput::Timer(timer));
+                }
+            }
+        }
+        self.cancel_if_waiting(now, id);
+        self.remove_client_if_over(id);
+    }
+
+    /// Carries out one action. Returns the timer that fires at once.
+    fn act_client(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        action: ClientAction,
+        response: Option<(&Message, Hop)>,
+    ) -> Option<Timer> {
+        let client = self.clients.get_mut(id)?;
+        match action {
+            ClientAction::Send | ClientAction::Repeat => {
+                let (hop, message) = (client.hop, client.request.clone());
+                self.transmit(hop, message, action == ClientAction::Repeat);
+            }
+            ClientAction::Ack | ClientAction::RepeatAck => {
+                let (response, _) = response?;
+                let hop = client.hop;
+                let ack = compose::ack(&client.request, response)?;
+                self.transmit(hop, ack, action == ClientAction::RepeatAck);
+            }
+            ClientAction::Deliver => {
+                let (response, hop) = response?;
+                if !client.silent {
+                    self.effects.push_back(Effect::Response { client: id, response: response.clone(), hop });
+                }
+            }
+            ClientAction::Arm(timer) => return self.arm_client(now, id, timer),
+            ClientAction::ArmAtT2(timer) => {
+                let interval = self.settings.longest_interval(client.hop.transport)?;
+                let due = Due::Client(id, timer);
+                client.clock.arm_at(&mut self.timers, now + interval, timer.slot(), due);
+            }
+            ClientAction::Stop(timer) => client.clock.stop(&mut self.timers, timer.slot()),
+            ClientAction::End(why) => {
+                if !client.silent {
+                    self.effects.push_back(Effect::ClientEnded { client: id, why });
+                }
+            }
+        }
+        None
+    }
+
+    /// Arms a timer, or returns it if it fires at once.
+    fn arm_client(&mut self, now: Instant, id: ClientId, timer: Timer) -> Option<Timer> {
+        let client = self.clients.get_mut(id)?;
+        let due = (timer, Due::Client(id, timer));
+        client.clock.arm(&mut self.timers, &self.settings, client.hop.transport, now, due)
+    }
+
+    fn cancel_if_waiting(&mut self, now: Instant, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.machine != ClientMachine::Invite(client_invite::State::Proceeding) {
+            return;
+        }
+        if let CancelPlan::Waiting { reason } = &mut client.cancel {
+            let reason = reason.take();
+            self.send_cancel(now, id, reason.as_deref());
+        }
+    }
+
+    fn remove_client_if_over(&mut self, id: ClientId) {
+        if !self.clients.get(id).is_some_and(|client| client.machine.is_over()) {
+            return;
+        }
+        let Some(mut client) = self.clients.remove(id) else { return };
+        client.clock.stop_all(&mut self.timers);
+        if let Some(key) = &client.key
+            && self.client_keys.get(key) == Some(&id)
+        {
+            self.client_keys.remove(key);
+        }
+        if !client.silent {
+            self.effects.push_back(Effect::ClientGone { client: id });
+        }
+    }
+}
+
+impl ClientMachine {
+    /// `None`: the input means nothing to this machine.
+    fn step(self, input: &ClientInput<'_>) -> Option<(ClientMachine, &'static [ClientAction])> {
+        match self {
+            ClientMachine::Invite(state) => {
+                let event = match input {
+                    ClientInput::Response(response, _) => {
+                        client_invite::Event::of_response(Class::of(response.status()?))
+                    }
+                    ClientInput::Timer(timer) => client_invite::Event::of_timer(*timer)?,
+                    ClientInput::TransportError => client_invite::Event::TransportError,
+                };
+                let (state, actions) = client_invite::step(state, event);
+                Some((ClientMachine::Invite(state), actions))
+            }
+            ClientMachine::NonInvite(state) => {
+                let event = match input {
+                    ClientInput::Response(response, _) => {
+                        client_non_invite::Event::of_response(Class::of(response.status()?))
+                    }
+                    ClientInput::Timer(timer) => client_non_invite::Event::of_timer(*timer)?,
+                    ClientInput::TransportError => client_non_invite::Event::TransportError,
+                };
+                let (state, actions) = client_non_invite::step(state, event);
+                Some((ClientMachine::NonInvite(state), actions))
+            }
+        }
+    }
+
+    fn is_over(self) -> bool {
+        self == ClientMachine::Invite(client_invite::State::Terminated)
+            || self == ClientMachine::NonInvite(client_non_invite::State::Terminated)
+    }
+}

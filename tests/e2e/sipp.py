@@ -1,0 +1,118 @@
+"""Runs sipp on a host of the lab, with audio that can be told apart by its side."""
+
+import csv
+import os
+import struct
+import subprocess
+
+import lab
+
+SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sipp")
+SIP_PORT = 5060
+# The scenarios' `auto_media_port+4`: call n uses FIRST_MEDIA_PORT + 4 * (n - 1). sipp itself binds the
+# two ports below, but sends audio from a raw socket: the calls' ports are free for a MediaSink.
+SIPP_MEDIA_PORT = 20000
+MEDIA_PORT_STEP = 4
+FIRST_MEDIA_PORT = SIPP_MEDIA_PORT + MEDIA_PORT_STEP
+PACKETS_PER_CALL = 50
+PAYLOAD_BYTES = 160
+
+
+class Side:
+    """Who a sipp speaks as: every name it utters contains `name`, every octet of its audio is `octet`."""
+
+    def __init__(self, name, caller, octet):
+        self.name = name
+        self.caller = caller
+        self.octet = octet
+
+
+INNER = Side("innerside", "+14155550100", 0xA5)
+OUTER = Side("outerside", "+12025550142", 0x5A)
+
+
+class Sipp:
+    """One running sipp."""
+
+    def __init__(self, host, address, side, scenario, directory, *, calls=1, rate=10, remote=None,
+                 number=None, pause_ms=1200, status=None, caller=None, call_seconds=60):
+        self.name = f"sipp {scenario} on {host.name}"
+        self.calls = calls
+        self.directory = os.path.join(directory, f"{host.name}-{scenario}")
+        os.makedirs(self.directory, exist_ok=True)
+        self._write_scenario(scenario, status)
+        write_audio(os.path.join(self.directory, "audio.pcap"), side.octet)
+        command = [
+            "sipp", "-sf", "scenario.xml", "-i", address, "-mi", address, "-p", str(SIP_PORT),
+            "-mp", str(SIPP_MEDIA_PORT), "-m", str(calls), "-r", str(rate), "-l", str(calls),
+            "-d", str(pause_ms), "-key", "side", side.name, "-key", "caller", caller or side.caller,
+            "-cid_str", f"{side.name}-%u-%p@%s", "-nostdin", "-timeout", f"{call_seconds}s",
+            "-recv_timeout", "20000", "-trace_err", "-error_file", "errors.log",
+            "-trace_stat", "-stf", "statistics.csv", "-fd", "1",
+        ]
+        if number:
+            command += ["-s", number]
+        if remote:
+            command.append(f"{remote}:{SIP_PORT}")
+        with open(os.path.join(self.directory, "screen.log"), "wb") as log:
+            self.process = host.start(command, log=log, cwd=self.directory)
+        if not remote:
+            lab.wait_until(f"{self.name} listens", self._listens)
+
+    def _listens(self):
+        with open(f"/proc/{self.process.pid}/net/udp", encoding="ascii") as table:
+            return f":{SIP_PORT:04X} 00000000:0000" in table.read()
+
+    def _write_scenario(self, scenario, status):
+        with open(os.path.join(SCENARIOS, f"{scenario}.xml"), encoding="ascii") as template:
+            text = template.read()
+        if status is not None:
+            text = text.replace("@STATUS@", str(status))
+        with open(os.path.join(self.directory, "scenario.xml"), "w", encoding="ascii") as scenario_file:
+            scenario_file.write(text)
+
+    def must_succeed(self, seconds=30):
+        """Waits for the end and raises, with sipp's own words, unless every call went as scripted."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name}: not done after {seconds} s\n{self.report()}") from None
+        good, failed = self.counts()
+        if status != 0 or good != self.calls or failed:
+            raise AssertionError(
+                f"{self.name}: {good} of {self.calls} calls went as scripted, {failed} failed, "
+                f"exit status {status}\n{self.report()}"
+            )
+
+    def counts(self):
+        """Calls that went as scripted, and calls that did not."""
+        try:
+            with open(os.path.join(self.directory, "statistics.csv"), encoding="utf-8") as table:
+                last = list(csv.DictReader(table, delimiter=";"))[-1]
+        except (OSError, IndexError):
+            return 0, 0
+        return int(last["SuccessfulCall(C)"]), int(last["FailedCall(C)"])
+
+    def report(self, limit=3000):
+        """What sipp complained of."""
+        try:
+            with open(os.path.join(self.directory, "errors.log"), encoding="utf-8", errors="replace") as log:
+                return log.read(limit)
+        except OSError:
+            return "(sipp wrote no error)"
+
+
+def write_audio(path, octet):
+    """A capture that sipp plays: a second of PCMU, 20 ms a packet, one octet repeated."""
+    with open(path, "wb") as capture:
+        capture.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for index in range(PACKETS_PER_CALL):
+            rtp = struct.pack("!BBHII", 0x80, 0, 1000 + index, PAYLOAD_BYTES * index, 0x44726177)
+            rtp += bytes([octet]) * PAYLOAD_BYTES
+            udp = struct.pack("!HHHH", SIP_PORT, SIP_PORT, 8 + len(rtp), 0) + rtp
+            header = struct.pack("!BBHHHBBH8x", 0x45, 0, 20 + len(udp), index, 0, 64, 17, 0)
+            frame = bytes(12) + b"\x08\x00" + header + udp
+            microseconds = 20_000 * index
+            capture.write(struct.pack("<IIII", microseconds // 1_000_000, microseconds % 1_000_000,
+                                      len(frame), len(frame)))
+            capture.write(frame)

@@ -1,0 +1,44 @@
+"""Two softphones talk through the SBC; each must hear the other's tone."""
+
+import lab
+import media
+from baresip import Baresip
+from case import CARRIER_DIALS, LabCase, PBX_DIALS
+
+PBX_HERTZ = 440
+CARRIER_HERTZ = 1000
+# A clean tone through PCMU keeps nearly all its energy; a second of silence or loss does not.
+LEAST_SHARE = 0.9
+
+
+class Softphones(LabCase):
+    out = ("carrier-a",)
+
+    def test_pbx_phone_calls_carrier_phone(self):
+        callee = self.phone(self.lab.carrier_a, lab.CARRIER_A, PBX_DIALS, CARRIER_HERTZ, 12)
+        caller = self.phone(self.lab.pbx, lab.PBX, CARRIER_DIALS, PBX_HERTZ, 6,
+                            dial=f"sip:{PBX_DIALS}@{lab.SBC_TRUSTED}")
+        self.expect_conversation(caller, PBX_HERTZ, callee, CARRIER_HERTZ)
+
+    def test_carrier_phone_calls_pbx_phone(self):
+        callee = self.phone(self.lab.pbx, lab.PBX, CARRIER_DIALS, PBX_HERTZ, 12)
+        caller = self.phone(self.lab.carrier_a, lab.CARRIER_A, PBX_DIALS, CARRIER_HERTZ, 6,
+                            dial=f"sip:{CARRIER_DIALS}@{lab.SBC_UNTRUSTED}")
+        self.expect_conversation(caller, CARRIER_HERTZ, callee, PBX_HERTZ)
+
+    def phone(self, host, address, user, tone, seconds, dial=None):
+        phone = Baresip(host, address, self.directory, user=user, tone=tone, seconds=seconds, dial=dial)
+        if dial is None:
+            lab.wait_until("baresip is ready", lambda: "baresip is ready" in phone.report())
+        return phone
+
+    def expect_conversation(self, caller, caller_hertz, callee, callee_hertz):
+        caller.process.wait(15)
+        lab.wait_until("the call is over", lambda: self.sbc.metric("drawbridge_calls_active") == 0)
+        lab.stop(callee.process)
+        for phone, hertz in ((caller, callee_hertz), (callee, caller_hertz)):
+            share = media.tone_share(phone.heard(), hertz)
+            self.assertGreater(share, LEAST_SHARE, f"share of {hertz} Hz in what was heard\n{phone.report()}")
+        [record] = self.expect_cdrs(1)
+        self.assertEqual(record["ended_by"], "caller")
+        self.expect_nothing_left()

@@ -1,0 +1,32 @@
+//! Every input that the fuzzer kept, and every one that once broke something, still holds.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test finds wrong ends it")]
+
+#[path = "../fuzz/properties.rs"]
+mod properties;
+
+use std::path::Path;
+
+fn replay(target: &str, property: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut replayed = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let input = std::fs::read(&path).unwrap();
+        if std::panic::catch_unwind(|| property(&input)).is_err() {
+            panic!("{} breaks a property", path.display());
+        }
+        replayed += 1;
+    }
+    assert!(replayed > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn sip_messages_hold_their_properties() {
+    replay("sip_message", properties::sip_message);
+}
+
+#[test]
+fn session_descriptions_hold_their_properties() {
+    replay("sdp", properties::sdp);
+}
