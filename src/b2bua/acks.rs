@@ -173,6 +173,7 @@ impl Engine {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
         let is_reinvite = matches!(outgoing.purpose, Purpose::Relay { .. });
+        dialog.local_sequence = dialog.local_sequence.max(outgoing.early_sequence);
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
         let hop = self.safe_hop(realm, &dialog);
         let sequence = request.cseq().map_or(1, |cseq| cseq.number);
@@ -200,7 +201,7 @@ impl Engine {
     /// do not send to either, and its answers would be dropped.
     fn safe_hop(&self, realm: Realm, dialog: &Dialog) -> Hop {
         let hop = dialog.next_hop();
-        if self.allowlist.allows(realm, hop.peer.ip()) { hop } else { dialog.hop }
+        if self.may_speak(realm, hop.peer.ip()) { hop } else { dialog.hop }
     }
 
     /// Begins a response within a leg's dialog: our tag, our Contact, what crosses from the

@@ -177,8 +177,11 @@ impl Engine {
     ) -> ClientId {
         let client = self.transactions.send_request(now, request.clone(), hop);
         let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
-        let (challenges, acks) = (0, Vec::new());
-        self.clients.insert(client, Outgoing { call, side, purpose, request, hop, trunk, challenges, acks });
+        let (challenges, acks, early_sequence) = (0, Vec::new(), 0);
+        self.clients.insert(
+            client,
+            Outgoing { call, side, purpose, request, hop, trunk, challenges, acks, early_sequence },
+        );
         client
     }
 

@@ -14,7 +14,8 @@
 //! | ports, SDP from one side to the other | `call_media.rs` |
 //! | digest challenges | `challenge.rs` |
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub struct Engine {
     pub(super) snapshots: Snapshots,
     pub(super) router: Router,
     pub(super) allowlist: Allowlist,
+    /// Peers of calls in progress that the allowlists do not have any more.
+    kept_peers: BTreeSet<(Realm, IpAddr)>,
     pub(super) ports: PortPool,
     pub(super) transactions: Transactions,
     pub(super) calls: SlotMap<CallKey, Call>,
@@ -82,6 +85,9 @@ pub(super) struct Outgoing {
     pub(super) challenges: u8,
     /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
     pub(super) acks: Vec<(Bytes, Message, Hop)>,
+    /// The highest CSeq that was used within its early dialog: what a BYE after the call, when the
+    /// leg is gone, must be above.
+    pub(super) early_sequence: u32,
 }
 
 impl Outgoing {
@@ -118,6 +124,7 @@ impl Engine {
         let mut engine = Engine {
             router: Router::new(settings.routing.clone()),
             allowlist: Allowlist::new(settings.admission.clone()),
+            kept_peers: BTreeSet::new(),
             ports,
             transactions: Transactions::new(TimerSettings::default(), MAX_TRANSACTIONS),
             snapshots: Snapshots::new(settings),
@@ -208,7 +215,7 @@ impl Engine {
     /// Admission, then parsing, then the transaction layer.
     fn receive(&mut self, now: Instant, hop: Hop, bytes: Bytes) {
         let Some(realm) = self.realm_of(hop) else { return };
-        if !self.allowlist.allows(realm, hop.peer.ip()) {
+        if !self.may_speak(realm, hop.peer.ip()) {
             return self.drop_message(realm, DropReason::SourceNotAllowed);
         }
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
@@ -222,6 +229,22 @@ impl Engine {
             None => self.transactions.receive(now, message, hop),
             Some(fault) => self.answer_fault(realm, &message, fault, hop),
         }
+    }
+
+    /// Whether messages of this source are heard: it is in an allowlist, or has a call in progress.
+    pub(super) fn may_speak(&self, realm: Realm, source: IpAddr) -> bool {
+        self.allowlist.allows(realm, source) || self.kept_peers.contains(&(realm, source))
+    }
+
+    /// After a change of the allowlists: who has a call in progress may end it, though it may begin
+    /// no other.
+    fn keep_peers_of_calls(&mut self) {
+        let legs = self.calls.values().flat_map(|call| [Some(&call.a), call.b.as_ref()]).flatten();
+        let peers = legs.map(|leg| {
+            let hop = leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop);
+            (leg.realm, hop.peer.ip())
+        });
+        self.kept_peers = peers.filter(|(realm, peer)| !self.allowlist.allows(*realm, *peer)).collect();
     }
 
     /// 400 (505 for another version) where the message has what a response needs; without a
@@ -280,6 +303,9 @@ impl Engine {
     fn on_request(&mut self, now: Instant, server: ServerId, request: Message, hop: Hop) {
         if request.to().is_some_and(|to| to.tag().is_some()) {
             return self.on_in_dialog_request(now, server, request, hop);
+        }
+        if self.realm_of(hop).is_none_or(|realm| !self.allowlist.allows(realm, hop.peer.ip())) {
+            return self.respond_simply(now, server, Status::of(403));
         }
         match request.method() {
             Some(Method::Invite) => self.on_invite(now, server, request, hop),
@@ -347,6 +373,7 @@ impl Engine {
         for host in hosts {
             self.admit_host(&host);
         }
+        self.keep_peers_of_calls();
     }
 
     fn look_up_hosts(&mut self, now: Instant) {
@@ -358,6 +385,7 @@ impl Engine {
     fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
         if self.router.resolved(host, resolution, now) {
             self.admit_host(host);
+            self.keep_peers_of_calls();
         }
     }
 

@@ -168,6 +168,7 @@ impl Engine {
         }
         match self.write_relayed(key, from, request) {
             Ok((relayed, hop)) => {
+                self.note_early_sequence(key, to);
                 let client = self.send_request(now, key, to, Purpose::Relay { server }, relayed, hop);
                 self.note_relay(key, from, server, client, request.method() == Some(&Method::Invite));
             }
@@ -177,6 +178,15 @@ impl Engine {
                 }
                 self.respond_in_dialog(now, key, from, server, status);
             }
+        }
+    }
+
+    /// A request went out in the dialog of an INVITE of ours that is not answered yet.
+    fn note_early_sequence(&mut self, key: CallKey, to: Side) {
+        let Some(leg) = self.calls.get(key).and_then(|call| call.leg(to)) else { return };
+        let sequence = leg.dialog.as_ref().map_or(0, |dialog| dialog.local_sequence);
+        if let Some(invite) = leg.outgoing.and_then(|client| self.clients.get_mut(client)) {
+            invite.early_sequence = sequence;
         }
     }
 

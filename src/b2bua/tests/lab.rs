@@ -54,6 +54,8 @@ pub struct Lab {
     pub failing_opens: usize,
     /// `Open`s are answered by hand.
     pub holds_opens: bool,
+    /// Call-IDs and tags of each side, which the other must never see.
+    identifiers: ByRealm<BTreeSet<Vec<u8>>>,
 }
 
 impl Lab {
@@ -77,6 +79,7 @@ impl Lab {
             open_sessions: BTreeSet::new(),
             failing_opens: 0,
             holds_opens: false,
+            identifiers: ByRealm::default(),
         };
         lab.drain();
         lab
@@ -98,7 +101,32 @@ impl Lab {
         let peer: SocketAddr = peer.parse().unwrap();
         let listener = ListenerId(u16::from(!peer.ip().to_string().starts_with("10.")));
         let hop = Hop { listener, transport: Transport::Udp, peer };
-        self.input(Input::Received { hop, bytes: bytes.into() });
+        let bytes = bytes.into();
+        if let Ok(message) = Message::parse(bytes.clone()) {
+            self.note_identifiers(realm_of(hop), &message);
+        }
+        self.input(Input::Received { hop, bytes });
+    }
+
+    fn note_identifiers(&mut self, realm: Realm, message: &Message) {
+        let tags = [message.from(), message.to()].map(|address| address.and_then(|address| address.tag()));
+        for word in tags.into_iter().flatten().chain([message.call_id()]) {
+            self.identifiers[realm].insert(word.to_vec());
+        }
+    }
+
+    /// Nothing of one side is seen on the other: no address, tag, Call-ID or software.
+    #[track_caller]
+    fn expect_no_leak(&self, realm: Realm, message: &Message) {
+        let (other, addresses): (_, &[&str]) = match realm {
+            Realm::Trusted => (Realm::Untrusted, &["198.51.100.", "203.0.113.", "Secret"]),
+            Realm::Untrusted => (Realm::Trusted, &["10.0.0.", "Secret"]),
+        };
+        let addresses = addresses.iter().map(|word| word.as_bytes());
+        for word in self.identifiers[other].iter().map(Vec::as_slice).chain(addresses) {
+            let found = word.len() > 5 && memchr::memmem::find(message.as_bytes(), word).is_some();
+            assert!(!found, "{} is seen in\n{}", String::from_utf8_lossy(word), text(message));
+        }
     }
 
     /// Time passes; every timer on the way fires when it is due.
@@ -180,7 +208,9 @@ impl Lab {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Send { hop, bytes } => {
-                    self.sent.push_back((hop, Message::parse(bytes).expect("the engine sends SIP")));
+                    let message = Message::parse(bytes).expect("the engine sends SIP");
+                    self.expect_no_leak(realm_of(hop), &message);
+                    self.sent.push_back((hop, message));
                 }
                 Output::Resolve { host } => self.lookups.push(host),
                 Output::Media(command) => {
@@ -216,6 +246,16 @@ impl Lab {
         };
         self.engine.handle(self.now, Input::Media(event));
     }
+}
+
+fn realm_of(hop: Hop) -> Realm {
+    if hop.listener == ListenerId(0) { Realm::Trusted } else { Realm::Untrusted }
+}
+
+/// The CANCEL of an INVITE: the same branch.
+pub fn cancel_of(invite: &Message) -> Message {
+    let cancel = text(invite).replacen("INVITE ", "CANCEL ", 1).replace(" INVITE\r\n", " CANCEL\r\n");
+    Message::parse(cancel.into()).unwrap()
 }
 
 /// The message as text, for assertions and failures.

@@ -2,6 +2,14 @@
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
 mod basic_calls;
+mod cancel_races;
 mod challenges;
+mod failover;
+mod in_dialog;
 mod lab;
+mod media_ports;
+mod refusals;
+mod reinvite;
+mod setup;
+mod shutdown;
 mod simulation;

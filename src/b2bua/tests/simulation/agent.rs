@@ -192,6 +192,12 @@ impl Agent {
         "hangs up"
     }
 
+    /// Answers a call that came.
+    pub fn take(&mut self, now: Instant, at: usize) {
+        self.accept(now, at);
+        self.pump(now);
+    }
+
     fn decide(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
         let Some((server, request)) = self.calls[at].server.clone() else { return "nothing" };
         let streams = streams_of(&request).max(1);
@@ -268,12 +274,14 @@ impl Agent {
         }
     }
 
-    fn is_busy(&self, at: usize) -> bool {
+    /// Whether something of a call is without its answer or its ACK.
+    pub fn is_busy(&self, at: usize) -> bool {
         let call = &self.calls[at];
         call.client.is_some() || call.server.is_some() || call.unacked.is_some() || call.has_update_open
     }
 
-    fn reinvite(&mut self, now: Instant, at: usize) -> &'static str {
+    /// Changes a call.
+    pub fn reinvite(&mut self, now: Instant, at: usize) -> &'static str {
         if self.is_busy(at) {
             return "is busy";
         }
@@ -324,7 +332,8 @@ impl Agent {
         }
     }
 
-    fn pump(&mut self, now: Instant) {
+    /// Carries out what the transactions want.
+    pub fn pump(&mut self, now: Instant) {
         while let Some(effect) = self.transactions.poll() {
             match effect {
                 Effect::Transmit { message, .. } => self.outbox.push(message),

@@ -57,6 +57,39 @@ fn calls_over_a_bad_network_leave_nothing_and_break_no_rule() {
     assert!(calls as u64 > seeds, "hardly any call was answered: {calls} in {seeds} seeds");
 }
 
+/// A call that is answered, changed and ended, once for each of its messages, which is lost: it
+/// completes all the same.
+#[test]
+fn every_single_lost_message_is_made_up_for() {
+    let mut lost = 0;
+    loop {
+        lost += 1;
+        let mut world = World::new(0, None);
+        (world.loss, world.lost) = (0, Some(lost));
+        let (pbx, carrier) = (0, 1);
+        world.agents[pbx].place_call(world.now, "+442079460000");
+        world.wait_until(|world| !world.agents[carrier].calls.is_empty());
+        let now = world.now;
+        world.agents[carrier].take(now, 0);
+        world.wait_until(|world| world.agents[pbx].calls[0].state == UaState::Confirmed);
+        world.wait_until(|world| !world.agents[carrier].is_busy(0));
+        let now = world.now;
+        world.agents[pbx].reinvite(now, 0);
+        world.agents[pbx].pump(now);
+        world.wait_until(|world| !world.agents[pbx].is_busy(0) && !world.agents[carrier].is_busy(0));
+        let now = world.now;
+        world.agents[carrier].hang_up(now, 0);
+        world.wait_until(|world| world.agents[pbx].calls[0].state == UaState::Over);
+        world.advance(QUIESCENCE);
+        world.expect_nothing_left();
+        assert_eq!(world.shadow.answered(), 1, "message {lost} was lost");
+        if world.posted < lost {
+            break;
+        }
+    }
+    assert!(lost > 20, "the call had {lost} messages only");
+}
+
 /// Runs the seed again, for its last steps.
 fn explain(seed: u64) -> ! {
     let mut steps = VecDeque::new();
@@ -77,6 +110,9 @@ struct World<'a> {
     sent: u64,
     /// In percent.
     loss: u32,
+    /// This message, counted from 1, is lost whatever the loss is.
+    lost: Option<u64>,
+    posted: u64,
     failing_opens: u32,
     sessions: Vec<MediaSessionId>,
     shadow: Shadow,
@@ -85,7 +121,7 @@ struct World<'a> {
 
 enum Letter {
     ToEngine(usize, Bytes),
-    ToAgent(usize, Message),
+    ToAgent(usize, Bytes),
 }
 
 impl<'a> World<'a> {
@@ -108,6 +144,8 @@ impl<'a> World<'a> {
             network: BTreeMap::new(),
             sent: 0,
             loss,
+            lost: None,
+            posted: 0,
             failing_opens: 0,
             sessions: Vec::new(),
             shadow: Shadow::default(),
@@ -129,6 +167,18 @@ impl<'a> World<'a> {
         self.advance(QUIESCENCE);
         self.expect_nothing_left();
         self.shadow.answered()
+    }
+
+    /// Lets time pass until something is so.
+    fn wait_until(&mut self, is_so: impl Fn(&World<'_>) -> bool) {
+        for _ in 0..400 {
+            self.drain();
+            if is_so(self) {
+                return;
+            }
+            self.advance(Duration::from_millis(100));
+        }
+        panic!("it never came to that");
     }
 
     fn step(&mut self) -> String {
@@ -155,9 +205,9 @@ impl<'a> World<'a> {
                 "reload".to_owned()
             }
             _ => {
-                let result = self.resolution();
+                let resolution = self.resolution();
                 let host = "carrier-b.example".to_owned();
-                self.engine.handle(self.now, Input::Resolved { host, resolution: result });
+                self.engine.handle(self.now, Input::Resolved { host, resolution });
                 "a name changed".to_owned()
             }
         }
@@ -254,11 +304,13 @@ impl<'a> World<'a> {
                 return;
             }
             match first.remove() {
-                Letter::ToAgent(at, message) => self.agents[at].receive(self.now, message),
+                Letter::ToAgent(at, bytes) => {
+                    self.agents[at].receive(self.now, Message::parse(bytes).unwrap());
+                }
                 Letter::ToEngine(at, bytes) => {
                     let message = Message::parse(bytes.clone()).unwrap();
                     self.note(|| format!("        agent {at} → SBC {}", headline(&message)));
-                    self.shadow.on_received(&message);
+                    self.shadow.on_received(self.now, &message);
                     let peer = self.agents[at].address;
                     let hop =
                         Hop { listener: ListenerId(u16::from(at > 0)), transport: Transport::Udp, peer };
@@ -275,8 +327,8 @@ impl<'a> World<'a> {
             match output {
                 Output::Send { hop, bytes } => self.send_from_engine(hop, bytes),
                 Output::Resolve { host } => {
-                    let result = self.resolution();
-                    self.engine.handle(self.now, Input::Resolved { host, resolution: result });
+                    let resolution = self.resolution();
+                    self.engine.handle(self.now, Input::Resolved { host, resolution });
                 }
                 Output::Media(command) => self.relay(command),
                 Output::Cdr(cdr) => self.shadow.on_cdr(&cdr),
@@ -297,13 +349,15 @@ impl<'a> World<'a> {
             panic!("sent to nobody at {}: {}", hop.peer, lab::text(&message));
         };
         self.note(|| format!("        SBC → agent {at} {}", headline(&message)));
-        self.shadow.on_sent(at == 0, &message);
-        self.post(|| Letter::ToAgent(at, message.clone()));
+        self.shadow.on_sent(self.now, at == 0, &message);
+        self.post(|| Letter::ToAgent(at, message.as_bytes().clone()));
     }
 
     /// Loses, repeats and delays.
     fn post(&mut self, letter: impl Fn() -> Letter) {
-        let copies = if self.random.below(100) < self.loss {
+        self.posted += 1;
+        let is_lost = self.lost == Some(self.posted);
+        let copies = if is_lost || self.random.below(100) < self.loss {
             0
         } else {
             1 + usize::from(self.random.below(100) < self.loss)

@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use memchr::memmem;
 
 use crate::b2bua::Cdr;
+use crate::base::Instant;
 use crate::media::{MediaSessionId, PortPair, StreamPorts};
-use crate::sip::{Message, Method};
+use crate::sip::{Message, Method, Status};
+
+/// 64·T1.
+const TIMER_B: Duration = Duration::from_secs(32);
 
 /// Watches, and fails when a rule is broken.
 #[derive(Default)]
@@ -19,25 +24,38 @@ pub struct Shadow {
     /// 2xx to INVITEs that the engine got: Call-ID, To tag, CSeq.
     successes: BTreeSet<(Bytes, Bytes, u32)>,
     acks: BTreeSet<(Bytes, Bytes, u32)>,
+    /// When the engine first sent the INVITE that opens a leg; until its first response came.
+    unanswered: BTreeMap<Bytes, Instant>,
+    /// Legs whose first response came when the INVITE's transaction was over (timer B): nobody is
+    /// left to ACK what follows.
+    too_late: BTreeSet<Bytes>,
     ports: BTreeMap<(IpAddr, u16), MediaSessionId>,
 }
 
 impl Shadow {
     /// The engine gets a message.
-    pub fn on_received(&mut self, message: &Message) {
+    pub fn on_received(&mut self, now: Instant, message: &Message) {
         let id = Bytes::copy_from_slice(message.call_id());
+        if message.status().is_some()
+            && let Some(since) = self.unanswered.remove(&id)
+            && now.since(since) >= TIMER_B
+        {
+            self.too_late.insert(id.clone());
+        }
         let Some(cseq) = message.cseq() else { return };
         let to_tag = message.to().and_then(|to| to.tag());
         if message.method() == Some(&Method::Invite) && to_tag.is_none() {
             self.invites.entry(id).or_default();
-        } else if message.status().is_some_and(|status| status.is_success()) && cseq.method == Method::Invite
+        } else if message.status().is_some_and(Status::is_success)
+            && cseq.method == Method::Invite
+            && !self.too_late.contains(&id)
         {
             self.successes.insert((id, Bytes::copy_from_slice(to_tag.unwrap_or(b"")), cseq.number));
         }
     }
 
     /// The engine sends a message.
-    pub fn on_sent(&mut self, is_trusted: bool, message: &Message) {
+    pub fn on_sent(&mut self, now: Instant, is_trusted: bool, message: &Message) {
         let secrets: &[&str] =
             if is_trusted { &["CARR", "198.51.100.", "203.0.113."] } else { &["PBX", "10.0.0."] };
         for secret in secrets {
@@ -47,7 +65,9 @@ impl Shadow {
         let Some(cseq) = message.cseq() else { panic!("a message without CSeq") };
         let id = Bytes::copy_from_slice(message.call_id());
         let to_tag = Bytes::copy_from_slice(message.to().and_then(|to| to.tag()).unwrap_or(b""));
-        if message.method() == Some(&Method::Ack) {
+        if message.method() == Some(&Method::Invite) && to_tag.is_empty() {
+            self.unanswered.entry(id).or_insert(now);
+        } else if message.method() == Some(&Method::Ack) {
             self.acks.insert((id, to_tag, cseq.number));
         } else if let Some(status) = message.status().filter(|status| status.is_final())
             && cseq.method == Method::Invite

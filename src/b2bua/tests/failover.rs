@@ -1,0 +1,193 @@
+//! From one trunk to the next, and when not.
+
+use std::time::Duration;
+
+use super::lab::*;
+use super::setup::begin;
+use crate::b2bua::{AttemptResult, Input, Settings};
+use crate::routing::{Host, Limits, Resolution, ResolveFault};
+use crate::sip::{Header, Message, Method};
+
+/// Carrier B answers, and the caller hangs up.
+fn complete_over_b(lab: &mut Lab, invite: &Message) {
+    let outgoing = lab.take_request(CARRIER_B, &Method::Invite);
+    lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 200, "other-callee", Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_B, &Method::Ack);
+    let answer = lab.take_response(PBX, 200);
+    lab.receive(PBX, &finish(caller_request(PBX, invite, &answer, &Method::Ack, 1), None));
+    lab.receive(PBX, &finish(caller_request(PBX, invite, &answer, &Method::Bye, 2), None));
+    lab.take_response(PBX, 200);
+    lab.take_request(CARRIER_B, &Method::Bye);
+}
+
+fn results(lab: &Lab) -> Vec<AttemptResult> {
+    lab.cdr().attempts.iter().map(|attempt| attempt.result).collect()
+}
+
+#[test]
+fn a_silent_target_is_left_after_its_timeout_and_cancelled_when_it_wakes() {
+    let mut lab = Lab::new();
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.advance(Duration::from_millis(3_999));
+    lab.sent.clear();
+    lab.advance(Duration::from_millis(1));
+    complete_over_b(&mut lab, &invite);
+    lab.expect_silence();
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Cancel);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 487, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Timeout, AttemptResult::Status(200)]);
+}
+
+#[test]
+fn the_late_answer_of_a_target_that_was_left_is_acked_and_ended() {
+    let mut lab = Lab::new();
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.advance(Duration::from_secs(4));
+    lab.sent.retain(|(hop, _)| hop.peer.to_string() == CARRIER_B);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_request(CARRIER_A, &Method::Bye);
+    complete_over_b(&mut lab, &invite);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().egress.as_ref().unwrap().remote.to_string(), CARRIER_B);
+}
+
+#[test]
+fn a_server_failure_is_tried_elsewhere_and_a_refusal_is_not() {
+    for (status, moves_on) in
+        [(503, true), (408, true), (500, true), (486, false), (603, false), (404, false)]
+    {
+        let mut lab = Lab::new();
+        let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, status, "callee", None));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        if moves_on {
+            complete_over_b(&mut lab, &invite);
+            lab.expect_silence();
+        } else {
+            lab.take_response(PBX, status);
+            lab.expect_silence();
+        }
+        lab.expect_nothing_left();
+        assert_eq!(results(&lab)[0], AttemptResult::Status(status));
+    }
+}
+
+#[test]
+fn nobody_else_is_called_once_it_rang() {
+    let mut lab = Lab::new();
+    let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_response(PBX, 180);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 503, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 503);
+    lab.expect_silence();
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 503);
+}
+
+#[test]
+fn a_callee_that_rings_for_ever_is_given_up() {
+    let mut lab = Lab::new();
+    let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_response(PBX, 180);
+    lab.advance(Duration::from_secs(184));
+    lab.expect_silence();
+    lab.advance(Duration::from_secs(1));
+    lab.take_response(PBX, 408);
+    lab.take_request(CARRIER_A, &Method::Cancel);
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Timeout]);
+}
+
+#[test]
+fn when_every_trunk_is_down_the_caller_is_asked_to_come_back() {
+    let mut lab = Lab::new();
+    begin(&mut lab, Some(SDP_PBX));
+    lab.advance(Duration::from_secs(9));
+    lab.sent.retain(|(hop, _)| hop.peer.to_string() == PBX);
+    assert!(lab.take_response(PBX, 503).header(Header::RetryAfter).is_some());
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Timeout, AttemptResult::Timeout]);
+}
+
+#[test]
+fn a_target_that_cannot_be_reached_is_left_at_once() {
+    let mut lab = Lab::new();
+    let (invite, _) = begin(&mut lab, Some(SDP_PBX));
+    let listener = crate::base::ListenerId(1);
+    let hop = crate::base::Hop {
+        listener,
+        transport: crate::base::Transport::Udp,
+        peer: CARRIER_A.parse().unwrap(),
+    };
+    lab.input(Input::TransportFailed { hop });
+    complete_over_b(&mut lab, &invite);
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Transport, AttemptResult::Status(200)]);
+}
+
+#[test]
+fn a_full_trunk_is_passed_over_and_gives_its_room_back() {
+    let mut settings = settings();
+    settings.routing.trunks[1].limits = Limits { calls: Some(0), calls_per_second: None };
+    settings.routing.trunks[2].limits = Limits { calls: Some(1), calls_per_second: None };
+    let mut lab = Lab::with(settings);
+    let first = invite(PBX, "+442079460000", "1", Some(SDP_PBX));
+    lab.receive(PBX, &first);
+    lab.take_response(PBX, 100);
+    lab.receive(PBX, &invite(PBX, "+442079460000", "2", Some(SDP_PBX)));
+    lab.take_response(PBX, 100);
+    assert!(lab.take_response(PBX, 503).header(Header::RetryAfter).is_some());
+    complete_over_b(&mut lab, &first);
+    let third = invite(PBX, "+442079460000", "3", Some(SDP_PBX));
+    lab.receive(PBX, &third);
+    lab.take_response(PBX, 100);
+    lab.receive(PBX, &cancel_of(&third));
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdrs.iter().map(|cdr| cdr.status).collect::<Vec<_>>(), [503, 200, 487]);
+}
+
+fn with_named_trunk() -> Settings {
+    let mut settings = settings();
+    settings.admission.allow.untrusted.clear();
+    settings.routing.trunks[1].hosts[0].host = Host::Name("carrier.example".to_owned());
+    settings.routing.routes[0].tiers.truncate(1);
+    settings
+}
+
+#[test]
+fn a_name_without_an_address_fails_at_once_and_serves_when_it_has_one() {
+    let mut lab = Lab::with(with_named_trunk());
+    assert_eq!(lab.lookups, ["carrier.example"]);
+    let host = "carrier.example".to_owned();
+    lab.input(Input::Resolved { host: host.clone(), resolution: Err(ResolveFault::NoSuchHost) });
+    lab.receive(PBX, &invite(PBX, "+442079460000", "0", Some(SDP_PBX)));
+    lab.take_response(PBX, 100);
+    lab.take_response(PBX, 503);
+    assert!(lab.cdr().attempts.is_empty());
+    // The name resolves: its address is called, and may call.
+    lab.receive(CARRIER_A, &invite(CARRIER_A, "+14155550111", "early", Some(SDP_CARRIER)));
+    lab.expect_silence();
+    let addresses = vec!["198.51.100.1".parse().unwrap()];
+    let resolution = Ok(Resolution { addresses, valid_for: Duration::from_secs(60) });
+    lab.input(Input::Resolved { host, resolution });
+    let (first, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 486);
+    lab.receive(CARRIER_A, &invite(CARRIER_A, "+14155550111", "later", Some(SDP_CARRIER)));
+    lab.take_response(CARRIER_A, 100);
+    let outgoing = lab.take_request(PBX, &Method::Invite);
+    lab.receive(PBX, &respond(PBX, &outgoing, 486, "x", None));
+    lab.take_request(PBX, &Method::Ack);
+    lab.take_response(CARRIER_A, 486);
+    assert_eq!(first.method(), Some(&Method::Invite));
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdrs.len(), 3);
+}

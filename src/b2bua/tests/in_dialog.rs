@@ -1,0 +1,137 @@
+//! Requests within a call, and the ends that come with them.
+
+use std::time::Duration;
+
+use super::basic_calls::establish;
+use super::lab::*;
+use super::setup::{begin, hang_up};
+use crate::b2bua::EndedBy;
+use crate::sip::{Header, Method};
+
+#[test]
+fn a_bye_of_the_callee_waits_for_the_callers_ack() {
+    for acks in [true, false] {
+        let mut lab = Lab::new();
+        let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        let answer = lab.take_response(PBX, 200);
+        let bye = callee_request(CARRIER_A, &outgoing, "callee", &Method::Bye, 1);
+        lab.receive(CARRIER_A, &finish(bye, None));
+        lab.take_response(CARRIER_A, 200);
+        lab.expect_silence();
+        if acks {
+            lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+        } else {
+            lab.advance(Duration::from_secs(31));
+            lab.sent.clear();
+            lab.advance(Duration::from_secs(1));
+            lab.sent.retain(|(_, sent)| sent.method().is_some());
+        }
+        lab.take_request(PBX, &Method::Bye);
+        lab.expect_nothing_left();
+        assert_eq!((lab.cdr().status, lab.cdr().ended_by), (200, EndedBy::Callee));
+    }
+}
+
+#[test]
+fn byes_that_cross_are_both_answered() {
+    let mut lab = Lab::new();
+    let (invite, answer, outgoing) = establish(&mut lab, "1");
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
+    lab.take_response(PBX, 200);
+    let bye = lab.take_request(CARRIER_A, &Method::Bye);
+    let theirs = callee_request(CARRIER_A, &outgoing, "callee", &Method::Bye, 1);
+    lab.receive(CARRIER_A, &finish(theirs, None));
+    assert!(matches!(lab.take(CARRIER_A).status().unwrap().code(), 200 | 481));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 481, "callee", None));
+    lab.expect_silence();
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().ended_by, EndedBy::Caller);
+}
+
+#[test]
+fn the_body_of_an_info_crosses_byte_for_byte() {
+    let mut lab = Lab::new();
+    let (invite, answer, _) = establish(&mut lab, "1");
+    let body = b"Signal=5\r\nDuration=160\r\n\x00\xff\xfe odd";
+    let info = caller_request(PBX, &invite, &answer, &Method::Info, 2);
+    lab.receive(PBX, &info.finish_with(b"application/dtmf-relay", body).unwrap());
+    let carried = lab.take_request(CARRIER_A, &Method::Info);
+    assert_eq!(&carried.body()[..], body);
+    assert_eq!(carried.header(Header::ContentType), Some(&b"application/dtmf-relay"[..]));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 200, "callee", None));
+    lab.take_response(PBX, 200);
+    hang_up(&mut lab, &invite, &answer, 3);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 200);
+}
+
+#[test]
+fn what_is_not_taken_within_a_call_is_refused_as_the_rfc_says() {
+    let mut lab = Lab::new();
+    let (invite, answer, _) = establish(&mut lab, "1");
+    let request = |method: &Method, sequence| caller_request(PBX, &invite, &answer, method, sequence);
+    lab.receive(PBX, &finish(request(&Method::Refer, 2), None));
+    lab.take_response(PBX, 603);
+    lab.receive(PBX, &finish(request(&Method::Prack, 3), None));
+    assert!(lab.take_response(PBX, 405).header(Header::Allow).is_some());
+    lab.receive(PBX, &finish(request(&Method::Invite, 4).header(Header::Require, "100rel"), Some(SDP_PBX)));
+    lab.take_response(PBX, 100);
+    assert_eq!(lab.take_response(PBX, 420).header(Header::Unsupported), Some(&b"100rel"[..]));
+    let foreign = request(&Method::Invite, 5).finish_with(b"multipart/mixed", b"--x--").unwrap();
+    lab.receive(PBX, &foreign);
+    lab.take_response(PBX, 100);
+    assert_eq!(lab.take_response(PBX, 415).header(Header::Accept), Some(&b"application/sdp"[..]));
+    lab.receive(PBX, &finish(request(&Method::Info, 4), None));
+    lab.take_response(PBX, 500);
+    lab.expect_silence();
+    hang_up(&mut lab, &invite, &answer, 6);
+    lab.sent.clear();
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 200);
+}
+
+#[test]
+fn a_dialog_is_known_by_all_its_parts() {
+    let mut lab = Lab::new();
+    let (invite, answer, _) = establish(&mut lab, "1");
+    let bye = text(&finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
+    for (part, other) in [("call-1@", "call-2@"), ("from-1", "from-2"), (&to_tag(&answer)[..], "mine")] {
+        let forged = bye.replace(part, other).replace("bKc2", &format!("bK{other}"));
+        lab.receive_bytes(PBX, forged);
+        lab.take_response(PBX, 481);
+    }
+    hang_up(&mut lab, &invite, &answer, 2);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 200);
+}
+
+#[test]
+fn a_side_that_does_not_know_the_call_any_more_ends_it() {
+    let mut lab = Lab::new();
+    let (invite, answer, _) = establish(&mut lab, "1");
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Options, 2), None));
+    let options = lab.take_request(CARRIER_A, &Method::Options);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &options, 481, "callee", None));
+    lab.take_response(PBX, 481);
+    lab.take_request(PBX, &Method::Bye);
+    lab.expect_silence();
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().ended_by, EndedBy::Sbc);
+}
+
+#[test]
+fn a_side_that_answers_nothing_any_more_ends_the_call() {
+    for method in [Method::Info, Method::Update, Method::Invite] {
+        let mut lab = Lab::new();
+        let (invite, answer, _) = establish(&mut lab, "1");
+        let sdp = (method != Method::Info).then_some(SDP_PBX);
+        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &method, 2), sdp));
+        lab.advance(Duration::from_secs(32));
+        assert!(lab.sent.iter().any(|(_, sent)| sent.status().is_some_and(|status| status.code() == 408)));
+        assert!(lab.sent.iter().any(|(_, sent)| sent.method() == Some(&Method::Bye)));
+        lab.expect_nothing_left();
+        assert_eq!(lab.cdr().ended_by, EndedBy::Sbc);
+    }
+}
