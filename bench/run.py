@@ -105,7 +105,7 @@ def run_load(load, flows, rate, seconds):
 
 def build_load():
     """The generator's path."""
-    command = ["cargo", "build", "--release", "--locked", "--bins", "--benches", "--message-format", "json"]
+    command = ["cargo", "build", "--release", "--locked", "--bins", "--bench", "rtp_load", "--message-format", "json"]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in output.splitlines():
         message = json.loads(line)

@@ -58,7 +58,7 @@ pub struct RunningApp {
     stop_http: oneshot::Sender<()>,
 }
 
-/// Starts everything. A listener, the admin address or a media port range with port 0 is given a
+/// Starts everything. A listener or the admin address with port 0 is given a
 /// free port by the system (`RunningApp` says which).
 ///
 /// # Errors

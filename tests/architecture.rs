@@ -23,7 +23,7 @@ const CORE: &[(&str, &[&str])] = &[
 
 /// Modules of the shell. They may use the core and each other; the core may use none of them.
 const SHELL: &[&str] =
-    &["admin", "app", "cli", "config", "demo", "relay", "resolver", "runtime", "telemetry", "transport"];
+    &["admin", "app", "cli", "config", "relay", "resolver", "runtime", "telemetry", "transport"];
 
 /// Where a path from the crate's root may point that is no module.
 const ROOT_FILES: &[&str] = &["lib", "main"];

@@ -281,7 +281,9 @@ impl Engine {
             {
                 MediaReady::Now => {}
                 MediaReady::Later => return,
-                MediaReady::Never => return self.refuse_success(now, key, client, "no media port free"),
+                MediaReady::Never => {
+                    return self.refuse_success(now, key, client, Rejection::new(503, "no media port free"));
+                }
             }
         }
         let role = if is_late_offer { SdpRole::Offer } else { SdpRole::Answer };
@@ -289,8 +291,14 @@ impl Engine {
             Ok(Some(body)) => body,
             // Some gateways answer in the 183 alone; then the 2xx to the caller repeats that.
             Ok(None) if was_answered => self.last_sdp(key, Side::A),
-            Ok(None) => return self.refuse_success(now, key, client, "no SDP in the 2xx"),
-            Err(_) => return self.refuse_success(now, key, client, "unusable SDP in the 2xx"),
+            Ok(None) | Err(_) => {
+                return self.refuse_success(
+                    now,
+                    key,
+                    client,
+                    Rejection::new(502, "no usable SDP in the 2xx"),
+                );
+            }
         };
         if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) {
             leg.outgoing = None;
@@ -342,13 +350,19 @@ impl Engine {
     }
 
     /// A 2xx that cannot be used must be ACKed all the same, and ended with BYE.
-    pub(super) fn refuse_success(&mut self, now: Instant, key: CallKey, client: ClientId, cause: &str) {
+    pub(super) fn refuse_success(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        client: ClientId,
+        rejection: Rejection,
+    ) {
         if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) {
             leg.outgoing = None;
         }
         self.ack_and_leave(now, client);
         self.note_attempt(now, key, AttemptResult::Status(200));
-        self.reject_call(now, key, Rejection::new(502, cause));
+        self.reject_call(now, key, rejection);
     }
 
     /// Every target of the call failed or was passed over.
@@ -423,6 +437,7 @@ impl Engine {
     /// Gives the target up: a response that still comes is CANCELled, or ACKed and ended.
     fn leave_target(&mut self, now: Instant, key: CallKey, result: AttemptResult) {
         self.disarm(key, CallTimer::NoProvisional);
+        self.disarm(key, CallTimer::NoAnswer);
         self.note_attempt(now, key, result);
         let Some(call) = self.calls.get_mut(key) else { return };
         let rang = call.plan.rang;

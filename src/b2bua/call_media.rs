@@ -1,10 +1,11 @@
 //! A call's media: its ports, and how SDP goes from one side to the other.
 //!
 //! The engine reserves port pairs, the relay binds them; a pair that cannot be bound is put aside
-//! and another is tried. Each side keeps its ports for the life of the call. A side's new address
-//! (an offer) comes into force with the answer, so that a refused re-INVITE changes nothing.
+//! and another is tried. Each side keeps its ports for the life of its dialog. A side's new address
+//! (an offer) comes into force with the answer, so that a refused re-INVITE changes nothing; only
+//! the first offer of a call counts at once.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use super::attempt::Setup;
 use super::call::{Call, CallKey, Leg};
@@ -15,7 +16,8 @@ use super::inbound::Rejection;
 use super::{Output, Settings, identity};
 use crate::base::{Hop, Instant, Realm};
 use crate::media::{
-    MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts,
+    ADDRESS_IN_USE, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
+    StreamPorts,
 };
 use crate::sdp::{OurOrigin, Rewrite, Sdp, StreamRewrite};
 use crate::sip::{Message, Status};
@@ -307,8 +309,8 @@ impl Engine {
     pub(super) fn on_media(&mut self, now: Instant, event: MediaEvent) {
         match event {
             MediaEvent::Opened { session, .. } => self.on_opened(now, session),
-            MediaEvent::OpenFailed { session, address, .. } => {
-                self.on_open_failed(now, session, address.ip(), address.port())
+            MediaEvent::OpenFailed { session, address, errno, .. } => {
+                self.on_open_failed(now, session, address, errno);
             }
             MediaEvent::Silent { session } => {
                 if let Some(key) = self.media_sessions.get(&session).copied() {
@@ -335,14 +337,15 @@ impl Engine {
         }
     }
 
-    /// One port could not be bound, so none of them is: others are tried.
-    fn on_open_failed(&mut self, now: Instant, session: MediaSessionId, address: IpAddr, port: u16) {
+    /// One port could not be bound, so none of them is: others are tried, if that can help.
+    fn on_open_failed(&mut self, now: Instant, session: MediaSessionId, address: SocketAddr, errno: i32) {
         let Some(key) = self.media_sessions.get(&session).copied() else { return };
         let Some(opening) = self.calls.get_mut(key).and_then(|call| call.media.opening.take()) else {
             return;
         };
+        let is_in_use = errno == ADDRESS_IN_USE;
         for pair in opening.streams.iter().flat_map(|stream| [stream.a, stream.b]) {
-            if pair.address == address && pair.rtp_port == port & !1 {
+            if is_in_use && (pair.rtp() == address || pair.rtcp() == address) {
                 self.ports.mark_unusable(pair, now);
             } else {
                 self.ports.release(pair, now);
@@ -351,18 +354,19 @@ impl Engine {
         let (count, tries) = (opening.streams.len(), opening.tries + 1);
         let again = Opening { streams: Vec::new(), tries, ..opening };
         let parked = again.parked.clone();
-        if tries >= MAX_OPEN_TRIES || self.open(now, key, count, again) == MediaReady::Never {
-            self.give_media_up(now, key, parked);
+        let tries_again = is_in_use && tries < MAX_OPEN_TRIES;
+        if !tries_again || self.open(now, key, count, again) == MediaReady::Never {
+            self.give_media_up(now, key, parked, errno);
         }
     }
 
-    fn give_media_up(&mut self, now: Instant, key: CallKey, parked: Parked) {
-        let cause = "no media port could be bound";
+    fn give_media_up(&mut self, now: Instant, key: CallKey, parked: Parked, errno: i32) {
+        let rejection = Rejection::new(503, &format!("no media port could be bound (errno {errno})"));
         match parked {
-            Parked::Attempt(_) => self.reject_call(now, key, Rejection::new(503, cause)),
-            Parked::LateOffer(client, _) => self.refuse_success(now, key, client, cause),
+            Parked::Attempt(_) => self.reject_call(now, key, rejection),
+            Parked::LateOffer(client, _) => self.refuse_success(now, key, client, rejection),
             Parked::Relay { from, server, .. } => {
-                self.respond_in_dialog(now, key, from, server, Status::of(503))
+                self.respond_in_dialog(now, key, from, server, rejection.status);
             }
         }
     }

@@ -40,7 +40,7 @@ pub struct Cdr {
     pub cause: String,
     /// The audio codec of the answer.
     pub codec: Option<String>,
-    /// What the relay measured; `None` if no ports were opened.
+    /// What the relay measured; `None` if no ports were asked for.
     pub media: Option<MediaReport>,
 }
 
@@ -94,7 +94,7 @@ pub enum AttemptResult {
     Timeout,
     /// It could not be sent.
     Transport,
-    /// The caller gave up first.
+    /// The call ended before it answered: the caller gave up, or we did.
     Cancelled,
 }
 

@@ -160,9 +160,9 @@ impl Engine {
 
     /// Leg B is cancelled; what it still answers is ACKed and ended by `acks.rs`.
     fn end_setup(&mut self, now: Instant, key: CallKey, end: &End) {
-        self.note_attempt(now, key, AttemptResult::Cancelled);
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
         let Some(client) = leg.outgoing.take() else { return };
+        self.note_attempt(now, key, AttemptResult::Cancelled);
         if self.calls.get(key).is_some_and(|call| call.media.parked_late_offer() == Some(client)) {
             return self.ack_and_leave(now, client);
         }

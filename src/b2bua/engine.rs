@@ -32,7 +32,7 @@ use crate::routing::{Resolution, ResolveFault, Router};
 use crate::sip::{Header, Message, MessageFault, Method, Status, Writer, response_to};
 use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions};
 
-/// The most calls of one engine: more than its 10,001 media ports could carry.
+/// The most calls of one engine: more than the media ports of two addresses could carry.
 pub const MAX_CALLS: usize = 8_192;
 
 /// The most transactions of one engine: a call at its busiest has four, and probes and strangers'

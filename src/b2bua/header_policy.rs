@@ -2,8 +2,9 @@
 //!
 //! The default is that nothing crosses: each leg's messages are written anew, so that no Via,
 //! Contact, Route, User-Agent or other word of one network is seen on the other. What crosses is
-//! named here: what a call cannot do without ([`ALWAYS`]), and what the trunk's `headers` rules
-//! let pass, unless it belongs to the machinery of the leg ([`is_machinery`]).
+//! named here: what a body cannot be read without ([`ALWAYS`]), what the trunk's `headers` rules let
+//! pass, unless it belongs to the machinery of the leg ([`is_machinery`]), and why a call ended
+//! ([`safe_reason`]). Max-Forwards is counted down in `attempt.rs`.
 
 use crate::routing::HeaderRules;
 use crate::sip::{Header, Message, Writer};

@@ -1,4 +1,4 @@
-//! What the engine needs to know, filled by `config`. One value, swapped whole on reload.
+//! What the engine needs to know, filled by `app` from the configuration. One value, swapped whole on reload.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -60,8 +60,9 @@ pub struct Listener {
 /// How long the engine waits, beside the transaction layer's own timers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
-    /// From the first provisional response of the last target to a final one (Timer C of
-    /// RFC 3261 §16.6, above its three minutes): then CANCEL, and 408 to the caller.
+    /// How long a target may take from its first provisional response (100 or ringing) to its
+    /// answer (Timer C of RFC 3261 §16.6, above its three minutes): then CANCEL, and 408 to the
+    /// caller.
     pub answer: Duration,
 }
 

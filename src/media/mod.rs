@@ -13,7 +13,7 @@ pub use flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, for
 pub use media_session::MediaSession;
 pub use ports::PortPool;
 pub use rules::{
-    DirectionReport, MediaAddress, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair,
-    RealmMedia, RemoteMedia, Settings, Side, StreamPorts,
+    ADDRESS_IN_USE, DirectionReport, MediaAddress, MediaCommand, MediaEvent, MediaReport, MediaSessionId,
+    PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamPorts,
 };
 pub use stream::{Received, Stream, Verdict};

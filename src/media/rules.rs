@@ -3,7 +3,7 @@
 //!
 //! One **media session** is the relay's state of one call. It has streams (one for each m= line
 //! that carries RTP), each stream has two sides, each side one RTP/RTCP port pair of ours for the
-//! life of the call. What arrives at side A of a stream leaves from side B, and the reverse.
+//! dialog. What arrives at side A of a stream leaves from side B, and the reverse.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -120,6 +120,10 @@ pub enum MediaCommand {
         session: MediaSessionId,
     },
 }
+
+/// The errno of a port that another program holds (`EADDRINUSE` of Linux): another pair may do
+/// better. With any other errno no other pair would.
+pub const ADDRESS_IN_USE: i32 = 98;
 
 /// What the relay tells the engine.
 #[derive(Clone, PartialEq, Debug)]

@@ -101,12 +101,15 @@ impl Stream {
     /// The peer on one side said where it is. Learning starts anew only where its claim changed.
     pub fn set_remote(&mut self, side: Side, remote: Option<RemoteMedia>) {
         let this = self.side_mut(side);
+        // Behind a NAT two signalled addresses vouch for the same sources, and still the second
+        // is another place of the peer's, with a mapping of its own.
+        let moved = this.remote.map(|before| before.rtp) != remote.map(|now| now.rtp);
         this.remote = remote;
         match &remote {
             None => (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default()),
             Some(remote) => {
                 let rtp = SourceRule::for_rtp(remote);
-                if !rtp.is_same_claim(&this.rtp.source) {
+                if moved || !rtp.is_same_claim(&this.rtp.source) {
                     this.rtp.source = rtp;
                 }
                 this.follow_rtp();
@@ -321,6 +324,18 @@ mod tests {
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(5));
         assert_eq!(forward, to("198.51.100.4:7000", PortKind::Rtp));
+    }
+
+    #[test]
+    fn a_peer_that_moves_behind_its_nat_is_learned_anew() {
+        let mut stream = joined();
+        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        stream.set_remote(Side::B, Some(remote("192.168.1.11:5000", "203.0.113.7")));
+        assert_eq!(stream.flow(Side::B, PortKind::Rtp).source.locked(), None);
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:61000", &rtp(2));
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(3));
+        assert_eq!(forward, to("203.0.113.7:61000", PortKind::Rtp));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! A media session belongs wholly to one worker, so nothing on a packet's way is locked or shared.
 //! The way is: `table.rs` finds the session by the socket's slot and asks `media` → the engine
-//! (`uring/` or `portable/`) sends the buffer that it received into.
+//! (`uring/` or `portable.rs`) sends the buffer that it received into.
 //!
 //! Must not know: SIP, calls. Decides nothing about a packet: `media` does.
 

@@ -70,7 +70,7 @@ pub struct TrunkHost {
     pub port: Option<u16>,
     /// Lower is tried first.
     pub priority: u16,
-    /// Share among equals of a priority.
+    /// Among equals of a priority the higher is tried first.
     pub weight: u16,
 }
 
@@ -201,7 +201,7 @@ pub struct Route {
     pub from: RouteSource,
     /// What is dialled; empty: everything.
     pub to: Vec<NumberPattern>,
-    /// Tiers in order; inside a tier by weight.
+    /// Tiers in order; inside a tier as written.
     pub tiers: Vec<Vec<TrunkName>>,
 }
 

@@ -1,4 +1,5 @@
-//! The only place that reads the machine's clocks.
+//! The only place that reads the machine's clocks for the core (the resolver asks how long a DNS
+//! answer is still valid).
 #![allow(clippy::disallowed_methods)]
 
 use std::time::{Duration, SystemTime};

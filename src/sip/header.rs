@@ -41,22 +41,29 @@ headers! {
     WwwAuthenticate "WWW-Authenticate",
 }
 
-/// The longest name in the table, plus one.
-const LENGTHS: usize = 24;
-/// The most names of one length.
-const PER_LENGTH: usize = 10;
+/// How many headers have a name of their own; `Header::Other` is this number.
+pub(super) const NAMED: usize = NAMES.len();
 
-/// For each length, the places in `NAMES` of the names that are so long (255: no more).
-const BY_LENGTH: [[u8; PER_LENGTH]; LENGTHS] = {
-    let mut table = [[255u8; PER_LENGTH]; LENGTHS];
+/// The slot of a name in [`BY_SLOT`]: by its length and three of its letters, in any case. The
+/// factors were searched for so that no two names share a slot, which the table's making proves.
+const fn slot_of(name: &[u8]) -> usize {
+    const fn lower(byte: u8) -> usize {
+        byte.to_ascii_lowercase() as usize
+    }
+    let length = name.len();
+    (11 * length + 7 * lower(name[0]) + 20 * lower(name[length - 1]) + 7 * lower(name[length / 2])) % SLOTS
+}
+
+const SLOTS: usize = 256;
+
+/// For each slot, the place in `NAMES` of the one name that may be meant ([`NAMED`]: none).
+const BY_SLOT: [u8; SLOTS] = {
+    let mut table = [NAMED as u8; SLOTS];
     let mut at = 0;
-    while at < NAMES.len() {
-        let row = &mut table[NAMES[at].len()];
-        let mut column = 0;
-        while row[column] != 255 {
-            column += 1;
-        }
-        row[column] = at as u8;
+    while at < NAMED {
+        let slot = slot_of(NAMES[at].as_bytes());
+        assert!(table[slot] == NAMED as u8, "two names share a slot: search for other factors");
+        table[slot] = at as u8;
         at += 1;
     }
     table
@@ -72,11 +79,17 @@ impl Header {
                 .find(|(compact, _)| *compact == letter)
                 .map_or(Header::Other, |(_, header)| *header);
         }
-        let Some(row) = BY_LENGTH.get(name.len()) else { return Header::Other };
-        row.iter()
-            .take_while(|at| **at != 255)
-            .find(|at| NAMES[usize::from(**at)].as_bytes().eq_ignore_ascii_case(name))
-            .map_or(Header::Other, |at| VARIANTS[usize::from(*at)])
+        if name.is_empty() {
+            return Header::Other;
+        }
+        let at = usize::from(BY_SLOT[slot_of(name)]);
+        match NAMES.get(at) {
+            // Nearly everybody writes a name as its RFC does.
+            Some(known) if known.as_bytes() == name || known.as_bytes().eq_ignore_ascii_case(name) => {
+                VARIANTS[at]
+            }
+            _ => Header::Other,
+        }
     }
 
     /// The long form, as we write it. `Other` has none and gives the empty string.

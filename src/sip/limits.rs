@@ -1,11 +1,11 @@
-//! Every bound on what is taken from the wire, in one place. What is beyond is refused with a
+//! The bounds on what is taken from the wire (those of a digest challenge are in `digest.rs`). What is beyond is refused with a
 //! 400 or 513 where it can be answered, else dropped and counted.
 
 /// The largest message: what a UDP datagram can hold. Spans are 16 bits wide because of it.
 pub const MAX_MESSAGE_BYTES: usize = 65_535;
 
 /// The most header lines of one message.
-pub const MAX_HEADERS: usize = 256;
+pub const MAX_HEADERS: usize = 255;
 
 /// The most Via values that are looked through; far above any path that Max-Forwards allows.
 pub const MAX_VIA_VALUES: usize = 70;

@@ -10,8 +10,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::header::NAMED;
 use super::limits::{MAX_HEADERS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_URI_BYTES, MAX_VIA_VALUES};
-use super::text::{is_closed, is_space, is_token, parse_number, split_list, trim};
+use super::text::{is_closed, is_space, is_token, parse_number, split_list, token_length, trim};
 use super::{Header, Method, NameAddr, Status, Uri, Via};
 
 /// A SIP message (RFC 3261 §7), request or response.
@@ -20,9 +21,15 @@ pub struct Message {
     raw: Bytes,
     start: StartLine,
     headers: SmallVec<[Span; 24]>,
+    /// For each header, the place in `headers` of the first of its name ([`ABSENT`]: there is none).
+    first: [u8; NAMED + 1],
     body: Range<u16>,
     fault: Option<MessageFault>,
 }
+
+const ABSENT: u8 = u8::MAX;
+/// A place fits its byte.
+const _: () = assert!(MAX_HEADERS <= ABSENT as usize);
 
 /// The first line, as spans into the bytes.
 #[derive(Clone)]
@@ -30,9 +37,6 @@ enum StartLine {
     Request { method: Method, uri: Range<u16> },
     Response { status: Status, reason: Range<u16> },
 }
-
-/// `find_repeated` has a bit for each.
-const _: () = assert!((Header::Other as u8) < 128);
 
 /// One header line: where its name and its value are.
 #[derive(Clone, Copy)]
@@ -127,7 +131,14 @@ impl Message {
         let (line_end, after) = find_line_end(&raw, 0).ok_or(Unparsable)?;
         let (start, start_fault) = parse_start_line(&raw[..line_end])?;
         let body = after as u16..raw.len() as u16;
-        let mut message = Message { raw, start, headers: SmallVec::new(), body, fault: start_fault };
+        let mut message = Message {
+            raw,
+            start,
+            headers: SmallVec::new(),
+            first: [ABSENT; NAMED + 1],
+            body,
+            fault: start_fault,
+        };
         message.index_headers(after)?;
         message.check();
         Ok(message)
@@ -188,12 +199,14 @@ impl Message {
 
     /// The value of the first header of this name.
     pub fn header(&self, header: Header) -> Option<&[u8]> {
-        self.headers.iter().find(|span| span.header == header).map(|span| self.field(*span).value)
+        let place = usize::from(self.first[header as usize]);
+        self.headers.get(place).map(|span| self.field(*span).value)
     }
 
     /// The values of a list header, over all its lines (RFC 3261 §7.3.1).
     pub fn list(&self, header: Header) -> impl Iterator<Item = &[u8]> {
-        self.headers.iter().filter(move |span| span.header == header).flat_map(|span| {
+        let place = usize::from(self.first[header as usize]).min(self.headers.len());
+        self.headers[place..].iter().filter(move |span| span.header == header).flat_map(|span| {
             split_list(&self.raw[usize::from(span.value_start)..usize::from(span.value_end)])
         })
     }
@@ -280,11 +293,21 @@ impl Message {
                 return Ok(());
             }
             match index_field(&self.raw, at, end) {
-                Ok(span) => self.headers.push(span),
+                Ok(span) => self.push(span),
                 Err(fault) => self.note(fault),
             }
             at = after;
         }
+    }
+
+    fn push(&mut self, span: Span) {
+        let first = &mut self.first[span.header as usize];
+        if *first == ABSENT {
+            *first = self.headers.len() as u8;
+        } else if span.header.is_single() {
+            self.note(MessageFault::Repeated(span.header));
+        }
+        self.headers.push(span);
     }
 
     /// The first fault is the one that is told.
@@ -310,9 +333,6 @@ impl Message {
     }
 
     fn find_fault(&self) -> Option<MessageFault> {
-        if let Some(fault) = self.find_repeated() {
-            return Some(fault);
-        }
         let via = self.list(Header::Via).take(MAX_VIA_VALUES + 1).count();
         if via == 0 {
             return Some(MessageFault::Missing(Header::Via));
@@ -340,18 +360,6 @@ impl Message {
             Some(_) => {}
         }
         self.cseq_fault().or_else(|| self.request_uri_fault())
-    }
-
-    fn find_repeated(&self) -> Option<MessageFault> {
-        let mut seen = 0u128;
-        for span in &self.headers {
-            let bit = 1u128 << (span.header as u8);
-            if span.header.is_single() && seen & bit != 0 {
-                return Some(MessageFault::Repeated(span.header));
-            }
-            seen |= bit;
-        }
-        None
     }
 
     fn address_fault(&self, header: Header) -> Option<MessageFault> {
@@ -471,10 +479,10 @@ fn find_field_end(raw: &[u8], from: usize) -> Option<(usize, usize)> {
 /// Name and value of the header between `start` and `end`.
 fn index_field(raw: &[u8], start: usize, end: usize) -> Result<Span, MessageFault> {
     let line = &raw[start..end];
-    let colon = memchr::memchr(b':', line).ok_or(MessageFault::HeaderName)?;
-    let blanks = line[..colon].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let name = &line[..colon - blanks];
-    if !is_token(name) {
+    let name = &line[..token_length(line)];
+    let blanks = line[name.len()..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let colon = name.len() + blanks;
+    if name.is_empty() || line.get(colon) != Some(&b':') {
         return Err(MessageFault::HeaderName);
     }
     let value = &line[colon + 1..];

@@ -17,6 +17,11 @@ const TOKEN_BYTES: [bool; 256] = {
     table
 };
 
+/// How many bytes of a token `text` begins with.
+pub(super) fn token_length(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| TOKEN_BYTES[usize::from(**byte)]).count()
+}
+
 /// Whether `text` is a token: not empty, and of token bytes only.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN_BYTES[usize::from(*byte)])

@@ -166,7 +166,7 @@ impl<'a> HostPort<'a> {
             let colon = memchr::memchr(b':', text).unwrap_or(text.len());
             text.split_at(colon)
         };
-        let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+        let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         if host.is_empty() || (host[0] != b'[' && !host.iter().all(name)) {
             return Err(UriFault::Host);
         }
