@@ -346,6 +346,8 @@ impl Engine {
             call.record.status = 200;
             call.a.incoming = None;
         }
+        let longest = self.calls.get(key).map(|call| self.snapshots.get(call.snapshot).timeouts.duration);
+        self.arm(key, CallTimer::Duration, now + longest.unwrap_or_default());
         self.send_success(now, key, Side::A, server, answer);
     }
 

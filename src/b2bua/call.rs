@@ -208,6 +208,10 @@ pub enum CallTimer {
     NoAnswer,
     /// Repeat the 2xx towards this side, or give up.
     Unacked(Side),
+    /// The relay did not say whether it could open the ports.
+    Opening,
+    /// The call has lasted as long as a call may.
+    Duration,
 }
 
 impl Call {

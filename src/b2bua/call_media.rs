@@ -6,9 +6,10 @@
 //! the first offer of a call counts at once.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::attempt::Setup;
-use super::call::{Call, CallKey, Leg};
+use super::call::{Call, CallKey, CallTimer, Leg};
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::Engine;
@@ -16,8 +17,8 @@ use super::inbound::Rejection;
 use super::{Output, Settings, identity};
 use crate::base::{Hop, Instant, Realm};
 use crate::media::{
-    ADDRESS_IN_USE, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
-    StreamPorts,
+    ADDRESS_IN_USE, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, PortPool, RemoteMedia,
+    Side, StreamPorts,
 };
 use crate::sdp::{OurOrigin, Rewrite, Sdp, StreamRewrite};
 use crate::sip::{Message, Status};
@@ -28,6 +29,9 @@ const MAX_STREAMS: usize = 4;
 
 /// How often ports are reserved anew when the relay cannot bind them.
 const MAX_OPEN_TRIES: u8 = 8;
+
+/// How long the relay may take to open ports; it takes microseconds.
+const MAX_OPENING: Duration = Duration::from_secs(2);
 
 /// A call's ports, and what each side said of its own.
 #[derive(Clone, Debug, Default)]
@@ -260,6 +264,7 @@ impl Engine {
         self.last_media_session = self.last_media_session.max(session.0);
         self.media_sessions.insert(session, key);
         self.outputs.push_back(Output::Media(MediaCommand::Open { session, first_stream, streams }));
+        self.arm(key, CallTimer::Opening, now + MAX_OPENING);
         MediaReady::Later
     }
 
@@ -321,8 +326,14 @@ impl Engine {
         }
     }
 
+    /// A relay that does not answer carries no media either.
+    pub(super) fn on_opening_overdue(&mut self, now: Instant, key: CallKey) {
+        self.end_call(now, key, End::new(EndedBy::Sbc, "the media relay does not answer"));
+    }
+
     fn on_opened(&mut self, now: Instant, session: MediaSessionId) {
         let Some(key) = self.media_sessions.get(&session).copied() else { return };
+        self.disarm(key, CallTimer::Opening);
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(opening) = call.media.opening.take() else { return };
         call.media.streams.extend(opening.streams);
@@ -340,6 +351,7 @@ impl Engine {
     /// One port could not be bound, so none of them is: others are tried, if that can help.
     fn on_open_failed(&mut self, now: Instant, session: MediaSessionId, address: SocketAddr, errno: i32) {
         let Some(key) = self.media_sessions.get(&session).copied() else { return };
+        self.disarm(key, CallTimer::Opening);
         let Some(opening) = self.calls.get_mut(key).and_then(|call| call.media.opening.take()) else {
             return;
         };
@@ -397,8 +409,11 @@ impl Engine {
         let sdp = Sdp::parse(&message.body()).map_err(|_| Status::of(488))?;
         let call = self.calls.get_mut(key).ok_or(Status::of(481))?;
         let settings = self.snapshots.get(call.snapshot);
-        let body = rewrite(call, &settings, from, &sdp).ok_or(Status::of(488))?;
-        let media = side_media(call, from, &sdp);
+        let body = rewrite(call, &settings, from, &sdp, role).ok_or(Status::of(488))?;
+        let mut media = side_media(call, from, &sdp);
+        for remote in &mut media.remotes {
+            *remote = remote.filter(|remote| !is_own(&self.ports, &settings, remote));
+        }
         match role {
             SdpRole::Offer if call.media.answered => {
                 call.media.offer = Some(PendingOffer { by: from, media })
@@ -469,6 +484,17 @@ impl Engine {
     }
 }
 
+/// Whether an SDP names a port that one of our calls holds: media would go round within us,
+/// without end if somebody closes the circle.
+fn is_own(ports: &PortPool, settings: &Settings, remote: &RemoteMedia) -> bool {
+    let addresses = || Realm::ALL.iter().flat_map(|realm| &settings.media.realms[*realm].addresses);
+    [remote.rtp, remote.rtcp].iter().any(|named| {
+        addresses()
+            .filter(|ours| ours.advertise == named.ip() || ours.bind == named.ip())
+            .any(|ours| ports.is_taken(SocketAddr::new(ours.bind, named.port())))
+    })
+}
+
 /// Where a side's media is, by its SDP.
 fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
     let signalling =
@@ -484,8 +510,9 @@ fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
     SideMedia { remotes: remotes.collect(), held: sdp.is_hold() }
 }
 
-/// The SDP as the other side shall read it; `None` if no codec is left.
-fn rewrite(call: &mut Call, settings: &Settings, from: Side, sdp: &Sdp) -> Option<Vec<u8>> {
+/// The SDP as the other side shall read it; `None` if no codec is left, or if nothing of an offer
+/// can be relayed: its maker will offer something else.
+fn rewrite(call: &mut Call, settings: &Settings, from: Side, sdp: &Sdp, role: SdpRole) -> Option<Vec<u8>> {
     let to = from.other();
     let pair_of = |stream: &StreamPorts| match to {
         Side::A => stream.a,
@@ -511,6 +538,10 @@ fn rewrite(call: &mut Call, settings: &Settings, from: Side, sdp: &Sdp) -> Optio
             Some(_) | None => StreamRewrite::Reject,
         })
         .collect();
+    let nothing_is_left = streams.iter().all(|stream| *stream == StreamRewrite::Reject);
+    if role == SdpRole::Offer && nothing_is_left && sdp.medias().iter().any(|media| !media.rejected()) {
+        return None;
+    }
     let address = advertised(call.media.streams.first().map(pair_of)?);
     let codecs = codecs_between(call, settings, from);
     let leg = call.leg_mut(to)?;

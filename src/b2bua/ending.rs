@@ -14,6 +14,10 @@ use crate::numbering::Number;
 use crate::sip::{Header, Message, Method, Status};
 use crate::transaction::ServerId;
 
+/// The longest Retry-After of a target's that is passed on, in seconds: a caller that believes
+/// more shuns us for one trunk's sake.
+const MAX_RETRY_AFTER_S: u32 = 300;
+
 /// How and why a call ends.
 pub(super) struct End {
     by: EndedBy,
@@ -113,6 +117,20 @@ impl Engine {
         }
     }
 
+    /// Ends what [`Engine::shut_down`] left waiting.
+    pub(super) fn abandon(&mut self, now: Instant) {
+        self.shut_down(now);
+        let keys: Vec<CallKey> = self.calls.keys().collect();
+        for key in keys {
+            self.bye_after_ack(now, key, Side::A);
+            self.bye_after_ack(now, key, Side::B);
+            if let Some(call) = self.calls.get_mut(key) {
+                call.media.report.get_or_insert_default();
+            }
+            self.finish_if_done(key);
+        }
+    }
+
     /// Ends both legs; nothing happens if the call is over already.
     pub(super) fn end_call(&mut self, now: Instant, key: CallKey, end: End) {
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -125,6 +143,8 @@ impl Engine {
         call.record.cause = end.cause.clone();
         self.disarm(key, CallTimer::NoProvisional);
         self.disarm(key, CallTimer::NoAnswer);
+        self.disarm(key, CallTimer::Opening);
+        self.disarm(key, CallTimer::Duration);
         self.end_relays(now, key);
         match before {
             Phase::Setup => {
@@ -153,7 +173,10 @@ impl Engine {
             writer = writer.header(Header::Reason, reason);
         }
         if end.refusal.code() == 503 {
-            writer = writer.display(Header::RetryAfter, end.retry_after_s.unwrap_or(RETRY_AFTER_S));
+            writer = writer.display(
+                Header::RetryAfter,
+                end.retry_after_s.unwrap_or(RETRY_AFTER_S).min(MAX_RETRY_AFTER_S),
+            );
         }
         self.send_response(now, server, Some(writer));
     }

@@ -23,6 +23,8 @@ use slotmap::{SecondaryMap, SlotMap};
 
 use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
+use super::cdr::EndedBy;
+use super::ending::End;
 use super::snapshots::Snapshots;
 use super::{Census, Event, Input, Output, Settings};
 use crate::admission::{Allowlist, DropReason};
@@ -151,11 +153,13 @@ impl Engine {
         match input {
             Input::Received { hop, bytes } => self.receive(now, hop, bytes),
             Input::TransportFailed { hop } => self.transactions.transport_failed(now, hop),
+            Input::Undelivered { bytes } => self.transactions.undelivered(&bytes),
             Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
             Input::Media(event) => self.on_media(now, event),
             Input::Settings(settings) => self.replace_settings(now, settings),
             Input::Drain => self.draining = true,
             Input::Shutdown => self.shut_down(now),
+            Input::Abandon => self.abandon(now),
         }
         self.settle(now);
     }
@@ -226,8 +230,37 @@ impl Engine {
         };
         self.event(Event::MessageIn { realm, transport: hop.transport, kind: kind_of(&message) });
         match message.fault() {
+            None if is_answered_at_once(&message) => self.answer_at_once(&message, hop),
             None => self.transactions.receive(now, message, hop),
             Some(fault) => self.answer_fault(realm, &message, fault, hop),
+        }
+    }
+
+    /// Answers a request outside any dialog that opens none, without a transaction: a repetition is
+    /// answered again, and nobody can fill our tables with them.
+    fn answer_at_once(&mut self, request: &Message, hop: Hop) {
+        let unsupported: Vec<&[u8]> = request.list(Header::Require).take(MAX_REQUIRED).collect();
+        let status = match request.method() {
+            Some(_) if !unsupported.is_empty() => 420,
+            Some(Method::Options) if self.draining => 503,
+            Some(Method::Options) => 200,
+            Some(Method::Register) => 403,
+            Some(Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify) => 481,
+            Some(_) | None => 405,
+        };
+        let tag = self.mint_tag();
+        let tag = std::str::from_utf8(&tag).ok();
+        let writer = response_to(request, hop.peer, Status::of(status), None, tag);
+        let writer = match status {
+            200 | 405 => writer.header(Header::Allow, ALLOW).header(Header::Accept, "application/sdp"),
+            420 => writer.header(Header::Unsupported, unsupported.join(&b", "[..])),
+            503 => writer.display(Header::RetryAfter, RETRY_AFTER_S),
+            _ => writer,
+        };
+        let peer = request.top_via().map(|via| via.response_address(hop.peer));
+        let peer = peer.filter(|_| !hop.transport.is_reliable()).unwrap_or(hop.peer);
+        if let Ok(response) = writer.finish() {
+            self.transactions.send_stateless(&response, Hop { peer, ..hop }, false);
         }
     }
 
@@ -284,6 +317,7 @@ impl Engine {
             Effect::Ack { request, hop } => self.on_ack(now, &request, hop),
             Effect::Response { client, response, hop } => self.on_response(now, client, &response, hop),
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
+            Effect::Unreachable { client } => self.on_setup_ended(now, client, ClientEnd::Transport),
             Effect::ClientGone { client } => {
                 self.clients.remove(client);
             }
@@ -307,16 +341,8 @@ impl Engine {
         if self.realm_of(hop).is_none_or(|realm| !self.allowlist.allows(realm, hop.peer.ip())) {
             return self.respond_simply(now, server, Status::of(403));
         }
-        match request.method() {
-            Some(Method::Invite) => self.on_invite(now, server, request, hop),
-            Some(Method::Options) if self.draining => self.refuse_for_now(now, server),
-            Some(Method::Options) => self.respond_simply(now, server, Status::of(200)),
-            Some(Method::Register) => self.respond_simply(now, server, Status::of(403)),
-            Some(Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify) => {
-                self.respond_simply(now, server, Status::of(481));
-            }
-            Some(_) | None => self.respond_simply(now, server, Status::of(405)),
-        }
+        // `answer_at_once` has answered everything else.
+        self.on_invite(now, server, request, hop);
     }
 
     fn on_response(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
@@ -349,6 +375,10 @@ impl Engine {
             CallTimer::NoProvisional => self.on_no_provisional(now, key),
             CallTimer::NoAnswer => self.on_no_answer(now, key),
             CallTimer::Unacked(side) => self.on_unacked(now, key, side),
+            CallTimer::Opening => self.on_opening_overdue(now, key),
+            CallTimer::Duration => {
+                self.end_call(now, key, End::new(EndedBy::Sbc, "the call lasted as long as a call may"));
+            }
         }
     }
 
@@ -489,6 +519,17 @@ impl Engine {
             self.timers.disarm(id);
         }
     }
+}
+
+/// The most option tags of Require that a 420 names.
+pub(super) const MAX_REQUIRED: usize = 16;
+
+/// Whether a request neither opens a dialog nor is of one, nor is about another request.
+fn is_answered_at_once(request: &Message) -> bool {
+    let opens_none = request
+        .method()
+        .is_some_and(|method| !matches!(method, Method::Invite | Method::Ack | Method::Cancel));
+    opens_none && request.to().is_some_and(|to| to.tag().is_none())
 }
 
 /// What we take within and outside dialogs.

@@ -7,17 +7,26 @@
 //! ([`safe_reason`]). Max-Forwards is counted down in `attempt.rs`.
 
 use crate::routing::HeaderRules;
-use crate::sip::{Header, Message, Writer};
+use crate::sip::{Header, Message, Method, Writer};
 
-/// Headers about the body or the event that a relayed request is about: without them its body
-/// could not be read.
+/// Headers that cross with a body that crosses as it is, for without them it could not be read.
 const ALWAYS: &[&str] = &["Content-Disposition", "Content-Language", "MIME-Version", "Info-Package", "Event"];
 
+/// The longest value of one of those.
+const MAX_ALWAYS_BYTES: usize = 256;
+
 /// Adds what crosses from `from` to a trunk with these rules: values byte for byte, in order.
+///
+/// Called for the INVITE of leg B (`attempt.rs`), for requests within a dialog (`in_dialog.rs`) and
+/// for responses (`acks.rs`); the rules are always those of the trunk that it goes *to*.
 pub fn add_crossing(mut writer: Writer, from: &Message, rules: &HeaderRules) -> Writer {
+    let has_own_body = !from.body().is_empty() && !from.has_body_type("application/sdp");
+    let describes_body = has_own_body || from.method() == Some(&Method::Info);
     for field in from.fields() {
         let is_set = rules.set.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name));
-        if !is_set && crosses(field.header, field.name, rules) {
+        let belongs_to_body =
+            describes_body && is_always(field.name) && field.value.len() <= MAX_ALWAYS_BYTES;
+        if !is_set && (belongs_to_body || crosses(field.header, field.name, rules)) {
             writer = writer.field(field.name, field.value);
         }
     }
@@ -39,10 +48,11 @@ pub fn safe_reason(from: &Message) -> Option<Vec<u8>> {
     (known && is_code).then(|| [protocol, b";cause=", cause].concat())
 }
 
+fn is_always(name: &[u8]) -> bool {
+    ALWAYS.iter().any(|always| always.as_bytes().eq_ignore_ascii_case(name))
+}
+
 fn crosses(header: Header, name: &[u8], rules: &HeaderRules) -> bool {
-    if ALWAYS.iter().any(|always| always.as_bytes().eq_ignore_ascii_case(name)) {
-        return true;
-    }
     let matches = |patterns: &[String]| patterns.iter().any(|pattern| glob_matches(pattern, name));
     !is_machinery(header) && matches(&rules.pass) && !matches(&rules.drop)
 }
@@ -122,7 +132,6 @@ fn glob_matches(pattern: &str, name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::Method;
 
     fn crossing(rules: &HeaderRules) -> Vec<String> {
         let from = Writer::request(&Method::Invite, b"sip:a@b")

@@ -16,6 +16,9 @@ use crate::transaction::{ClientId, ServerId};
 /// (RFC 3261 §14.2).
 const MAX_RETRY_AFTER_S: u32 = 10;
 
+/// The most requests of a call that wait for the other side at once.
+const MAX_RELAYS: usize = 16;
+
 impl Engine {
     /// The leg that a message is of, by Call-ID, tags and realm (RFC 3261 §12.2.2).
     pub(super) fn find_dialog(&self, message: &Message, hop: Hop) -> Option<(CallKey, Side)> {
@@ -146,6 +149,13 @@ impl Engine {
         request: &Message,
     ) {
         let to = from.other();
+        if !is_session(request) && request.has_body_type("application/sdp") {
+            // SDP means something in an offer or answer only; elsewhere it would cross unread.
+            return self.respond_in_dialog(now, key, from, server, Status::of(415));
+        }
+        if self.calls.get(key).is_some_and(|call| call.relays.len() >= MAX_RELAYS) {
+            return self.respond_retry_later(now, key, from, server);
+        }
         let is_answered = self.calls.get(key).is_some_and(|call| {
             call.leg(to).is_some_and(|leg| leg.dialog.is_some())
                 && (call.phase == Phase::Answered || to == Side::B)
@@ -212,7 +222,7 @@ impl Engine {
     ) -> Result<(Message, Hop), Status> {
         let to = from.other();
         let gone = Status::of(481);
-        let is_session = matches!(request.method(), Some(Method::Invite | Method::Update));
+        let is_session = is_session(request);
         let sdp = if is_session { self.carry_sdp(key, from, request, SdpRole::Offer)? } else { None };
         let hop = self.leg_hop(key, to).ok_or(gone)?;
         let (via, contact) = (self.mint_via(hop), self.contact_towards(key, to).ok_or(gone)?);
@@ -347,7 +357,8 @@ impl Engine {
         };
         let passed = match sdp {
             Some(body) => writer.finish_with(b"application/sdp", &body),
-            None if response.has_body_type("application/sdp") => writer.finish(),
+            // SDP that was not carried over names the other side, and so may the text of a failure.
+            None if !status.is_success() || response.has_body_type("application/sdp") => writer.finish(),
             None => finish_as(writer, response),
         };
         match passed {
@@ -488,6 +499,10 @@ impl Engine {
 /// mean something else.
 fn has_foreign_body(request: &Message) -> bool {
     !request.body().is_empty() && !request.has_body_type("application/sdp")
+}
+
+fn is_session(request: &Message) -> bool {
+    matches!(request.method(), Some(Method::Invite | Method::Update))
 }
 
 fn carries_offer(request: &Message) -> bool {

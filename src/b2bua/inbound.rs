@@ -6,13 +6,13 @@ use super::Event;
 use super::call::{Call, CallKey, CallNumbers, Leg, Phase, Plan, Record};
 use super::call_media::CallMedia;
 use super::cdr::EndedBy;
-use super::engine::{Engine, MAX_CALLS};
+use super::engine::{Engine, MAX_CALLS, MAX_REQUIRED};
 use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
 use crate::numbering::Number;
 use crate::routing::{Ingress, NoRoute};
-use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri, unescape};
+use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri, response_to, unescape};
 use crate::transaction::ServerId;
 
 impl Engine {
@@ -51,25 +51,31 @@ impl Engine {
             Ok(_) => {}
             Err(_) => return Some(Refusal::of(status(400))),
         }
-        let required: Vec<&[u8]> =
-            request.list(Header::Require).chain(request.list(Header::ProxyRequire)).take(16).collect();
+        let required: Vec<&[u8]> = request
+            .list(Header::Require)
+            .chain(request.list(Header::ProxyRequire))
+            .take(MAX_REQUIRED)
+            .collect();
         if !required.is_empty() {
             let unsupported = Some((Header::Unsupported, required.join(&b", "[..])));
-            return Some(Refusal { status: status(420), extra: unsupported });
+            return Some(Refusal { extra: unsupported, ..Refusal::of(status(420)) });
         }
         if request
             .header(Header::ContentEncoding)
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
         {
             let accepted = Some((Header::AcceptEncoding, b"identity".to_vec()));
-            return Some(Refusal { status: status(415), extra: accepted });
+            return Some(Refusal { extra: accepted, ..Refusal::of(status(415)) });
         }
         if !request.body().is_empty() && !request.has_body_type("application/sdp") {
             let accepted = Some((Header::Accept, b"application/sdp".to_vec()));
-            return Some(Refusal { status: status(415), extra: accepted });
+            return Some(Refusal { extra: accepted, ..Refusal::of(status(415)) });
         }
         if request.contact().and_then(|contact| contact.uri().ok().map(|_| ())).is_none() {
-            return Some(Refusal::of(status(400)));
+            return Some(Refusal {
+                phrase: Some("Missing or Bad Contact Header"),
+                ..Refusal::of(status(400))
+            });
         }
         None
     }
@@ -84,11 +90,16 @@ impl Engine {
     }
 
     fn refuse(&mut self, now: Instant, server: ServerId, refusal: &Refusal) {
-        let writer = self.response(server, refusal.status, None).map(|writer| match &refusal.extra {
+        let tag = self.mint_tag();
+        let tag = std::str::from_utf8(&tag).ok();
+        let Some((request, hop)) = self.transactions.request(server) else { return };
+        let phrase = refusal.phrase.map(str::as_bytes);
+        let writer = response_to(request, hop.peer, refusal.status, phrase, tag);
+        let writer = match &refusal.extra {
             Some((header, value)) => writer.header(*header, value),
             None => writer,
-        });
-        self.send_response(now, server, writer);
+        };
+        self.send_response(now, server, Some(writer));
     }
 
     /// Makes the call, with leg A's dialog.
@@ -196,12 +207,14 @@ fn status_of(why: &NoRoute) -> u16 {
 /// A final answer to a request that opens no call.
 struct Refusal {
     status: Status,
+    /// Instead of the status's own phrase, where that does not say what is wrong.
+    phrase: Option<&'static str>,
     extra: Option<(Header, Vec<u8>)>,
 }
 
 impl Refusal {
     fn of(status: Status) -> Refusal {
-        Refusal { status, extra: None }
+        Refusal { status, phrase: None, extra: None }
     }
 }
 

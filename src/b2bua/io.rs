@@ -20,10 +20,16 @@ pub enum Input {
         /// As it came.
         bytes: Bytes,
     },
-    /// What was sent over this hop did not get out (ICMP, a broken connection).
+    /// A connection is gone over which something was sent.
     TransportFailed {
         /// As in the `Send`.
         hop: Hop,
+    },
+    /// A datagram of ours was not delivered, the system or an ICMP report says; the report may be
+    /// forged.
+    Undelivered {
+        /// The datagram, or its beginning as the report quotes it.
+        bytes: Bytes,
     },
     /// The answer to a `Resolve`.
     Resolved {
@@ -40,6 +46,9 @@ pub enum Input {
     Drain,
     /// Take no new calls, and end those in progress with BYE or CANCEL.
     Shutdown,
+    /// The process ends now: what calls still wait for (an ACK, the relay) is not waited for, and
+    /// their records are written.
+    Abandon,
 }
 
 /// What the engine asks of the shell.

@@ -64,10 +64,13 @@ pub struct Timeouts {
     /// answer (Timer C of RFC 3261 §16.6, above its three minutes): then CANCEL, and 408 to the
     /// caller.
     pub answer: Duration,
+    /// How long an answered call may last: a call on hold has no media whose absence would tell
+    /// that both ends are gone.
+    pub duration: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { answer: Duration::from_secs(185) }
+        Timeouts { answer: Duration::from_secs(185), duration: Duration::from_secs(12 * 3_600) }
     }
 }

@@ -7,7 +7,7 @@
 //! Must not know: sockets. Whether a port can really be bound, the relay finds out.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{PortPair, RealmMedia, Settings};
@@ -73,6 +73,13 @@ impl PortPool {
         if let Some(pool) = self.pool_of(pair) {
             pool.put_back(pair.rtp_port, now, Rest::AfterFailedBind);
         }
+    }
+
+    /// Whether a call holds this port of ours.
+    pub fn is_taken(&self, address: SocketAddr) -> bool {
+        let pool = self.addresses.iter().find(|pool| pool.address == address.ip());
+        pool.and_then(|pool| Some(pool.holders[pool.index_of(address.port() & !1)?].is_some()))
+            .unwrap_or(false)
     }
 
     /// Ports, not pairs, that calls of `realm` hold.

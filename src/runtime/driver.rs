@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
@@ -203,7 +204,7 @@ impl Driver {
         for arrival in arrivals.drain(..) {
             self.feed(match arrival {
                 Arrival::Message { hop, bytes } => Input::Received { hop, bytes },
-                Arrival::Failed { hop } => Input::TransportFailed { hop },
+                Arrival::Undelivered { bytes } => Input::Undelivered { bytes },
             });
         }
         self.arrivals = arrivals;
@@ -247,8 +248,8 @@ impl Driver {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Send { hop, bytes } => {
-                if let Err(why) = self.parts.transports.send(hop, bytes) {
-                    self.unsent(hop, why);
+                if let Err(why) = self.parts.transports.send(hop, bytes.clone()) {
+                    self.unsent(hop, why, bytes);
                 }
             }
             Output::Resolve { host } => self.resolve(host),
@@ -265,12 +266,12 @@ impl Driver {
         }
     }
 
-    fn unsent(&mut self, hop: Hop, why: Unsent) {
+    fn unsent(&mut self, hop: Hop, why: Unsent, bytes: Bytes) {
         let realm = self.parts.settings.listener(hop.listener).map_or(Realm::Untrusted, |at| at.realm);
         self.parts.meter.count_unsent(realm, why);
         match why {
             Unsent::Unreachable | Unsent::NoListener => {
-                self.echoes.push_back(Input::TransportFailed { hop });
+                self.echoes.push_back(Input::Undelivered { bytes });
             }
             // As good as lost on the way: the transaction sends it again.
             Unsent::QueueFull => {}
@@ -342,10 +343,13 @@ impl Driver {
         let census = self.parts.engine.census();
         if census.calls > 0 {
             shutdown.quiet_since = None;
-            if now >= shutdown.latest {
+            let is_late = now >= shutdown.latest;
+            if is_late {
                 tracing::warn!(calls = census.calls, "calls are still in progress, and time is up");
+                // Their records are written all the same.
+                self.feed(Input::Abandon);
             }
-            return now >= shutdown.latest;
+            return is_late;
         }
         let quiet_since = *shutdown.quiet_since.get_or_insert(now);
         census.transactions == 0 || now.since(quiet_since) >= SHUTDOWN_LINGER || now >= shutdown.latest

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::limits::MAX_MESSAGE_BYTES;
+use super::limits::MAX_WRITTEN_BYTES;
 use super::{Header, Message, Method, Status};
 
 /// The message would not fit a datagram; its sender is told 513.
@@ -84,7 +84,7 @@ impl Writer {
     fn end(mut self, body: &[u8]) -> Result<Message, MessageTooLarge> {
         self.bytes.extend_from_slice(b"\r\n");
         self.bytes.extend_from_slice(body);
-        if self.bytes.len() > MAX_MESSAGE_BYTES {
+        if self.bytes.len() > MAX_WRITTEN_BYTES {
             return Err(MessageTooLarge);
         }
         Message::parse(Bytes::from(self.bytes)).map_err(|_| MessageTooLarge)
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_fits_no_datagram_is_refused() {
-        let large = vec![b'x'; MAX_MESSAGE_BYTES];
+        let large = vec![b'x'; MAX_WRITTEN_BYTES];
         let result = Writer::request(&Method::Message, b"sip:a@b").finish_with(b"text/plain", &large);
         assert!(matches!(result, Err(MessageTooLarge)));
     }

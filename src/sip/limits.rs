@@ -4,6 +4,9 @@
 /// The largest message: what a UDP datagram can hold. Spans are 16 bits wide because of it.
 pub const MAX_MESSAGE_BYTES: usize = 65_535;
 
+/// The largest message that we write: what an IPv4 UDP datagram has room for.
+pub const MAX_WRITTEN_BYTES: usize = 65_507;
+
 /// The most header lines of one message.
 pub const MAX_HEADERS: usize = 255;
 

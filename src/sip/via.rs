@@ -38,7 +38,9 @@ impl<'a> Via<'a> {
         if !is_token(transport) {
             return None;
         }
-        Some(Via { raw, transport, sent_by: parse_sent_by(sent_by)?, params: Params(params) })
+        // Nobody can be answered at port 0.
+        let sent_by = parse_sent_by(sent_by).filter(|sent_by| sent_by.port != Some(0))?;
+        Some(Via { raw, transport, sent_by, params: Params(params) })
     }
 
     /// The transaction's branch.
@@ -121,6 +123,7 @@ mod tests {
         assert!(Via::parse(b"SIP/2.0/UDP").is_none());
         assert!(Via::parse(b"SIP/3.0/UDP h").is_none());
         assert!(Via::parse(b"SIP/2.0/UDP h:70000").is_none());
+        assert!(Via::parse(b"SIP/2.0/UDP h:0").is_none());
     }
 
     #[test]

@@ -30,6 +30,13 @@ enum ClientMachine {
     NonInvite(client_non_invite::State),
 }
 
+impl Client {
+    /// Whether it is an INVITE without any answer yet.
+    pub(super) fn is_calling(&self) -> bool {
+        self.machine == ClientMachine::Invite(client_invite::State::Calling)
+    }
+}
+
 /// §9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent; rather,
 /// the client MUST wait for the arrival of a provisional response before sending the request."
 #[derive(Debug)]

@@ -36,6 +36,20 @@ impl ClientKey {
     }
 }
 
+impl ClientKey {
+    /// The key of an INVITE of ours of which these are the first bytes: it begins with its only Via.
+    pub(super) fn quoted(bytes: &[u8]) -> Option<ClientKey> {
+        const PARAMETER: &[u8] = b";branch=";
+        if !bytes.starts_with(b"INVITE ") {
+            return None;
+        }
+        let at = memchr::memmem::find(bytes, PARAMETER)? + PARAMETER.len();
+        let length = bytes[at..].iter().position(|byte| matches!(byte, b'\r' | b';' | b','))?;
+        let branch = Bytes::copy_from_slice(&bytes[at..at + length]);
+        Some(ClientKey { branch, method: Method::Invite })
+    }
+}
+
 /// The key of a server transaction (§17.2.3).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct ServerKey {

@@ -104,8 +104,19 @@ impl Transactions {
         self.transmit(hop, message.clone(), retransmission);
     }
 
-    /// The transport could not send to this hop, or lost its connection: whatever waits on it learns
-    /// of it (§17.1.4, §17.2.4). Looks at every transaction, for this is rare.
+    /// These bytes of ours were not delivered by UDP, the system or an ICMP report says. They may be
+    /// cut short. Reports are forged easily, so this ends no transaction: it must quote the branch
+    /// of an INVITE of ours that has no answer at all, and then the TU only learns that it may try
+    /// elsewhere. Everything else is as good as lost, and the timers see to it.
+    pub fn undelivered(&mut self, quoted: &[u8]) {
+        let client = ClientKey::quoted(quoted).and_then(|key| self.client_keys.get(&key).copied());
+        if let Some(client) = client.filter(|id| self.clients.get(*id).is_some_and(Client::is_calling)) {
+            self.effects.push_back(Effect::Unreachable { client });
+        }
+    }
+
+    /// A connection was lost: whatever waits on it learns of it (§17.1.4, §17.2.4). Looks at every
+    /// transaction, for this is rare.
     pub fn transport_failed(&mut self, now: Instant, hop: Hop) {
         let clients: Vec<ClientId> =
             self.clients.iter().filter(|(_, found)| found.hop == hop).map(|(id, _)| id).collect();

@@ -104,6 +104,12 @@ pub enum Effect {
         /// Why.
         why: ClientEnd,
     },
+    /// The network says that an INVITE did not arrive that nobody has answered yet (ICMP over
+    /// UDP). A word that anybody can forge: the transaction goes on, the TU may try elsewhere.
+    Unreachable {
+        /// The transaction.
+        client: ClientId,
+    },
     /// The last effect of a client transaction: its id is dead.
     ClientGone {
         /// The transaction.

@@ -1,11 +1,11 @@
 //! What the network reports of datagrams sent (ICMP), read from a socket's error queue
-//! (`IP_RECVERR`, ip(7)). It says whose datagram failed; without it an unconnected UDP socket never
-//! hears of it.
+//! (`IP_RECVERR`, ip(7)); without it an unconnected UDP socket never hears of it. A report quotes
+//! the beginning of the datagram: who believes it must find there what a forger cannot know.
 
-use std::io;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
 
+use bytes::Bytes;
 use nix::libc::sock_extended_err;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
@@ -15,6 +15,8 @@ use socket2::{SockRef, Socket};
 
 /// Room for one report and whose it is: a `cmsghdr`, a `sock_extended_err`, an address.
 const CONTROL_BYTES: usize = 128;
+/// So much of a datagram is looked at: its request line and its first header.
+const QUOTED_BYTES: usize = 1_024;
 
 /// Asks the kernel for reports.
 pub(super) fn enable(socket: &Socket, ipv6: bool) -> io::Result<()> {
@@ -26,21 +28,25 @@ pub(super) fn enable(socket: &Socket, ipv6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes one report: whose datagram failed, or `None` where it does not say that the peer is out
-/// of reach.
+/// Takes one report: the beginning of the datagram that failed, or `None` where it does not say
+/// that the peer is out of reach.
 ///
 /// # Errors
 /// `WouldBlock` when there is none left.
-pub(super) fn read(socket: SockRef<'_>) -> io::Result<Option<SocketAddr>> {
+pub(super) fn read(socket: SockRef<'_>) -> io::Result<Option<Bytes>> {
     let mut control = vec![0; CONTROL_BYTES];
+    let mut quoted = vec![0; QUOTED_BYTES];
+    let mut parts = [IoSliceMut::new(&mut quoted)];
     let report = recvmsg::<SockaddrStorage>(
         socket.as_raw_fd(),
-        &mut [],
+        &mut parts,
         Some(&mut control),
         MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
     )?;
     let failed = report.cmsgs()?.any(|message| errno_of(&message).is_some_and(is_out_of_reach));
-    Ok(report.address.and_then(peer_of).filter(|_| failed))
+    let length = report.bytes;
+    quoted.truncate(length);
+    Ok(failed.then(|| Bytes::from(quoted)))
 }
 
 fn errno_of(message: &ControlMessageOwned) -> Option<i32> {
@@ -50,11 +56,6 @@ fn errno_of(message: &ControlMessageOwned) -> Option<i32> {
         ControlMessageOwned::Ipv6RecvErr(error, _) => Some(errno(error)),
         _ => None,
     }
-}
-
-fn peer_of(address: SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|address| SocketAddrV4::from(*address).into());
-    v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddrV6::from(*address).into()))
 }
 
 /// "Fragmentation needed" (EMSGSIZE) is no failure: the kernel has learned the path's MTU, and the

@@ -29,10 +29,10 @@ pub enum Arrival {
         /// Exactly these bytes: nothing larger is kept alive behind them.
         bytes: Bytes,
     },
-    /// What was sent over this hop will not arrive: the network or the peer's host said so.
-    Failed {
-        /// Over which it was sent.
-        hop: Hop,
+    /// A datagram was not delivered: the system said so, or an ICMP report that may be forged.
+    Undelivered {
+        /// The datagram, or its beginning as the report quotes it.
+        bytes: Bytes,
     },
 }
 

@@ -118,7 +118,7 @@ impl UdpListener {
             match self.try_send(*peer, bytes) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => arrivals.push(Arrival::Failed { hop: self.hop(*peer) }),
+                Err(_) => arrivals.push(Arrival::Undelivered { bytes: bytes.clone() }),
             }
             self.waiting.pop_front();
         }
@@ -139,7 +139,7 @@ impl UdpListener {
             let report =
                 self.socket.try_io(Interest::ERROR, || error_queue::read(SockRef::from(&*self.socket)));
             match report {
-                Ok(Some(peer)) => arrivals.push(Arrival::Failed { hop: self.hop(peer) }),
+                Ok(Some(bytes)) => arrivals.push(Arrival::Undelivered { bytes }),
                 Ok(None) => {}
                 Err(_) => return,
             }
@@ -237,20 +237,23 @@ mod tests {
             .iter()
             .map(|arrival| match arrival {
                 Arrival::Message { bytes, .. } => bytes[0],
-                Arrival::Failed { .. } => panic!("nothing failed"),
+                Arrival::Undelivered { .. } => panic!("nothing failed"),
             })
             .collect();
         assert_eq!(numbers, (0..100).collect::<Vec<u8>>());
     }
 
     #[tokio::test]
-    async fn a_peer_whose_port_is_closed_is_reported_by_its_address() {
+    async fn what_a_closed_port_refused_is_reported_with_its_first_bytes() {
         for (ours, theirs) in [("127.0.0.1:0", "127.0.0.1:0"), ("[::1]:0", "[::1]:0")] {
             let (mut transports, _) = transports(&[ours]).await;
             let closed = std::net::UdpSocket::bind(theirs).unwrap().local_addr().unwrap();
             let hop = Hop { listener: ListenerId(0), transport: Transport::Udp, peer: closed };
             transports.send(hop, Bytes::from_static(b"anyone?")).unwrap();
-            assert_eq!(next_arrivals(&mut transports).await, [Arrival::Failed { hop }]);
+            assert_eq!(
+                next_arrivals(&mut transports).await,
+                [Arrival::Undelivered { bytes: Bytes::from_static(b"anyone?") }]
+            );
         }
     }
 

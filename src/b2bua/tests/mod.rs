@@ -1,6 +1,7 @@
 //! The engine on virtual time: a lab with a PBX, two carriers and a relay that does what it is
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
+mod attacks;
 mod basic_calls;
 mod cancel_races;
 mod challenges;

@@ -168,6 +168,7 @@ impl Stage {
             Effect::Ack { request, hop: _ } => format!("tu: {}", name(request)),
             Effect::Response { client: _, response, hop: _ } => format!("tu: {}", name(response)),
             Effect::ClientEnded { client: _, why } => format!("tu: {why:?}"),
+            Effect::Unreachable { client: _ } => "unreachable".to_owned(),
             Effect::ClientGone { client: _ } => "client gone".to_owned(),
             Effect::ServerEnded { server: _, why } => format!("tu: {why:?}"),
             Effect::ServerGone { server } => {

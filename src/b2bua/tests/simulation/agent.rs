@@ -347,7 +347,10 @@ impl Agent {
                 Effect::ClientGone { client } => {
                     self.clients.remove(&client);
                 }
-                Effect::ServerEnded { .. } | Effect::ServerGone { .. } | Effect::Dropped { .. } => {}
+                Effect::ServerEnded { .. }
+                | Effect::ServerGone { .. }
+                | Effect::Unreachable { .. }
+                | Effect::Dropped { .. } => {}
             }
         }
     }
