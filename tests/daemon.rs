@@ -169,6 +169,7 @@ fn sigterm_ends_it_with_0() {
     let (status, log) = daemon.stop();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("stopped"), "{log}");
+    assert!(!log.contains('\u{1b}'), "colours in a pipe: {log}");
 }
 
 #[test]
