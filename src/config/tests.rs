@@ -463,6 +463,40 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
+fn no_text_that_may_be_a_secret_is_repeated() {
+    let broken = minimal_and("[trunk.a]\nsceret = hunter2\n");
+    let braces = minimal_and("[node]\nname = \"a${hunter2!}\"\n[cdr]\npath = \"${file:hunter2}\"\n");
+    let spread = minimal_and("[trunk.a]\nhost = \"\"\"\nhunter2\"\"\"\nport = 0\n");
+    let beside = minimal_and("[trunk.a]\nhost = \"a.example\"\nport = 0\nlimits = { code = \"hunter2\" }\n");
+    for text in [broken, braces, beside] {
+        let found = faults(&[("drawbridge.toml", &text)]);
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+    // What a host is said to be is repeated in the message, and nowhere else.
+    assert_eq!(faults(&[("drawbridge.toml", &spread)]).matches("hunter2").count(), 1);
+    let long = minimal_and(&format!("[node]\nname = \"{}\"\n", "é".repeat(100_000)));
+    let found = faults(&[("drawbridge.toml", &long)]);
+    assert!(found.lines().all(|line| line.chars().count() < 400), "{}", found.len());
+}
+
+#[test]
+fn a_dash_is_no_trunk_and_nothing_is_no_password() {
+    let text = minimal_and(
+        "[trunk.-]\nhost = \"a.example\"\n[trunk.a]\nhost = \"b.example\"\nusername = \"u\"\npassword = \"\"\n",
+    );
+    let found = faults(&[("drawbridge.toml", &text)]);
+    assert!(found.contains("trunk.-: this is no trunk name"), "{found}");
+    assert!(found.contains("trunk.a.password: the password is empty"), "{found}");
+}
+
+#[test]
+fn the_admin_socket_is_warned_about_where_it_is_written() {
+    let config = valid("[admin]\nsocket = \"/run/drawbridge/admin.sock\"\n");
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].to_string().contains("not yet"), "{}", config.warnings[0]);
+}
+
+#[test]
 fn strings_expand_from_the_environment_and_from_files() {
     let config = valid(
         "[trunk.a]\nhost = \"a.example\"\nusername = \"${SECRET}-x\"\npassword = \"${file:/run/credentials/sinch}\"\n",
