@@ -60,7 +60,7 @@ impl Source {
         let shown = capped(&whole.trim_end().replace('\t', " "));
         let length = shown.chars().count();
         let start = without_strings(&before[line_start..]).chars().count();
-        let indent = start.min(length.saturating_sub(1));
+        let indent = start.min(length);
         let until = line.get(..end).map_or(indent, |text| without_strings(text).chars().count());
         let width = until.min(length).saturating_sub(indent).max(1);
         (length > 0 && start <= MAX_SHOWN).then_some(Excerpt { line: shown, indent, width })
