@@ -283,7 +283,7 @@ fn a_syntax_error_has_its_place_and_the_other_files_are_still_read() {
     expect![[r#"
         drawbridge.toml:1:6: unclosed table, expected `]`
          1 | [node
-           |     ^
+           |      ^
         trunks.d/a.toml:1:8: trunk.a: host is missing; write host = "sip.example.com", or an IP address
          1 | [trunk.a]
            |        ^
