@@ -10,7 +10,7 @@ mod fault;
 mod reload;
 mod settings;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{self, Configuration, View};
 use crate::b2bua::Engine;
+use crate::base::Realm;
 use crate::config::Config;
 use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
@@ -69,6 +70,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
     let clock = Clock::start();
     let bound = bind_listeners(&config)?;
     let listeners: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
+    try_media_addresses(&config)?;
     let admin_listener = bind_admin(config.admin.listen)?;
     let admin = admin_listener.local_addr().map_err(StartFault::System)?;
     let metrics = Arc::new(Metrics::new()?);
@@ -186,6 +188,17 @@ fn bind_listeners(config: &Config) -> Result<Vec<Bound>, StartFault> {
                 .map_err(|error| StartFault::listener(listener, error))
         })
         .collect()
+}
+
+/// Whether media ports can be had at all: better known now than with the first call.
+fn try_media_addresses(config: &Config) -> Result<(), StartFault> {
+    for realm in Realm::ALL {
+        for address in &config.media.realms[realm].addresses {
+            let any_port = SocketAddr::new(address.bind, 0);
+            UdpSocket::bind(any_port).map_err(|error| StartFault::media(realm, any_port, error))?;
+        }
+    }
+    Ok(())
 }
 
 fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartFault> {

@@ -169,6 +169,7 @@ fn sigterm_ends_it_with_0() {
     let (status, log) = daemon.stop();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("stopped"), "{log}");
+    assert!(!log.contains('\u{1b}'), "colours in a pipe: {log}");
 }
 
 #[test]
@@ -247,4 +248,17 @@ fn what_keeps_it_from_starting_is_one_line_and_1() {
     assert_eq!(output.status.code(), Some(1));
     assert!(message.contains("cannot listen on the trusted realm's udp address"), "{message}");
     assert!(message.contains("another program has this port"), "{message}");
+}
+
+#[test]
+fn a_report_that_nobody_reads_or_that_does_not_fit_is_no_crash() {
+    let site = Site::new("pipe");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = site.command("check").stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = site.command("check").stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("the report cannot be written"));
 }

@@ -3,6 +3,7 @@
 //! Runs on a thread of its own: a scrape asks the driver for one small answer and never delays a
 //! call. Must not know: the engine's insides.
 
+mod connections;
 mod status;
 
 use std::io;
@@ -17,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{mpsc, oneshot};
 
+use self::connections::{Bounded, Limits};
 use crate::base::Instant;
 use crate::config::{Config, Fault};
 use crate::relay::Relay;
@@ -77,7 +79,7 @@ pub async fn serve(
     view: View,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, Limits::default());
     tokio::select! {
         // Connections are not waited for: a scraper that keeps one open must not hold up the end.
         served = async { axum::serve(listener, router(view)).await } => served,

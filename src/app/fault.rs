@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::base::Realm;
 use crate::config::{Config, Listener};
 use crate::resolver::SetupFault;
 
@@ -49,6 +50,10 @@ impl StartFault {
 
     pub(super) fn admin(address: SocketAddr, error: io::Error) -> StartFault {
         StartFault::Listen { what: "the admin HTTP address".to_owned(), address, error }
+    }
+
+    pub(super) fn media(realm: Realm, address: SocketAddr, error: io::Error) -> StartFault {
+        StartFault::Listen { what: format!("realm.{realm}.media_bind"), address, error }
     }
 
     pub(super) fn relay(config: &Config, error: io::Error) -> StartFault {

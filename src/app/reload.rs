@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{RunningApp, settings};
 use crate::admin::Configuration;
 use crate::config::{self, Config, Fault};
+use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
 use crate::runtime::Clock;
 use crate::runtime::driver::Command;
@@ -44,6 +45,7 @@ pub struct Reloader {
     commands: mpsc::Sender<Command>,
     metrics: Arc<Metrics>,
     cdrs: CdrSink,
+    relay: Arc<Relay>,
     clock: Clock,
 }
 
@@ -57,6 +59,7 @@ impl Reloader {
             commands: app.view.commands.clone(),
             metrics: Arc::clone(&app.metrics),
             cdrs: app.cdrs.clone(),
+            relay: Arc::clone(&app.view.relay),
             clock: app.view.clock,
         }
     }
@@ -64,7 +67,16 @@ impl Reloader {
     /// Reads the files. Those with a fault change nothing.
     pub async fn reload(&self, cause: Cause) -> Reload {
         let outcome = match config::load(&self.path) {
-            Ok(config) => self.take(config, cause).await,
+            Ok(config) => match super::try_media_addresses(&config) {
+                Ok(()) => self.take(config, cause).await,
+                Err(fault) => {
+                    let file = self.path.display().to_string();
+                    self.refuse(
+                        vec![Fault::without_place(file, "realm".to_owned(), &fault.to_string(), None)],
+                        cause,
+                    )
+                }
+            },
             Err(faults) => self.refuse(faults, cause),
         };
         match outcome {
@@ -83,7 +95,7 @@ impl Reloader {
     async fn take(&self, mut config: Config, cause: Cause) -> Reload {
         let before = self.configuration.load_full();
         let running = &before.running;
-        let waiting_for_restart = keep_until_restart(&mut config, running);
+        let waiting_for_restart = config.keep_until_restart(running);
         let changes = config::diff(running, &config);
         let same = changes.is_empty()
             && before.refused.is_empty()
@@ -95,6 +107,9 @@ impl Reloader {
         let config = Arc::new(config);
         if config.nameservers != running.nameservers {
             self.replace_resolver(&config).await;
+        }
+        if config.media.timeout != running.media.timeout {
+            self.relay.set_timeout(config.media.timeout);
         }
         if config.cdr != running.cdr {
             self.cdrs.reopen(config.cdr.clone());
@@ -137,16 +152,6 @@ impl Reloader {
             Err(error) => tracing::error!(%error, "the name servers stay as they were"),
         }
     }
-}
-
-/// What threads and sockets were started with stays; gives the keys that differ.
-fn keep_until_restart(config: &mut Config, running: &Config) -> Vec<&'static str> {
-    let mut kept = config.keep_until_restart(running);
-    if config.media.timeout != running.media.timeout {
-        config.media.timeout = running.media.timeout;
-        kept.push("media.timeout");
-    }
-    kept
 }
 
 fn report(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]) {

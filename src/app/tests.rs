@@ -212,3 +212,31 @@ fn a_free_port_is_chosen_where_the_configuration_says_none() {
     assert_eq!(get(app.admin, "/readyz").0, 200);
     app.shutdown().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_media_address_that_is_not_ours_is_refused_at_start_and_at_reload() {
+    let site = Site::new("media-address");
+    let foreign = site.text.replacen("media_bind = \"127.0.0.1\"", "media_bind = \"192.0.2.77\"", 1);
+    let app = start(site.load()).unwrap();
+    let reloader = Reloader::new(site.path(), &app);
+    site.write("drawbridge.toml", &foreign);
+    assert_eq!(reloader.reload(Cause::Asked).await, Reload::Refused);
+    app.stop().await.unwrap();
+
+    let message = start(site.load()).unwrap_err().to_string();
+    assert!(message.contains("realm.trusted.media_bind 192.0.2.77"), "{message}");
+    assert!(message.contains("no interface of this host has the address"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_media_timeout_needs_no_restart() {
+    let site = Site::new("media-timeout");
+    let app = start(site.load()).unwrap();
+    let reloader = Reloader::new(site.path(), &app);
+    site.write("drawbridge.toml", &site.text.replace("workers = 1", "workers = 1\ntimeout = \"7s\""));
+    assert_eq!(reloader.reload(Cause::Asked).await, Reload::Taken);
+    let configuration = app.view.configuration.load_full();
+    assert!(configuration.waiting_for_restart.is_empty());
+    assert_eq!(configuration.running.media.timeout, Duration::from_secs(7));
+    app.stop().await.unwrap();
+}

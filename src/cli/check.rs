@@ -1,5 +1,6 @@
 //! `drawbridge check`: is this configuration right, and if not, where and how?
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,7 +29,17 @@ struct Summary {
 pub(super) fn run(path: &Path, json: bool) -> ExitCode {
     let loaded = config::load(path);
     let text = if json { as_json(&loaded) } else { as_text(&loaded) };
-    print!("{text}");
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        // The reader has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => {
+            // Nobody is left to tell if this fails, too.
+            let _ = writeln!(io::stderr(), "drawbridge: the report cannot be written: {error}");
+            return ExitCode::from(FAILED);
+        }
+    }
     if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 

@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -97,7 +98,8 @@ fn run(file: &ConfigFile) -> ExitCode {
     let config = match config::load(&file.config) {
         Ok(config) => config,
         Err(faults) => {
-            eprint!("{}", refusal(&faults));
+            // A standard error that is closed does not change the outcome.
+            let _ = write!(io::stderr(), "{}", refusal(&faults));
             return ExitCode::from(FAILED);
         }
     };
@@ -105,7 +107,7 @@ fn run(file: &ConfigFile) -> ExitCode {
     let _ = telemetry::log::start();
     warn(&config);
     app::daemon::run(&file.config, config).unwrap_or_else(|message| {
-        eprintln!("drawbridge: {message}");
+        let _ = writeln!(io::stderr(), "drawbridge: {message}");
         ExitCode::from(FAILED)
     })
 }

@@ -35,7 +35,6 @@ impl Config {
     pub fn keep_until_restart(&mut self, running: &Config) -> Vec<&'static str> {
         let mut kept = Vec::new();
         keep("admin.listen", &mut self.admin.listen, &running.admin.listen, &mut kept);
-        keep("admin.socket", &mut self.admin.socket, &running.admin.socket, &mut kept);
         keep("listener", &mut self.listeners, &running.listeners, &mut kept);
         keep("media.ports", &mut self.media.ports, &running.media.ports, &mut kept);
         keep("media.workers", &mut self.relay.workers, &running.relay.workers, &mut kept);

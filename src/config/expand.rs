@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use super::source::read_regular;
+
+/// No secret is larger.
+const MAX_FILE_BYTES: u64 = 64 << 10;
+
 /// Where expansions come from: the environment and the file system, or a test's stand-in.
 pub(super) struct Surroundings<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
@@ -21,7 +26,7 @@ impl<'a> Surroundings<'a> {
     pub(super) fn of_this_process() -> Surroundings<'static> {
         Surroundings {
             variable: &|name| std::env::var(name).ok(),
-            file: &|path| std::fs::read_to_string(path).map_err(|error| error.to_string()),
+            file: &|path| read_regular(path, MAX_FILE_BYTES),
         }
     }
 
@@ -45,7 +50,11 @@ impl<'a> Surroundings<'a> {
 
     fn value(&self, name: &str) -> Result<String, String> {
         if let Some(path) = name.strip_prefix("file:") {
-            let content = (self.file)(Path::new(path)).map_err(|reason| format!("file {path}: {reason}"))?;
+            let content = (self.file)(Path::new(path)).map_err(|reason| match path.starts_with('/') {
+                true => format!("file {path}: {reason}"),
+                // Perhaps no path, but a secret of this form.
+                false => format!("the file of ${{file:…}}: {reason}"),
+            })?;
             // Editors and `echo` end files with a newline that is no part of the secret.
             let trimmed = content.strip_suffix('\n').unwrap_or(&content);
             return Ok(trimmed.strip_suffix('\r').unwrap_or(trimmed).to_owned());
@@ -53,7 +62,8 @@ impl<'a> Surroundings<'a> {
         let is_name =
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !is_name {
-            return Err(format!("${{{name}}} is neither ${{NAME}} nor ${{file:PATH}}"));
+            // Perhaps a secret that holds these characters: not shown.
+            return Err("${…} is neither ${NAME} nor ${file:PATH}".to_owned());
         }
         (self.variable)(name).ok_or_else(|| format!("environment variable {name} is not set"))
     }

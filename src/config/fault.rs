@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// No excerpt and no message is longer, in characters.
+pub(super) const MAX_SHOWN: usize = 160;
+
 /// A fault (or a warning) of the configuration. Never holds a secret: values that were expanded
 /// from the environment or a file are not shown, nor what stands beside a password.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -32,8 +35,25 @@ pub struct Fault {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Excerpt {
     pub(super) line: String,
+    /// How many characters stand before the carets: strings are shown empty, so this is not the column.
+    pub(super) indent: usize,
     /// How many characters the carets underline, at least 1.
     pub(super) width: usize,
+}
+
+impl Fault {
+    /// A fault of a file as a whole, or of what it asks the system for: without a place.
+    pub(crate) fn without_place(file: String, key: String, message: &str, cure: Option<String>) -> Fault {
+        Fault { file, line: 0, column: 0, key, message: capped(message), cure, source: 0, excerpt: None }
+    }
+}
+
+/// Text that came from a file, no longer than a line of a terminal or two.
+pub(super) fn capped(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 impl fmt::Display for Fault {
@@ -53,7 +73,7 @@ impl fmt::Display for Fault {
         if let Some(excerpt) = &self.excerpt {
             let number = self.line.to_string();
             let margin = " ".repeat(number.len());
-            let indent = " ".repeat(self.column.saturating_sub(1));
+            let indent = " ".repeat(excerpt.indent);
             write!(f, "\n {number} | {}", excerpt.line)?;
             write!(f, "\n {margin} | {indent}{}", "^".repeat(excerpt.width))?;
         }

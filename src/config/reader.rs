@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Fault;
 use super::expand::Surroundings;
+use super::fault::capped;
 use super::source::Source;
 
 /// Faults and warnings as they are found.
@@ -61,12 +62,17 @@ impl<'a> Report<'a> {
             file: source.name.clone(),
             line,
             column,
-            key: key.to_owned(),
-            message,
+            key: capped(key),
+            message: capped(&message),
             cure,
             source: place.source,
             excerpt: source.excerpt(&place.span, hide),
         }
+    }
+
+    /// A text that is no TOML: what is a value and what a string is anybody's guess, so none is shown.
+    pub(super) fn syntax(&self, place: &Place, message: &str) {
+        self.faults.borrow_mut().push(self.at(place, "", message.trim_end().to_owned(), None, true));
     }
 
     /// An unknown key; its value is not shown, for it may be a misspelt password.

@@ -58,7 +58,7 @@ pub(super) fn read(sources: &[Source], report: &Report<'_>) -> Option<Config> {
             Ok(tree) => trees.push((index, tree.into_inner())),
             Err(error) => {
                 let place = Place { source: index, span: error.span().unwrap_or(0..0) };
-                report.fault(&place, "", error.message().trim_end().to_owned(), "");
+                report.syntax(&place, error.message());
                 // The other files are read all the same.
                 trees.push((index, DeTable::new()));
             }
@@ -192,7 +192,15 @@ fn default_admin() -> Admin {
 fn admin(table: &Table<'_>) -> Option<Admin> {
     let default = default_admin();
     let listen = table.value("listen").and_then(|value| value.text()?.socket_address(None));
-    let socket = table.value("socket").and_then(|value| absolute_path(&value.text()?));
+    let socket = table.value("socket").and_then(|value| {
+        value.report.warn(
+            &value.place,
+            &value.path,
+            "the admin socket: not yet in this version",
+            "leave socket out",
+        );
+        absolute_path(&value.text()?)
+    });
     Some(Admin { listen: listen.unwrap_or(default.listen), socket: socket.unwrap_or(default.socket) })
 }
 

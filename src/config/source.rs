@@ -1,10 +1,13 @@
 //! The files of a configuration, and places in them.
 
+use std::fs::{Metadata, OpenOptions};
+use std::io::Read;
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Fault;
-use super::fault::Excerpt;
+use super::fault::{Excerpt, MAX_SHOWN, capped};
 
 /// No file of a configuration is larger.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -40,18 +43,27 @@ impl Source {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// The line of a span for showing, without what follows `=` where that may be a secret.
+    /// The line of a span for showing: what is in quotes never is, and with `hide_value` nothing that
+    /// follows `=` is. `None` where strings go over several lines: then a line alone does not tell what
+    /// is a string.
     pub(super) fn excerpt(&self, span: &Range<usize>, hide_value: bool) -> Option<Excerpt> {
+        if self.text.contains("\"\"\"") || self.text.contains("'''") {
+            return None;
+        }
         let before = self.before(span.start);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[line_start..].lines().next()?;
-        let column = before[line_start..].chars().count();
-        let shown = if hide_value || may_hold_secret(line) { without_value(line) } else { line.to_owned() };
-        let rest = shown.chars().count().saturating_sub(column);
-        let width =
-            self.text.get(span.clone()).map_or(1, |text| text.chars().take_while(|c| *c != '\n').count());
-        (rest > 0 || !shown.is_empty())
-            .then(|| Excerpt { line: shown.trim_end().replace('\t', " "), width: width.min(rest).max(1) })
+        let meant = self.text.get(span.clone()).and_then(|text| text.lines().next()).unwrap_or_default();
+        let end = (before.len() - line_start + meant.len()).min(line.len());
+        let whole =
+            if hide_value || may_hold_secret(line) { without_value(line) } else { without_strings(line) };
+        let shown = capped(&whole.trim_end().replace('\t', " "));
+        let length = shown.chars().count();
+        let start = without_strings(&before[line_start..]).chars().count();
+        let indent = start.min(length);
+        let until = line.get(..end).map_or(indent, |text| without_strings(text).chars().count());
+        let width = until.min(length).saturating_sub(indent).max(1);
+        (length > 0 && start <= MAX_SHOWN).then_some(Excerpt { line: shown, indent, width })
     }
 
     fn before(&self, offset: usize) -> &str {
@@ -71,9 +83,41 @@ fn may_hold_secret(line: &str) -> bool {
 
 fn without_value(line: &str) -> String {
     match line.split_once('=') {
-        Some((key, _)) => format!("{key}= …"),
+        Some((key, _)) => format!("{}= …", without_strings(key)),
+        None if line.trim_start().starts_with('[') => without_strings(line),
         None => "…".to_owned(),
     }
+}
+
+/// Every string as `"…"`; one without an end hides the rest of the line.
+fn without_strings(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(quote) = characters.next() {
+        shown.push(quote);
+        if quote != '"' && quote != '\'' {
+            continue;
+        }
+        let mut is_empty = true;
+        let mut is_closed = false;
+        while let Some(character) = characters.next() {
+            if character == quote {
+                is_closed = true;
+                break;
+            }
+            is_empty = false;
+            if character == '\\' && quote == '"' {
+                characters.next();
+            }
+        }
+        if !is_empty {
+            shown.push('…');
+        }
+        if is_closed {
+            shown.push(quote);
+        }
+    }
+    shown
 }
 
 /// FILE first, then `trunks.d/*.toml` beside it in name order.
@@ -94,11 +138,27 @@ pub(super) fn read_all(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
 }
 
 fn read_one(path: &Path) -> Result<String, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(format!("larger than {MAX_FILE_BYTES} bytes"));
+    read_regular(path, MAX_FILE_BYTES)
+}
+
+/// A regular file's text. Pipes and devices, which may never end or never begin, are refused.
+pub(super) fn read_regular(path: &Path, max_bytes: u64) -> Result<String, String> {
+    let reason = |error: std::io::Error| error.to_string();
+    let refuse = |metadata: &Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err("this is no regular file".to_owned()),
+    };
+    // Before it is opened, for that alone can have effects on a device; and after, for it may have been
+    // replaced. Without waiting, as a pipe would have us.
+    refuse(&std::fs::metadata(path).map_err(reason)?)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(reason)?;
+    refuse(&file.metadata().map_err(reason)?)?;
+    let mut bytes = Vec::new();
+    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(reason)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(format!("larger than {max_bytes} bytes"));
     }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    String::from_utf8(bytes).map_err(|_| "this is not UTF-8 text".to_owned())
 }
 
 fn trunk_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
@@ -123,14 +183,32 @@ fn trunk_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn unreadable(path: &Path, reason: &str) -> Fault {
-    Fault {
-        file: path.display().to_string(),
-        line: 0,
-        column: 0,
-        key: String::new(),
-        message: format!("cannot be read: {reason}"),
-        cure: None,
-        source: 0,
-        excerpt: None,
+    let message = format!("cannot be read: {reason}");
+    Fault::without_place(path.display().to_string(), String::new(), &message, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_shown_empty_and_one_without_end_hides_the_rest() {
+        assert_eq!(without_strings(r#"a = "x\"y" # 'z' b"#), r#"a = "…" # '…' b"#);
+        assert_eq!(without_strings(r#"a = ["", "b"], c"#), r#"a = ["", "…"], c"#);
+        assert_eq!(without_strings(r#"a = "open"#), r#"a = "…"#);
+        assert_eq!(without_value("hunter2 is it"), "…");
+    }
+
+    #[test]
+    fn only_regular_files_of_a_bounded_size_are_read() {
+        assert_eq!(read_regular(Path::new("/dev/zero"), 10), Err("this is no regular file".to_owned()));
+        assert_eq!(read_regular(Path::new("/proc"), 10), Err("this is no regular file".to_owned()));
+        let pipe = std::env::temp_dir().join(format!("drawbridge-fifo-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(read_regular(&pipe, 10), Err("this is no regular file".to_owned()));
+        std::fs::remove_file(&pipe).unwrap();
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        assert_eq!(read_regular(&manifest, 10), Err("larger than 10 bytes".to_owned()));
+        assert!(read_regular(&manifest, 1 << 20).unwrap().contains("drawbridge"));
     }
 }

@@ -201,17 +201,17 @@ fn all_faults_of_all_files_come_at_once_with_place_and_cure() {
         "[trunk.sinch]\nhots = \"a.example\"\nallow = [\"10.0.0.1/8\", \"x\"]\nlimits = { cps = 0 }\n";
     expect![[r#"
         drawbridge.toml:13:9: media.ports: "20000-10000" has no even port with the odd one above it; write the lower port first, as in "10000-20000"
-         13 | ports = "20000-10000"
-            |         ^^^^^^^^^^^^^
+         13 | ports = "…"
+            |         ^^^
         drawbridge.toml:14:1: media.timout: unknown key; did you mean "timeout"?
          14 | timout = …
             | ^^^^^^
         drawbridge.toml:16:8: route[1].from: there is no trunk "sinhc"; did you mean "sinch"?
-         16 | from = "sinhc"
-            |        ^^^^^^^
+         16 | from = "…"
+            |        ^^^
         drawbridge.toml:17:11: route[1].trunks[1]: there is no trunk "nobody"; add [trunk.nobody], or name one that exists
-         17 | trunks = ["nobody", ["sinch"]]
-            |           ^^^^^^^^
+         17 | trunks = ["…", ["…"]]
+            |           ^^^
         trunks.d/a.toml:1:8: trunk.sinch: host is missing; write host = "sip.example.com", or an IP address
          1 | [trunk.sinch]
            |        ^^^^^
@@ -219,11 +219,11 @@ fn all_faults_of_all_files_come_at_once_with_place_and_cure() {
          2 | hots = …
            | ^^^^
         trunks.d/a.toml:3:10: trunk.sinch.allow[1]: "10.0.0.1/8" has host bits set; write "10.0.0.0/8" for the network or "10.0.0.1" for the one address
-         3 | allow = ["10.0.0.1/8", "x"]
-           |          ^^^^^^^^^^^^
+         3 | allow = ["…", "…"]
+           |          ^^^
         trunks.d/a.toml:3:24: trunk.sinch.allow[2]: "x" is no network and no address; write it as 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32
-         3 | allow = ["10.0.0.1/8", "x"]
-           |                        ^^^
+         3 | allow = ["…", "…"]
+           |               ^^^
         trunks.d/a.toml:4:18: trunk.sinch.limits.cps: 0 is out of range; write 1 to 1000000
          4 | limits = { cps = 0 }
            |                  ^
@@ -343,59 +343,59 @@ trunks = []
         text,
         expect![[r#"
             drawbridge.toml:3:8: node.name: "sbc 1" is no node name; write letters, digits, - . and _ alone, as in "sbc1"
-             3 | name = "sbc 1"
-               |        ^^^^^^^
+             3 | name = "…"
+               |        ^^^
             drawbridge.toml:5:10: admin.listen: "localhost" is no address with a port; write it as 192.0.2.7:5060 or [2001:db8::7]:5060
-             5 | listen = "localhost"
-               |          ^^^^^^^^^^^
+             5 | listen = "…"
+               |          ^^^
             drawbridge.toml:6:10: admin.socket: "admin.sock" is no absolute path; write the whole path, from / on
-             6 | socket = "admin.sock"
-               |          ^^^^^^^^^^^^
+             6 | socket = "…"
+               |          ^^^
             drawbridge.toml:8:9: listener[1].realm: "trustet" is not known here; write "trusted" or "untrusted"
-             8 | realm = "trustet"
-               |         ^^^^^^^^^
+             8 | realm = "…"
+               |         ^^^
             drawbridge.toml:9:8: listener[1].bind: nobody can send to this address; write what Via and Contact shall say as advertise = "203.0.113.5:5060"
-             9 | bind = "0.0.0.0:5060"
-               |        ^^^^^^^^^^^^^^
+             9 | bind = "…"
+               |        ^^^
             drawbridge.toml:12:8: listener[2].bind: port 10010 is one of media.ports; choose a port outside of media.ports
-             12 | bind = "127.0.0.1:10010"
-                |        ^^^^^^^^^^^^^^^^^
+             12 | bind = "…"
+                |        ^^^
             drawbridge.toml:15:8: listener[3].bind: listener[2] binds the same address and port; give one of them another port or address
-             15 | bind = "127.0.0.1:10010"
-                |        ^^^^^^^^^^^^^^^^^
+             15 | bind = "…"
+                |        ^^^
             drawbridge.toml:15:8: listener[3].bind: port 10010 is one of media.ports; choose a port outside of media.ports
-             15 | bind = "127.0.0.1:10010"
-                |        ^^^^^^^^^^^^^^^^^
+             15 | bind = "…"
+                |        ^^^
             drawbridge.toml:17:28: realm.trusted.media_bind[2]: "127.0.0.2" is a second address of its family; write at most one IPv4 and one IPv6 address
-             17 | media_bind = ["127.0.0.1", "127.0.0.2"]
-                |                            ^^^^^^^^^^^
+             17 | media_bind = ["…", "…"]
+                |                    ^^^
             drawbridge.toml:18:19: realm.trusted.media_advertise: "::1" is of a family that media_bind has not; add an address of its family to media_bind
-             18 | media_advertise = "::1"
-                |                   ^^^^^
+             18 | media_advertise = "…"
+                |                   ^^^
             drawbridge.toml:20:14: realm.untrusted.media_bind: "0.0.0.0" cannot be sent to; write the address that SDP shall say as media_advertise
-             20 | media_bind = "0.0.0.0"
-                |              ^^^^^^^^^
+             20 | media_bind = "…"
+                |              ^^^
             drawbridge.toml:22:11: media.timeout: "60" is no duration; write a whole number with ms, s, m or h, as in "30s"
-             22 | timeout = "60"
-                |           ^^^^
+             22 | timeout = "…"
+                |           ^^^
             drawbridge.toml:23:11: media.workers: this is a string; write a whole number
-             23 | workers = "two"
-                |           ^^^^^
+             23 | workers = "…"
+                |           ^^^
             drawbridge.toml:24:10: media.engine: "iouring" is not known here; write "auto" or "io_uring" or "portable"
-             24 | engine = "iouring"
-                |          ^^^^^^^^^
+             24 | engine = "…"
+                |          ^^^
             drawbridge.toml:26:11: numbering.country: "UK" is no country with a numbering plan; write the two letters of ISO 3166, as in "US"
-             26 | country = "UK"
-                |           ^^^^
+             26 | country = "…"
+                |           ^^^
             drawbridge.toml:27:10: numbering.short[1]: "1[" is no regular expression; unclosed character class
-             27 | short = ["1["]
-                |          ^^^^
+             27 | short = ["…"]
+                |          ^^^
             drawbridge.toml:29:8: cdr.path: this is a whole number; write a string
              29 | path = 5
                 |        ^
             drawbridge.toml:31:8: trunk.a.host: "sip:a.example" is no host; write the host alone, without sip: and user
-             31 | host = "sip:a.example"
-                |        ^^^^^^^^^^^^^^^
+             31 | host = "…"
+                |        ^^^
             drawbridge.toml:32:8: trunk.a.port: 70000 is out of range; write 1 to 65535
              32 | port = 70000
                 |        ^^^^^
@@ -403,23 +403,23 @@ trunks = []
              33 | password = …
                 | ^^^^^^^^
             drawbridge.toml:34:1: trunk.a.caller_id: numbers that are not allowed shall become the default, and there is none; write default = "+12025550123", or otherwise = "anonymous" or "reject"
-             34 | caller_id = { allowed = ["555*"] }
+             34 | caller_id = { allowed = ["…"] }
                 | ^^^^^^^^^
             drawbridge.toml:34:26: trunk.a.caller_id.allowed[1]: "555*" is no pattern of numbers; write + and digits, with * at the end for all that begin so
-             34 | caller_id = { allowed = ["555*"] }
-                |                          ^^^^^^
+             34 | caller_id = { allowed = ["…"] }
+                |                          ^^^
             drawbridge.toml:35:23: trunk.a.failover.codes[1]: "200" is no final failure; write a status code from "300" to "699", or a class as in "5xx"
-             35 | failover = { codes = ["200", "5XX"], timeout = "1h" }
-                |                       ^^^^^
+             35 | failover = { codes = ["…", "…"], timeout = "…" }
+                |                       ^^^
             drawbridge.toml:35:48: trunk.a.failover.timeout: this is not between the first retransmission and the end of the transaction; write "500ms" to "32s"
-             35 | failover = { codes = ["200", "5XX"], timeout = "1h" }
-                |                                                ^^^^
+             35 | failover = { codes = ["…", "…"], timeout = "…" }
+                |                                            ^^^
             drawbridge.toml:36:21: trunk.a.headers.set.Via: this header belongs to the call itself; leave it out
-             36 | headers = { set = { Via = "x", X-A = "a\r\nb" } }
+             36 | headers = { set = { Via = "…", X-A = "…" } }
                 |                     ^^^
             drawbridge.toml:36:38: trunk.a.headers.set.X-A: "a\r\nb" holds a control character; write one line
-             36 | headers = { set = { Via = "x", X-A = "a\r\nb" } }
-                |                                      ^^^^^^^^
+             36 | headers = { set = { Via = "…", X-A = "…" } }
+                |                                      ^^^
             drawbridge.toml:37:8: trunk.trusted: this is no trunk name; use letters, digits, - and _, not the name of a realm
              37 | [trunk.trusted]
                 |        ^^^^^^^
@@ -427,14 +427,14 @@ trunks = []
              37 | [trunk.trusted]
                 |        ^^^^^^^
             drawbridge.toml:41:7: route[1].to[1]: "+1" matches no normalised number; write "+1*" for all numbers that begin so
-             41 | to = ["+1", "00*", "regex:("]
-                |       ^^^^
+             41 | to = ["…", "…", "…"]
+                |       ^^^
             drawbridge.toml:41:13: route[1].to[2]: "00*" matches no normalised number; numbers are in E.164 form here: write it as in "+44*"
-             41 | to = ["+1", "00*", "regex:("]
-                |             ^^^^^
+             41 | to = ["…", "…", "…"]
+                |            ^^^
             drawbridge.toml:41:20: route[1].to[3]: "regex:(" is no regular expression; unclosed group
-             41 | to = ["+1", "00*", "regex:("]
-                |                    ^^^^^^^^^
+             41 | to = ["…", "…", "…"]
+                |                 ^^^
             drawbridge.toml:42:10: route[1].trunks: there is no trunk in it; write ["name-of-a-trunk"]
              42 | trunks = []
                 |          ^^
@@ -463,6 +463,38 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
+fn no_text_that_may_be_a_secret_is_repeated() {
+    let broken = minimal_and("[trunk.a]\nsceret = hunter2\n");
+    let braces = minimal_and("[node]\nname = \"a${hunter2!}\"\n[cdr]\npath = \"${file:hunter2}\"\n");
+    let spread = minimal_and("[trunk.a]\nhost = \"\"\"\nhunter2\"\"\"\nport = 0\n");
+    let beside = minimal_and("[trunk.a]\nhost = \"a.example\"\nport = 0\nlimits = { code = \"hunter2\" }\n");
+    for text in [broken, braces, spread, beside] {
+        let found = faults(&[("drawbridge.toml", &text)]);
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+    let long = minimal_and(&format!("[node]\nname = \"{}\"\n", "é".repeat(100_000)));
+    let found = faults(&[("drawbridge.toml", &long)]);
+    assert!(found.lines().all(|line| line.chars().count() < 400), "{}", found.len());
+}
+
+#[test]
+fn a_dash_is_no_trunk_and_nothing_is_no_password() {
+    let text = minimal_and(
+        "[trunk.-]\nhost = \"a.example\"\n[trunk.a]\nhost = \"b.example\"\nusername = \"u\"\npassword = \"\"\n",
+    );
+    let found = faults(&[("drawbridge.toml", &text)]);
+    assert!(found.contains("trunk.-: this is no trunk name"), "{found}");
+    assert!(found.contains("trunk.a.password: the password is empty"), "{found}");
+}
+
+#[test]
+fn the_admin_socket_is_warned_about_where_it_is_written() {
+    let config = valid("[admin]\nsocket = \"/run/drawbridge/admin.sock\"\n");
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].to_string().contains("not yet"), "{}", config.warnings[0]);
+}
+
+#[test]
 fn strings_expand_from_the_environment_and_from_files() {
     let config = valid(
         "[trunk.a]\nhost = \"a.example\"\nusername = \"${SECRET}-x\"\npassword = \"${file:/run/credentials/sinch}\"\n",
@@ -475,16 +507,16 @@ fn strings_expand_from_the_environment_and_from_files() {
     expect_faults(
         &text,
         expect![[r#"
-        drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set
-         13 | name = "${NAMELESS}"
-            |        ^^^^^^^^^^^^^
-        drawbridge.toml:15:8: cdr.path: file /nope: no such file
-         15 | path = "${file:/nope}"
-            |        ^^^^^^^^^^^^^^^
-        drawbridge.toml:17:10: admin.socket: ${ without its }
-         17 | socket = "/${x"
-            |          ^^^^^^
-    "#]],
+            drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set
+             13 | name = "…"
+                |        ^^^
+            drawbridge.toml:15:8: cdr.path: file /nope: no such file
+             15 | path = "…"
+                |        ^^^
+            drawbridge.toml:17:10: admin.socket: ${ without its }
+             17 | socket = "…"
+                |          ^^^
+        "#]],
     );
 }
 

@@ -83,6 +83,8 @@ pub(super) fn read_trunks(
 fn is_trunk_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        // A dash alone stands for "no trunk" in logs.
+        && name.bytes().any(|byte| byte.is_ascii_alphanumeric())
         && REALMS.iter().all(|(realm, _)| *realm != name)
 }
 
@@ -215,7 +217,12 @@ fn credentials(table: &Table<'_>) -> Option<Credentials> {
         }
         (Some(_), Some(_)) | (None, None) => {}
     }
-    Some(Credentials { username: username?.text()?.text, password: password?.text()?.text })
+    let (username, password) = (username?.text()?.text, password?);
+    let secret = password.text()?.text;
+    if secret.is_empty() {
+        password.fault("the password is empty", "write password = \"${NAME}\", or leave both out");
+    }
+    Some(Credentials { username, password: secret })
 }
 
 fn send_numbers(table: &Table<'_>) -> Option<NumberForm> {

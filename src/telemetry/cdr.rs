@@ -90,7 +90,7 @@ impl CdrSink {
 #[derive(Debug)]
 struct Writer {
     path: Option<PathBuf>,
-    /// Opened with the first record, and again after a failure.
+    /// Opened at the start, and again after a failure.
     file: Option<File>,
     /// The last record could not be written; said once, until one can.
     failing: bool,
@@ -101,6 +101,7 @@ struct Writer {
 
 impl Writer {
     fn run(&mut self, jobs: &Receiver<Job>, metrics: &Metrics) {
+        self.try_open();
         while let Ok(job) = jobs.recv() {
             match job {
                 Job::Write(cdr) => {
@@ -113,8 +114,25 @@ impl Writer {
                     self.path = path;
                     self.file = None;
                     self.torn = false;
+                    self.try_open();
                 }
                 Job::End => return,
+            }
+        }
+    }
+
+    /// Finds out before the first call whether there is a place for records.
+    fn try_open(&mut self) {
+        let Some(path) = &self.path else { return };
+        match open(path) {
+            Ok(file) => self.file = Some(file),
+            Err(error) => {
+                tracing::error!(
+                    path = %path.display(), %error,
+                    "call detail records cannot be written (calls go on): make the directory, and let \
+                     the user that runs Drawbridge write there, or change cdr.path"
+                );
+                self.failing = true;
             }
         }
     }
@@ -152,7 +170,7 @@ impl Writer {
         line.push(b'\n');
         let file = match &mut self.file {
             Some(file) => file,
-            closed => closed.insert(OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)?),
+            closed => closed.insert(open(path)?),
         };
         let mut rest = line.as_slice();
         while !rest.is_empty() {
@@ -168,6 +186,10 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)
 }
 
 /// A line as it is written. The order of the fields is the order in the file.

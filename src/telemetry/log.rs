@@ -1,5 +1,6 @@
 //! Where log lines go: the journal with fields when systemd runs us, else standard error.
 
+use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 
 use tracing_subscriber::EnvFilter;
@@ -26,7 +27,11 @@ pub fn start() -> Result<(), TryInitError> {
     {
         return registry.with(journal.with_field_prefix(Some(FIELD_PREFIX.to_owned()))).try_init();
     }
-    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Colours are for people: files and pipes get plain text.
+    let stderr = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     registry.with(stderr).try_init()
 }
 
