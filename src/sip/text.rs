@@ -119,11 +119,12 @@ pub fn split_list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A decimal number of digits only, that fits.
-pub(super) fn parse_number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
+pub(super) fn parse_number<T: TryFrom<u64>>(text: &[u8]) -> Option<T> {
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let first = digit(text.first()?)?;
+    let number =
+        text[1..].iter().try_fold(first, |number, byte| number.checked_mul(10)?.checked_add(digit(byte)?));
+    T::try_from(number?).ok()
 }
 
 #[cfg(test)]
