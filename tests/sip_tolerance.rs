@@ -57,7 +57,7 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
         BareLineBreak, ControlCharacter, HeaderName, Invalid, MethodMismatch, Repeated, RequestUri, Truncated,
     };
     let many = "Via: SIP/2.0/UDP h\r\n".repeat(71);
-    let headers = "X: y\r\n".repeat(300);
+    let headers = "X-Y: y\r\n".repeat(300);
     let long_tag = format!("tag={}", "1".repeat(257));
     for (from, to, fault) in [
         ("X: y", "X: y\nCall-ID: d", Some(BareLineBreak)),

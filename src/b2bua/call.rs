@@ -146,6 +146,8 @@ pub struct CallNumbers {
     pub caller: Number,
     /// Display name of From, as it stands.
     pub caller_display: Option<Bytes>,
+    /// Whether the caller asks not to be shown (RFC 3323 §4.2).
+    pub privacy: bool,
 }
 
 /// What is left to be tried.

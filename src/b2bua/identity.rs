@@ -49,31 +49,40 @@ pub fn address(
         escape_user(&numbering.format(&numbers.called, &numbers.called_received, trunk.send_numbers));
     let request_uri = format!("sip:{called}@{host}");
     let to = format!("<sip:{called}@{domain}>");
-    let Some(caller) = shown_caller(numbers, trunk, numbering)? else {
-        return Ok(Addressing {
+    let shown = shown_caller(numbers, trunk, numbering)?;
+    let uri = shown.as_ref().map(|shown| format!("<sip:{}@{domain}>", escape_user(&shown.number)));
+    let identity = uri.as_ref().and_then(|uri| identity_header(trunk.identity, uri, numbers.privacy));
+    match (shown, uri) {
+        (Some(shown), Some(uri)) if !numbers.privacy => {
+            let display = numbers.caller_display.as_ref().filter(|_| shown.is_own);
+            let from = match display {
+                Some(display) => [display, &b" "[..], uri.as_bytes()].concat(),
+                None => uri.into_bytes(),
+            };
+            Ok(Addressing { request_uri, from, to, contact_user: shown.number, identity, anonymous: false })
+        }
+        _ => Ok(Addressing {
             request_uri,
             from: b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
             to,
             contact_user: "anonymous".to_owned(),
-            identity: None,
+            identity,
             anonymous: true,
-        });
-    };
-    let user = escape_user(&caller);
-    let uri = format!("<sip:{user}@{domain}>");
-    let identity = match trunk.identity {
+        }),
+    }
+}
+
+/// The header that names the caller to a trunk that is trusted with it, beside From.
+fn identity_header(identity: Identity, uri: &str, privacy: bool) -> Option<(Header, String)> {
+    match identity {
         Identity::From => None,
-        Identity::Pai => Some((Header::PAssertedIdentity, uri.clone())),
-        Identity::Ppi => Some((Header::PPreferredIdentity, uri.clone())),
+        Identity::Pai => Some((Header::PAssertedIdentity, uri.to_owned())),
+        Identity::Ppi => Some((Header::PPreferredIdentity, uri.to_owned())),
         Identity::Rpid => {
-            Some((Header::RemotePartyId, format!("{uri};party=calling;privacy=off;screen=yes")))
+            let privacy = if privacy { "full" } else { "off" };
+            Some((Header::RemotePartyId, format!("{uri};party=calling;privacy={privacy};screen=yes")))
         }
-    };
-    let from = match &numbers.caller_display {
-        Some(display) => [display, &b" "[..], uri.as_bytes()].concat(),
-        None => uri.into_bytes(),
-    };
-    Ok(Addressing { request_uri, from, to, contact_user: caller, identity, anonymous: false })
+    }
 }
 
 /// Our Contact on a leg: this user at what its listener advertises.
@@ -95,30 +104,39 @@ pub fn add_identity(writer: Writer, addressing: &Addressing) -> Writer {
     if addressing.anonymous { writer.header(Header::Privacy, "id") } else { writer }
 }
 
-/// The caller's number in the trunk's form; `None`: nobody is shown.
+/// The number that a trunk is shown.
+struct Shown {
+    /// In the trunk's form.
+    number: String,
+    /// Whether it is the caller's, and so is the display name.
+    is_own: bool,
+}
+
+/// The caller by the trunk's policy; `None`: nobody is shown.
 fn shown_caller(
     numbers: &CallNumbers,
     trunk: &Trunk,
     numbering: &numbering::Settings,
-) -> Result<Option<String>, CallerRefused> {
+) -> Result<Option<Shown>, CallerRefused> {
     let policy = &trunk.caller_id;
     let own = numbering.format(&numbers.caller, &numbers.caller_received, trunk.send_numbers);
-    let comparable = match &numbers.caller {
-        Number::E164(number) => number.as_str(),
-        Number::Short(text) | Number::Emergency(text) | Number::Name(text) => text.as_str(),
+    // A name is no number that somebody could own.
+    let owned = match &numbers.caller {
+        Number::E164(text) | Number::Short(text) => Some(text.as_str()),
+        Number::Emergency(_) | Number::Name(_) => None,
     };
-    let is_allowed =
-        policy.allowed.is_empty() || policy.allowed.iter().any(|pattern| matches_number(pattern, comparable));
+    let is_listed = |number: &str| policy.allowed.iter().any(|pattern| matches_number(pattern, number));
+    let is_allowed = policy.allowed.is_empty() || owned.is_some_and(is_listed);
     if is_allowed && !own.is_empty() {
-        return Ok(Some(own));
+        return Ok(Some(Shown { number: own, is_own: true }));
     }
     if is_allowed && policy.default.is_none() {
         return Ok(None);
     }
     match (policy.otherwise, &policy.default) {
         (CallerIdFallback::Default, Some(default)) => {
-            let number = Number::E164(default.clone());
-            Ok(Some(numbering.format(&number, default, trunk.send_numbers)))
+            let number = numbering.format(&Number::E164(default.clone()), default, trunk.send_numbers);
+            Ok(Some(Shown { number, is_own: false }))
         }
         // Without a default there is no number that may be shown.
         (CallerIdFallback::Default, None) | (CallerIdFallback::Anonymous, _) => Ok(None),
@@ -134,9 +152,10 @@ fn matches_number(pattern: &str, number: &str) -> bool {
     }
 }
 
-/// Escapes what may not stand in the user part of a SIP URI (RFC 3261 §25.1).
+/// Escapes what may not stand in the user part of a SIP URI (RFC 3261 §25.1), and what may but
+/// would be read as more than a user: `;`, `,`, `?` and `/`.
 fn escape_user(user: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(byte);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$".contains(byte);
     let mut escaped = String::with_capacity(user.len());
     for byte in user.as_bytes() {
         if plain(byte) {

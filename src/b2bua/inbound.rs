@@ -260,9 +260,17 @@ impl CallNumbers {
             caller: Number::Name(caller_received.clone()),
             called_received,
             caller_received,
+            privacy: asks_for_privacy(request),
             caller_display: from.and_then(|from: NameAddr<'_>| from.display).map(Bytes::copy_from_slice),
         }
     }
+}
+
+/// `Privacy: id` and its like (RFC 3323 §4.2, RFC 3325 §9.3).
+fn asks_for_privacy(request: &Message) -> bool {
+    let values = request.list(Header::Privacy).flat_map(|value| value.split(|byte| *byte == b';'));
+    let mut words = values.map(crate::sip::trim);
+    words.any(|word| ["id", "user", "header"].iter().any(|kind| word.eq_ignore_ascii_case(kind.as_bytes())))
 }
 
 /// The user part, unescaped, without the parameters that may stand in it (`+1;npdi;rn=…`).

@@ -105,8 +105,8 @@ pub enum NumberFault {
     /// More than [`MAX_USER_BYTES`].
     #[error("it is too long for a number")]
     TooLong,
-    /// `+` in the middle, `*` or `#` among the digits.
-    #[error("+, * or # stands where no number has one")]
+    /// `+` in the middle, `*`, `#` or anything else among the digits.
+    #[error("a character stands where no number has one")]
     Misplaced,
     /// No country code begins so (ITU-T E.164 Annex D).
     #[error("no country code begins like this")]

@@ -105,14 +105,30 @@ enum Dialled {
     Fault(NumberFault),
 }
 
+/// A user that begins with so many digits is no name: local numbers have seven.
+const MIN_MEANT_DIGITS: usize = 7;
+
 fn dialled(user: &str) -> Dialled {
     let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')' | ' ' | '/');
     let is_dialable = |c: char| c.is_ascii_digit() || is_separator(c) || matches!(c, '+' | '*' | '#');
     if user.is_empty() {
         return Dialled::Fault(NumberFault::Empty);
     }
+    if user.contains([';', ',', '?']) {
+        // Parameters that were smuggled in by escapes: a carrier would read them.
+        return Dialled::Fault(NumberFault::Misplaced);
+    }
     if !user.chars().all(is_dialable) {
-        return Dialled::Name;
+        // What begins like a whole number, or has the digits of one and no letter, is meant as one,
+        // and a carrier might read it so.
+        let digits = |text: &mut dyn Iterator<Item = char>| text.filter(char::is_ascii_digit).count();
+        let begins_with = digits(&mut user.chars().take_while(|c| is_dialable(*c)));
+        let has_letter = user.chars().any(char::is_alphabetic);
+        let all = digits(&mut user.chars());
+        let is_meant = user.starts_with('+')
+            || begins_with >= MIN_MEANT_DIGITS
+            || (!has_letter && all >= MIN_MEANT_DIGITS);
+        return if is_meant { Dialled::Fault(NumberFault::Misplaced) } else { Dialled::Name };
     }
     if user.len() > MAX_USER_BYTES {
         return Dialled::Fault(NumberFault::TooLong);

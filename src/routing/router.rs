@@ -218,17 +218,22 @@ impl Route {
             RouteSource::Realm(realm) => *realm == ingress.realm,
             RouteSource::Trunk(trunk) => ingress.trunk.as_ref() == Some(trunk),
         };
-        from && (self.to.is_empty() || self.to.iter().any(|pattern| pattern.matches(called.as_str())))
+        from && (self.to.is_empty() || self.to.iter().any(|pattern| pattern.matches(called)))
     }
 }
 
 impl NumberPattern {
     /// Whether a normalised number (or a name) is meant.
-    pub fn matches(&self, called: &str) -> bool {
+    pub fn matches(&self, called: &Number) -> bool {
+        let is_number = matches!(called, Number::E164(_));
+        let text = called.as_str();
         match self {
-            NumberPattern::Prefix(prefix) => called.starts_with(prefix),
-            NumberPattern::Exact(exact) => called == exact,
-            NumberPattern::Regex(regex) => regex.is_match(called),
+            // A name that only looks like a number is not taken for one.
+            NumberPattern::Prefix(prefix) => {
+                (is_number || !prefix.starts_with('+')) && text.starts_with(prefix)
+            }
+            NumberPattern::Exact(exact) => text == exact,
+            NumberPattern::Regex(regex) => regex.is_match(text),
         }
     }
 }

@@ -6,6 +6,7 @@ mod basic_calls;
 mod cancel_races;
 mod challenges;
 mod failover;
+mod identity_policy;
 mod in_dialog;
 mod lab;
 mod media_ports;
