@@ -21,7 +21,8 @@ impl Engine {
         if let Some(refusal) = self.find_refusal(&request) {
             return self.refuse(now, server, &refusal);
         }
-        if self.draining || self.calls.len() >= MAX_CALLS {
+        let is_full = self.calls.len() >= MAX_CALLS && !self.is_emergency(&request);
+        if self.draining || is_full {
             return self.refuse_for_now(now, server);
         }
         let Some(realm) = self.realm_of(hop) else { return };
@@ -78,6 +79,12 @@ impl Engine {
             });
         }
         None
+    }
+
+    /// Whether an emergency number is called: then no limit of ours counts.
+    fn is_emergency(&self, request: &Message) -> bool {
+        let called = Uri::parse(request.request_uri_raw()).map(|uri| user_of(&uri)).unwrap_or_default();
+        self.snapshots.current().numbering.emergency.contains(&called)
     }
 
     /// Whether this is an INVITE of ours that came back: its From tag is one of our legs'.

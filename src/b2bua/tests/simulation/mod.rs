@@ -27,7 +27,7 @@ use crate::sip::Message;
 /// Seeds of an ordinary test run.
 const DEFAULT_SEEDS: u64 = 1_000;
 /// Random steps of one seed, before everything is left to end.
-const STEPS: u32 = 300;
+const STEPS: u32 = 2_000;
 /// The steps that a failure prints.
 const LAST_STEPS: usize = 60;
 /// More than any transaction, refused call or unheard BYE lasts.
