@@ -333,16 +333,15 @@ impl Message {
     }
 
     fn find_fault(&self) -> Option<MessageFault> {
-        let via = self.list(Header::Via).take(MAX_VIA_VALUES + 1).count();
-        if via == 0 {
-            return Some(MessageFault::Missing(Header::Via));
-        }
+        let mut via = self.list(Header::Via);
+        let Some(top) = via.next() else { return Some(MessageFault::Missing(Header::Via)) };
+        let further = via.take(MAX_VIA_VALUES).count();
         let branch_fits = |via: &Via<'_>| {
             via.branch().is_none_or(|branch| branch.len() <= MAX_KEY_BYTES)
                 && is_closed(via.raw)
                 && !via.params.repeats("branch")
         };
-        if via > MAX_VIA_VALUES || !self.top_via().as_ref().is_some_and(branch_fits) {
+        if further >= MAX_VIA_VALUES || !Via::parse(top).as_ref().is_some_and(branch_fits) {
             return Some(MessageFault::Invalid(Header::Via));
         }
         for header in [Header::From, Header::To] {
@@ -487,8 +486,9 @@ fn index_field(raw: &[u8], start: usize, end: usize) -> Result<Span, MessageFaul
     }
     let value = &line[colon + 1..];
     check_value(value)?;
-    let trimmed = trim(value);
-    let value_start = if trimmed.is_empty() { end } else { end - value.len() + leading_spaces(value) };
+    let leading = value.iter().take_while(|byte| is_space(**byte)).count();
+    let trimmed = trim(&value[leading..]);
+    let value_start = end - value.len() + leading;
     Ok(Span {
         header: Header::from_name(name),
         name_start: start as u16,
@@ -496,10 +496,6 @@ fn index_field(raw: &[u8], start: usize, end: usize) -> Result<Span, MessageFaul
         value_start: value_start as u16,
         value_end: (value_start + trimmed.len()) as u16,
     })
-}
-
-fn leading_spaces(value: &[u8]) -> usize {
-    value.iter().take_while(|byte| is_space(**byte)).count()
 }
 
 /// No control characters but TAB; CR and LF only as CRLF before a blank (folding).
