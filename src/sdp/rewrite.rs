@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use smallvec::SmallVec;
 
@@ -63,6 +63,16 @@ impl fmt::Display for RewriteFault {
             RewriteFault::NoCodec => f.write_str("no codec is allowed"),
         }
     }
+}
+
+/// Whether an address of anybody's stands in an attribute (`path:msrp://10.0.0.1:…`). Format
+/// parameters and keys hold none, but their numbers may look like one.
+fn holds_ipv4(value: &[u8]) -> bool {
+    if [&b"fmtp"[..], b"crypto"].contains(&split_attribute(value).0) {
+        return false;
+    }
+    let mut words = value.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'.'));
+    words.any(|word| std::str::from_utf8(word).is_ok_and(|word| word.parse::<Ipv4Addr>().is_ok()))
 }
 
 /// Attributes that would show the other side, or a way to it around the relay: ICE (RFC 8839),
@@ -291,7 +301,7 @@ impl Output<'_> {
             b'i' | b'u' | b'e' | b'p' => true,
             // An encoding that is named like a host is still an encoding.
             b'a' if split_attribute(value).0 == b"rtpmap" => false,
-            b'a' => is_hidden(value) || self.shows_address(value),
+            b'a' => is_hidden(value) || self.shows_address(value) || holds_ipv4(value),
             b'v' | b't' | b'r' | b'z' | b'b' => false,
             _ => self.shows_address(value),
         };

@@ -144,7 +144,8 @@ fn freeswitch_secured_media_keeps_its_keys_and_loses_its_addresses() {
             "a=ssrc:3012 cname:kzKz",
             "a=candidate:1 1 udp 659136 198.51.100.7 26998 typ host generation 0",
             "a=end-of-candidates",
-            "a=x-seen:198.51.100.7:26998"
+            "a=x-seen:198.51.100.7:26998",
+            "a=x-seen:198.51.100.77:26998"
         ]
     );
 }
