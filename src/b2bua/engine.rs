@@ -32,7 +32,7 @@ use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
 use crate::media::{MediaSessionId, PortPool, Side};
 use crate::routing::{Resolution, ResolveFault, Router};
 use crate::sip::{Header, Message, MessageFault, Method, Status, Writer, response_to};
-use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions};
+use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions, response_hop};
 
 /// The most calls of one engine: more than the media ports of two addresses could carry.
 pub const MAX_CALLS: usize = 8_192;
@@ -257,10 +257,8 @@ impl Engine {
             503 => writer.display(Header::RetryAfter, RETRY_AFTER_S),
             _ => writer,
         };
-        let peer = request.top_via().map(|via| via.response_address(hop.peer));
-        let peer = peer.filter(|_| !hop.transport.is_reliable()).unwrap_or(hop.peer);
         if let Ok(response) = writer.finish() {
-            self.transactions.send_stateless(&response, Hop { peer, ..hop }, false);
+            self.transactions.send_stateless(&response, response_hop(request, hop), false);
         }
     }
 
@@ -286,11 +284,11 @@ impl Engine {
         let is_answerable = message.method().is_some_and(|method| *method != Method::Ack)
             && [Header::From, Header::To, Header::CallId, Header::CSeq]
                 .iter()
-                .all(|header| message.header(*header).is_some());
-        let Some(via) = message.top_via().filter(|_| is_answerable) else {
+                .all(|header| message.header(*header).is_some())
+            && message.top_via().is_some();
+        if !is_answerable {
             return self.drop_message(realm, DropReason::Malformed);
-        };
-        let peer = if hop.transport.is_reliable() { hop.peer } else { via.response_address(hop.peer) };
+        }
         let status = Status::of(if fault == MessageFault::Version { 505 } else { 400 });
         let tag = self.mint_tag();
         let phrase = fault.to_string();
@@ -298,7 +296,7 @@ impl Engine {
         let response = response_to(message, hop.peer, status, Some(phrase.as_bytes()), tag).finish();
         self.event(Event::Dropped { realm, reason: DropReason::Malformed });
         if let Ok(response) = response {
-            self.transactions.send_stateless(&response, Hop { peer, ..hop }, false);
+            self.transactions.send_stateless(&response, response_hop(message, hop), false);
         }
     }
 

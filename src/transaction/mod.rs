@@ -32,6 +32,7 @@ mod timers;
 mod tests;
 
 pub use layer::{MAX_TRANSACTIONS, RESERVED_TRANSACTIONS, RETRY_AFTER_SECONDS, Transactions};
+pub use server::response_hop;
 pub use timers::{Timer, TimerSettings};
 
 use crate::admission::DropReason;

@@ -167,7 +167,7 @@ impl ServerMachine {
 
 /// Where the responses to a request go: back over a reliable transport's connection, else as
 /// §18.2.2 and RFC 3581 §4 say.
-pub(super) fn response_hop(request: &Message, hop: Hop) -> Hop {
+pub fn response_hop(request: &Message, hop: Hop) -> Hop {
     if hop.transport.is_reliable() {
         return hop;
     }
