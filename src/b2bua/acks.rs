@@ -7,8 +7,8 @@ use super::call::{CallKey, CallTimer, Phase, Unacked};
 use super::call_media::SdpRole;
 use super::cdr::EndedBy;
 use super::ending::End;
-use super::engine::{ALLOW, Engine, Purpose};
-use super::header_policy;
+use super::engine::{Engine, Purpose};
+use super::{capabilities, header_policy};
 use crate::base::{Hop, Instant, Realm};
 use crate::dialog::Dialog;
 use crate::media::Side;
@@ -228,7 +228,7 @@ impl Engine {
         let request = self.transactions.request(server).map(|(request, _)| request.clone())?;
         if status.is_success() || (status.is_provisional() && status.code() != 100) {
             writer = writer.copy(&request, Header::RecordRoute).header(Header::Contact, contact);
-            writer = writer.header(Header::Allow, ALLOW);
+            writer = capabilities::add(writer);
         }
         Some(match (from, rules) {
             (Some(from), rules) => header_policy::add_crossing(writer, from, &rules.unwrap_or_default()),

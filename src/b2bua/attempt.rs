@@ -7,10 +7,10 @@ use super::call::{CallKey, CallTimer, Leg, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::{Attempt, AttemptResult, EndedBy};
 use super::ending::End;
-use super::engine::{ALLOW, Engine, Outgoing, Purpose};
+use super::engine::{Engine, Outgoing, Purpose};
 use super::identity::{self, Addressing};
 use super::inbound::Rejection;
-use super::{Event, header_policy};
+use super::{Event, capabilities, header_policy};
 use crate::base::{Hop, Instant};
 use crate::dialog::{Dialog, tagged};
 use crate::media::Side;
@@ -154,8 +154,8 @@ impl Engine {
             .header(Header::CallId, &leg.call_id)
             .header(Header::CSeq, "1 INVITE")
             .header(Header::Contact, &contact)
-            .display(Header::MaxForwards, max_forwards)
-            .header(Header::Allow, ALLOW);
+            .display(Header::MaxForwards, max_forwards);
+        writer = capabilities::add(writer);
         writer = identity::add_identity(writer, addressing);
         writer = header_policy::add_crossing(writer, &invite, &trunk.headers);
         let request = match offer {
@@ -254,6 +254,7 @@ impl Engine {
     fn learn_dialog(&mut self, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
+        leg.peer.learn(response);
         let hop = Hop { listener: leg.hop.listener, ..hop };
         let mut dialog = Dialog::from_response(&outgoing.request, response, hop);
         if let Some(known) = leg.dialog.as_ref().filter(|known| known.remote_tag == dialog.remote_tag) {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::call_media::CallMedia;
+use super::capabilities::Capabilities;
 use super::cdr::{Attempt, EndedBy};
 use super::snapshots::SnapshotId;
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
@@ -80,6 +81,8 @@ pub struct Leg {
     pub call_id: Bytes,
     /// Our tag.
     pub local_tag: Bytes,
+    /// What the peer says that it takes.
+    pub peer: Capabilities,
     /// The dialog, once the peer's tag is known.
     pub dialog: Option<Dialog>,
     /// The INVITE of the peer's that we have not answered.
@@ -255,6 +258,7 @@ impl Leg {
             hop,
             call_id,
             local_tag,
+            peer: Capabilities::default(),
             dialog: None,
             incoming: None,
             outgoing: None,

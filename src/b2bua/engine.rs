@@ -13,6 +13,7 @@
 //! | BYE, CANCEL, every end of a call | `ending.rs` |
 //! | ports, SDP from one side to the other | `call_media.rs` |
 //! | digest challenges | `challenge.rs` |
+//! | methods and option tags, ours and the peer's | `capabilities.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -26,7 +27,7 @@ use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::snapshots::Snapshots;
-use super::{Census, Event, Input, Output, Settings};
+use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason};
 use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
 use crate::media::{MediaSessionId, PortPool, Side};
@@ -239,9 +240,9 @@ impl Engine {
     /// Answers a request outside any dialog that opens none, without a transaction: a repetition is
     /// answered again, and nobody can fill our tables with them.
     fn answer_at_once(&mut self, request: &Message, hop: Hop) {
-        let unsupported: Vec<&[u8]> = request.list(Header::Require).take(MAX_REQUIRED).collect();
+        let unsupported = capabilities::unsupported(request);
         let status = match request.method() {
-            Some(_) if !unsupported.is_empty() => 420,
+            Some(_) if unsupported.is_some() => 420,
             Some(Method::Options) if self.draining => 503,
             Some(Method::Options) => 200,
             Some(Method::Register) => 403,
@@ -252,8 +253,8 @@ impl Engine {
         let tag = std::str::from_utf8(&tag).ok();
         let writer = response_to(request, hop.peer, Status::of(status), None, tag);
         let writer = match status {
-            200 | 405 => writer.header(Header::Allow, ALLOW).header(Header::Accept, "application/sdp"),
-            420 => writer.header(Header::Unsupported, unsupported.join(&b", "[..])),
+            200 | 405 => capabilities::add(writer).header(Header::Accept, "application/sdp"),
+            420 => writer.header(Header::Unsupported, unsupported.unwrap_or_default()),
             503 => writer.display(Header::RetryAfter, RETRY_AFTER_S),
             _ => writer,
         };
@@ -489,7 +490,7 @@ impl Engine {
     /// A response with nothing but what its status asks for.
     pub(super) fn respond_simply(&mut self, now: Instant, server: ServerId, status: Status) {
         let writer = self.response(server, status, None).map(|writer| match status.code() {
-            200 | 405 => writer.header(Header::Allow, ALLOW).header(Header::Accept, "application/sdp"),
+            200 | 405 => capabilities::add(writer).header(Header::Accept, "application/sdp"),
             _ => writer,
         });
         self.send_response(now, server, writer);
@@ -519,9 +520,6 @@ impl Engine {
     }
 }
 
-/// The most option tags of Require that a 420 names.
-pub(super) const MAX_REQUIRED: usize = 16;
-
 /// Whether a request neither opens a dialog nor is of one, nor is about another request.
 fn is_answered_at_once(request: &Message) -> bool {
     let opens_none = request
@@ -529,9 +527,6 @@ fn is_answered_at_once(request: &Message) -> bool {
         .is_some_and(|method| !matches!(method, Method::Invite | Method::Ack | Method::Cancel));
     opens_none && request.to().is_some_and(|to| to.tag().is_none())
 }
-
-/// What we take within and outside dialogs.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
 
 /// The `kind` label: the method, or the response's class.
 fn kind_of(message: &Message) -> &'static str {

@@ -5,8 +5,8 @@ use super::call::{CallKey, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::EndedBy;
 use super::ending::End;
-use super::engine::{ALLOW, Engine, Purpose};
-use super::header_policy;
+use super::engine::{Engine, Purpose};
+use super::{capabilities, header_policy};
 use crate::base::{Hop, Instant};
 use crate::media::Side;
 use crate::sip::{Header, Message, MessageTooLarge, Method, Status, Writer};
@@ -61,7 +61,7 @@ impl Engine {
             }
             (_, Phase::Over) => self.respond_in_dialog(now, key, side, server, Status::of(481)),
             (Some(Method::Bye), _) => self.on_bye(now, key, side, server, &request),
-            _ if request.header(Header::Require).is_some() => {
+            _ if capabilities::unsupported(&request).is_some() => {
                 self.refuse_required(now, key, side, server, &request)
             }
             (Some(Method::Invite | Method::Update), _) if has_foreign_body(&request) => {
@@ -229,8 +229,11 @@ impl Engine {
         let call = self.calls.get_mut(key).ok_or(gone)?;
         let settings = self.snapshots.get(call.snapshot);
         let method = request.method().cloned().ok_or(gone)?;
-        if is_session && let Some(dialog) = call.leg_mut(from).and_then(|leg| leg.dialog.as_mut()) {
-            dialog.refresh_target(request);
+        if is_session && let Some(leg) = call.leg_mut(from) {
+            leg.peer.learn(request);
+            if let Some(dialog) = &mut leg.dialog {
+                dialog.refresh_target(request);
+            }
         }
         let leg = call.leg_mut(to).ok_or(gone)?;
         let rules =
@@ -238,7 +241,7 @@ impl Engine {
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
         let mut writer = dialog.request(&method, &via);
         if is_session {
-            writer = writer.header(Header::Contact, contact).header(Header::Allow, ALLOW);
+            writer = capabilities::add(writer.header(Header::Contact, contact));
         }
         writer = header_policy::add_crossing(writer, request, rules.unwrap_or(&Default::default()));
         let relayed = match sdp {
@@ -397,9 +400,9 @@ impl Engine {
     }
 
     fn refresh_leg(&mut self, key: CallKey, side: Side, response: &Message) {
-        if let Some(dialog) =
-            self.calls.get_mut(key).and_then(|call| call.leg_mut(side)).and_then(|leg| leg.dialog.as_mut())
-        {
+        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
+        leg.peer.learn(response);
+        if let Some(dialog) = &mut leg.dialog {
             dialog.refresh_target(response);
         }
     }
@@ -459,7 +462,7 @@ impl Engine {
     ) {
         let mut writer = self.dialog_response(key, side, server, status, None);
         if status.code() == 405 {
-            writer = writer.map(|writer| writer.header(Header::Allow, ALLOW));
+            writer = writer.map(capabilities::add);
         }
         self.forget_incoming(key, side, server);
         self.send_response(now, server, writer);
@@ -488,9 +491,9 @@ impl Engine {
         server: ServerId,
         request: &Message,
     ) {
-        let unsupported: Vec<&[u8]> = request.list(Header::Require).take(16).collect();
+        let unsupported = capabilities::unsupported(request).unwrap_or_default();
         let writer = self.dialog_response(key, side, server, Status::of(420), None);
-        let writer = writer.map(|writer| writer.header(Header::Unsupported, unsupported.join(&b", "[..])));
+        let writer = writer.map(|writer| writer.header(Header::Unsupported, unsupported));
         self.send_response(now, server, writer);
     }
 }

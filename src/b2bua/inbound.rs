@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::Event;
 use super::call::{Call, CallKey, CallNumbers, Leg, Phase, Plan, Record};
 use super::call_media::CallMedia;
 use super::cdr::EndedBy;
-use super::engine::{Engine, MAX_CALLS, MAX_REQUIRED};
+use super::engine::{Engine, MAX_CALLS};
+use super::{Event, capabilities};
 use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
@@ -52,14 +52,9 @@ impl Engine {
             Ok(_) => {}
             Err(_) => return Some(Refusal::of(status(400))),
         }
-        let required: Vec<&[u8]> = request
-            .list(Header::Require)
-            .chain(request.list(Header::ProxyRequire))
-            .take(MAX_REQUIRED)
-            .collect();
-        if !required.is_empty() {
-            let unsupported = Some((Header::Unsupported, required.join(&b", "[..])));
-            return Some(Refusal { extra: unsupported, ..Refusal::of(status(420)) });
+        if let Some(unsupported) = capabilities::unsupported(request) {
+            let extra = Some((Header::Unsupported, unsupported));
+            return Some(Refusal { extra, ..Refusal::of(status(420)) });
         }
         if request
             .header(Header::ContentEncoding)
@@ -127,6 +122,7 @@ impl Engine {
         // The tag is ours to say, not the caller's: To had none.
         dialog.local_tag = local_tag.clone();
         a.dialog = Some(dialog);
+        a.peer.learn(&request);
         a.incoming = Some(server);
         let id = String::from_utf8_lossy(&self.random.token::<16>()).into_owned();
         let invite = invite_key(&request);

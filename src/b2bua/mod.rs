@@ -7,6 +7,7 @@ mod acks;
 mod attempt;
 mod call;
 mod call_media;
+mod capabilities;
 mod cdr;
 mod challenge;
 mod ending;

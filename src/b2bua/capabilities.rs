@@ -1,0 +1,88 @@
+//! What we take and what a peer says that it takes: methods (Allow) and option tags (Supported,
+//! Require; RFC 3261 §19.2, §20.5, §20.37). Each leg has a peer of its own; nothing of this crosses.
+
+use crate::sip::{Header, Message, Method, Writer};
+
+/// The methods that we take, within dialogs and outside of them.
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+
+/// The option tags that we understand in a Require.
+pub const SUPPORTED: &[&str] = &[];
+
+/// The most option tags of Require that a 420 names.
+const MAX_REQUIRED: usize = 16;
+
+/// What one peer said of itself in its last message that says such things.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Capabilities {
+    /// Allow names UPDATE (RFC 3311).
+    pub update: bool,
+    /// Supported or Require names `100rel` (RFC 3262).
+    pub reliable_provisionals: bool,
+    /// Supported or Require names `timer` (RFC 4028).
+    pub session_timer: bool,
+    /// Supported or Require names `replaces` (RFC 3891).
+    pub replaces: bool,
+}
+
+impl Capabilities {
+    /// Takes what a message says. A message without Allow says nothing of methods, one without
+    /// Supported and Require nothing of options.
+    pub fn learn(&mut self, message: &Message) {
+        if message.header(Header::Allow).is_some() {
+            self.update = message.lists_token(Header::Allow, Method::Update.label());
+        }
+        if message.header(Header::Supported).is_some() || message.header(Header::Require).is_some() {
+            let names = |tag| {
+                message.lists_token(Header::Supported, tag) || message.lists_token(Header::Require, tag)
+            };
+            self.reliable_provisionals = names("100rel");
+            self.session_timer = names("timer");
+            self.replaces = names("replaces");
+        }
+    }
+}
+
+/// The options of Require and Proxy-Require that we do not understand (RFC 3261 §8.2.2.3), as the
+/// value of Unsupported; `None`: there are none.
+pub fn unsupported(request: &Message) -> Option<Vec<u8>> {
+    let is_known = |tag: &&[u8]| SUPPORTED.iter().any(|known| tag.eq_ignore_ascii_case(known.as_bytes()));
+    let required = request.list(Header::Require).filter(|tag| !is_known(tag));
+    // Proxy-Require asks a proxy, and we are none that could do anything for its sender.
+    let unknown: Vec<&[u8]> = required.chain(request.list(Header::ProxyRequire)).take(MAX_REQUIRED).collect();
+    (!unknown.is_empty()).then(|| unknown.join(&b", "[..]))
+}
+
+/// Says what we take: Allow, and Supported if there is anything to say.
+pub fn add(writer: Writer) -> Writer {
+    let writer = writer.header(Header::Allow, ALLOW);
+    if SUPPORTED.is_empty() { writer } else { writer.header(Header::Supported, SUPPORTED.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(extra: &[(Header, &str)]) -> Message {
+        let writer = Writer::request(&Method::Invite, b"sip:a@b");
+        extra.iter().fold(writer, |writer, (header, value)| writer.header(*header, value)).finish().unwrap()
+    }
+
+    #[test]
+    fn what_a_message_does_not_speak_of_stays_as_it_was() {
+        let mut peer = Capabilities::default();
+        peer.learn(&message(&[(Header::Allow, "INVITE, UPDATE"), (Header::Supported, "timer, 100rel")]));
+        assert!(peer.update && peer.session_timer && peer.reliable_provisionals && !peer.replaces);
+        peer.learn(&message(&[]));
+        assert!(peer.update && peer.session_timer);
+        peer.learn(&message(&[(Header::Allow, "INVITE"), (Header::Require, "replaces")]));
+        assert!(!peer.update && !peer.session_timer && peer.replaces);
+    }
+
+    #[test]
+    fn options_that_nobody_here_knows_are_named() {
+        assert_eq!(unsupported(&message(&[])), None);
+        let odd = message(&[(Header::Require, "x-odd, y"), (Header::ProxyRequire, "z")]);
+        assert_eq!(unsupported(&odd), Some(b"x-odd, y, z".to_vec()));
+    }
+}
