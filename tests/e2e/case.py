@@ -1,12 +1,15 @@
 """What every end-to-end test starts from: a lab, an SBC in it, and a look at what is left behind."""
 
+import os
 import shutil
 import tempfile
 import unittest
 
 import lab
 import media
+import scenarios
 import sipp
+import tls
 from sbc import Sbc
 
 PBX_DIALS = "+12025550123"
@@ -20,14 +23,23 @@ class LabCase(unittest.TestCase):
     out = ("carrier-a", "carrier-b")
     # How long a silent target is waited for.
     failover_seconds = 1
+    # How each side speaks SIP.
+    trusted = "udp"
+    untrusted = "udp"
 
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="drawbridge-e2e-")
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.lab = lab.Lab()
         self.addCleanup(self.lab.close)
-        self.sbc = Sbc(self.lab, self.directory, self.out, self.failover_seconds)
+        self.authority = tls.Authority(os.path.join(self.directory, "tls"))
+        self.sbc = Sbc(self.lab, self.directory, self.out, self.failover_seconds,
+                       {"trusted": self.trusted, "untrusted": self.untrusted}, self.authority)
+        self.prepare()
         self.sbc.start()
+
+    def prepare(self):
+        """What a test changes before the SBC starts."""
 
     def diagnosis(self):
         if not hasattr(self, "sbc"):
@@ -36,21 +48,28 @@ class LabCase(unittest.TestCase):
 
     # ------------------------------------------------------------------------------ user agents
 
-    def pbx(self, scenario, **options):
+    def pbx(self, script, **options):
         """A caller (given `remote`) or callee on the PBX."""
-        return sipp.Sipp(self.lab.pbx, lab.PBX, sipp.INNER, scenario, self.directory, **options)
+        return self._sipp(self.lab.pbx, lab.PBX, sipp.INNER, script, self.trusted, options)
 
-    def carrier_a(self, scenario, **options):
-        return sipp.Sipp(self.lab.carrier_a, lab.CARRIER_A, sipp.OUTER, scenario, self.directory, **options)
+    def carrier_a(self, script, **options):
+        return self._sipp(self.lab.carrier_a, lab.CARRIER_A, sipp.OUTER, script, self.untrusted, options)
 
-    def carrier_b(self, scenario, **options):
-        return sipp.Sipp(self.lab.carrier_b, lab.CARRIER_B, sipp.OUTER, scenario, self.directory, **options)
+    def carrier_b(self, script, **options):
+        return self._sipp(self.lab.carrier_b, lab.CARRIER_B, sipp.OUTER, script, self.untrusted, options)
 
-    def pbx_calls(self, scenario="uac_call", **options):
-        return self.pbx(scenario, remote=lab.SBC_TRUSTED, number=PBX_DIALS, **options)
+    def _sipp(self, host, address, side, script, transport, options):
+        started = sipp.Sipp(host, address, side, script, self.directory,
+                            **{"transport": transport, "authority": self.authority, **options})
+        self.addCleanup(started.close)
+        return started
 
-    def carrier_calls(self, scenario="uac_call", **options):
-        return self.carrier_a(scenario, remote=lab.SBC_UNTRUSTED, number=CARRIER_DIALS, **options)
+    def pbx_calls(self, script=None, **options):
+        return self.pbx(script or scenarios.call(), remote=lab.SBC_TRUSTED, number=PBX_DIALS, **options)
+
+    def carrier_calls(self, script=None, **options):
+        return self.carrier_a(script or scenarios.call(), remote=lab.SBC_UNTRUSTED, number=CARRIER_DIALS,
+                              **options)
 
     def sink(self, host, address, source, octet, calls):
         """Receives the audio of `calls` calls on a host, all of which must be the SBC's and the other side's."""

@@ -10,6 +10,7 @@ import subprocess
 import lab
 
 ADMIN_PORT = 9060
+PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 STOP_SECONDS = 10
 
 MAIN = """\
@@ -20,17 +21,7 @@ name = "lab"
 listen = "127.0.0.1:{admin_port}"
 socket = "{directory}/admin.sock"
 
-[[listener]]
-realm = "trusted"
-transport = "udp"
-bind = "{trusted}:5060"
-
-[[listener]]
-realm = "untrusted"
-transport = "udp"
-bind = "{untrusted}:5060"
-
-[realm.trusted]
+{listeners}[realm.trusted]
 media_bind = "{trusted}"
 allow = []
 
@@ -61,11 +52,20 @@ from = "untrusted"
 trunks = ["pbx"]
 """
 
+LISTENER = """\
+[[listener]]
+realm = "{realm}"
+transport = "{transport}"
+bind = "{address}:{port}"
+{tls}
+"""
+
 TRUNK = """\
 [trunk.{name}]
 realm = "{realm}"
 host = "{host}"
-port = 5060
+port = {port}
+{transport}
 health = {{ interval = "0s" }}
 failover = {{ codes = ["408", "5xx"], timeout = "{failover}s" }}
 """
@@ -80,8 +80,10 @@ TRUNKS = {
 class Sbc:
     """One daemon with a configuration of its own in `directory`."""
 
-    def __init__(self, laboratory, directory, out, failover_seconds):
-        """`out`: the trunks that calls of the PBX take, in order, each given up after that silence."""
+    def __init__(self, laboratory, directory, out, failover_seconds, transports, authority):
+        """`out`: the trunks that calls of the PBX take, in order, each given up after that silence.
+
+        `transports`: how each realm speaks SIP. Beside UDP there is always what it speaks."""
         self.host = laboratory.sbc
         self.directory = directory
         self.config = os.path.join(directory, "drawbridge.toml")
@@ -90,9 +92,12 @@ class Sbc:
         self.cdr = os.path.join(directory, "cdr.jsonl")
         self.failover_seconds = failover_seconds
         self.process = None
+        self.transports = transports
+        self.authority = authority
+        self.certificate, self.key = authority.issue("sbc", f"IP:{lab.SBC_TRUSTED}", f"IP:{lab.SBC_UNTRUSTED}")
         os.makedirs(self.trunks)
         with open(self.config, "w", encoding="utf-8") as file:
-            file.write(MAIN.format(directory=directory, cdr=self.cdr, admin_port=ADMIN_PORT,
+            file.write(MAIN.format(listeners=self._listeners(), directory=directory, cdr=self.cdr, admin_port=ADMIN_PORT,
                                    trusted=lab.SBC_TRUSTED, untrusted=lab.SBC_UNTRUSTED,
                                    out=json.dumps(list(out))))
         for name in TRUNKS:
@@ -101,11 +106,30 @@ class Sbc:
     def write_trunk(self, name, text=None, **changes):
         """Puts a trunk's file on disk as an editor would: beside it, then renamed over it."""
         realm, host = TRUNKS[name]
-        values = {"name": name, "realm": realm, "host": host, "failover": self.failover_seconds, **changes}
+        transport = changes.pop("transport", self.transports[realm])
+        extra = changes.pop("extra", "")
+        values = {"name": name, "realm": realm, "host": host, "failover": self.failover_seconds,
+                  "port": PORTS[transport], "transport": self._transport(transport), **changes}
         path = os.path.join(self.trunks, f"{name}.toml")
         with open(f"{path}.new", "w", encoding="utf-8") as file:
-            file.write(text if text is not None else TRUNK.format(**values))
+            file.write(text if text is not None else TRUNK.format(**values) + extra)
         os.rename(f"{path}.new", path)
+
+    def _listeners(self):
+        """UDP on both sides, and what else is spoken there."""
+        addresses = {"trusted": lab.SBC_TRUSTED, "untrusted": lab.SBC_UNTRUSTED}
+        tls = f'tls = {{ certificate = "{self.certificate}", key = "{self.key}" }}'
+        listeners = [(realm, transport) for realm in addresses
+                     for transport in sorted({"udp", self.transports[realm]}, reverse=True)]
+        return "\n".join(LISTENER.format(realm=realm, transport=transport, address=addresses[realm],
+                                         port=PORTS[transport], tls=tls if transport == "tls" else "")
+                         for realm, transport in listeners)
+
+    def _transport(self, transport):
+        if transport == "udp":
+            return ""
+        tls = f'\ntls = {{ ca = "{self.authority.certificate}" }}' if transport == "tls" else ""
+        return f'transport = "{transport}"{tls}'
 
     def start(self):
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}

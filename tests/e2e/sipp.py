@@ -1,14 +1,18 @@
-"""Runs sipp on a host of the lab, with audio that can be told apart by its side."""
+"""Runs a script by sipp on a host of the lab, with audio that can be told apart by its side."""
 
 import csv
+import itertools
 import os
 import struct
 import subprocess
 
 import lab
+import tls
 
-SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sipp")
 SIP_PORT = 5060
+TLS_PORT = 5061
+# Where a sipp that calls by TLS finds its bridge.
+BRIDGE_PORT = 5070
 # The scenarios' `auto_media_port+4`: call n uses FIRST_MEDIA_PORT + 4 * (n - 1). sipp itself binds the
 # two ports below, but sends audio from a raw socket: the calls' ports are free for a MediaSink.
 SIPP_MEDIA_PORT = 20000
@@ -16,6 +20,7 @@ MEDIA_PORT_STEP = 4
 FIRST_MEDIA_PORT = SIPP_MEDIA_PORT + MEDIA_PORT_STEP
 PACKETS_PER_CALL = 50
 PAYLOAD_BYTES = 160
+NUMBERS = itertools.count(1)
 
 
 class Side:
@@ -34,18 +39,27 @@ OUTER = Side("outerside", "+12025550142", 0x5A)
 class Sipp:
     """One running sipp."""
 
-    def __init__(self, host, address, side, scenario, directory, *, calls=1, rate=10, remote=None,
-                 number=None, pause_ms=1200, status=None, caller=None, call_seconds=60):
-        self.name = f"sipp {scenario} on {host.name}"
+    def __init__(self, host, address, side, script, directory, *, calls=1, rate=10, remote=None,
+                 number=None, pause_ms=1200, caller=None, call_seconds=60, transport="udp", authority=None):
+        """Calls `number` at the SBC's address `remote`, or waits to be called. TLS wants an authority."""
+        role = "caller" if remote else "callee"
+        self.name = f"sipp as {role} on {host.name}"
         self.calls = calls
-        self.directory = os.path.join(directory, f"{host.name}-{scenario}")
-        os.makedirs(self.directory, exist_ok=True)
-        self._write_scenario(scenario, status)
+        self.directory = os.path.join(directory, f"{host.name}-{role}-{next(NUMBERS)}")
+        os.makedirs(self.directory)
+        with open(os.path.join(self.directory, "scenario.xml"), "w", encoding="ascii") as file:
+            file.write(script.xml())
         write_audio(os.path.join(self.directory, "audio.pcap"), side.octet)
+        self.bridge = self._bridge(host, authority, address, remote) if transport == "tls" else None
+        contact_port = TLS_PORT if self.bridge else SIP_PORT
+        sbc_port = TLS_PORT if self.bridge else SIP_PORT
         command = [
             "sipp", "-sf", "scenario.xml", "-i", address, "-mi", address, "-p", str(SIP_PORT),
+            "-t", "u1" if transport == "udp" else "t1", "-max_socket", "4096",
             "-mp", str(SIPP_MEDIA_PORT), "-m", str(calls), "-r", str(rate), "-l", str(calls),
             "-d", str(pause_ms), "-key", "side", side.name, "-key", "caller", caller or side.caller,
+            "-key", "contact", f"{address}:{contact_port};transport={transport}",
+            "-key", "sbc", f"{remote or address}:{sbc_port}",
             "-cid_str", f"{side.name}-%u-%p@%s", "-nostdin", "-timeout", f"{call_seconds}s",
             "-recv_timeout", "20000", "-trace_err", "-error_file", "errors.log",
             "-trace_stat", "-stf", "statistics.csv", "-fd", "1",
@@ -53,23 +67,29 @@ class Sipp:
         if number:
             command += ["-s", number]
         if remote:
-            command.append(f"{remote}:{SIP_PORT}")
+            command.append(f"{address}:{BRIDGE_PORT}" if self.bridge else f"{remote}:{SIP_PORT}")
         with open(os.path.join(self.directory, "screen.log"), "wb") as log:
             self.process = host.start(command, log=log, cwd=self.directory)
         if not remote:
-            lab.wait_until(f"{self.name} listens", self._listens)
+            lab.wait_until(f"{self.name} listens", lambda: self._listens(transport))
 
-    def _listens(self):
-        with open(f"/proc/{self.process.pid}/net/udp", encoding="ascii") as table:
-            return f":{SIP_PORT:04X} 00000000:0000" in table.read()
+    def _bridge(self, host, authority, address, remote):
+        bridge = tls.Bridge(host, authority, host.name, address)
+        bridge.into(TLS_PORT, (address, SIP_PORT))
+        if remote:
+            bridge.out(BRIDGE_PORT, (remote, TLS_PORT))
+        return bridge.start()
 
-    def _write_scenario(self, scenario, status):
-        with open(os.path.join(SCENARIOS, f"{scenario}.xml"), encoding="ascii") as template:
-            text = template.read()
-        if status is not None:
-            text = text.replace("@STATUS@", str(status))
-        with open(os.path.join(self.directory, "scenario.xml"), "w", encoding="ascii") as scenario_file:
-            scenario_file.write(text)
+    def _listens(self, transport):
+        table, state = ("udp", "07") if transport == "udp" else ("tcp", "0A")
+        with open(f"/proc/{self.process.pid}/net/{table}", encoding="ascii") as lines:
+            return any(f":{SIP_PORT:04X} 00000000:0000 {state}" in line for line in lines)
+
+    def close(self):
+        """Ends what goes on beside sipp."""
+        if self.bridge:
+            self.bridge.close()
+            self.bridge = None
 
     def must_succeed(self, seconds=30):
         """Waits for the end and raises, with sipp's own words, unless every call went as scripted."""

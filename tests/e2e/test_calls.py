@@ -4,13 +4,14 @@ import unittest
 
 import lab
 import media
+import scenarios
 from case import LabCase, PBX_DIALS
 
 
 class Calls(LabCase):
     def test_pbx_calls_and_hangs_up(self):
         at_pbx, at_carrier = self.sinks(1)
-        callee = self.carrier_a("uas_answer")
+        callee = self.carrier_a(scenarios.answer())
         self.pbx_calls().must_succeed()
         callee.must_succeed()
         self.expect_audio(at_pbx, "PBX", 1)
@@ -24,7 +25,7 @@ class Calls(LabCase):
 
     def test_carrier_calls_and_hangs_up(self):
         at_pbx, at_carrier = self.sinks(1)
-        callee = self.pbx("uas_answer")
+        callee = self.pbx(scenarios.answer())
         self.carrier_calls().must_succeed()
         callee.must_succeed()
         self.expect_audio(at_pbx, "PBX", 1)
@@ -35,16 +36,16 @@ class Calls(LabCase):
         self.expect_nothing_left()
 
     def test_callee_hangs_up(self):
-        callee = self.carrier_a("uas_hang_up")
-        self.pbx_calls("uac_await_bye").must_succeed()
+        callee = self.carrier_a(scenarios.answer_and_hang_up())
+        self.pbx_calls(scenarios.call_until_bye()).must_succeed()
         callee.must_succeed()
         [record] = self.expect_cdrs(1)
         self.assertEqual(record["ended_by"], "callee")
         self.expect_nothing_left()
 
     def test_cancel_while_ringing(self):
-        callee = self.carrier_a("uas_ring")
-        self.pbx_calls("uac_cancel").must_succeed()
+        callee = self.carrier_a(scenarios.ring_until_cancelled())
+        self.pbx_calls(scenarios.call_and_cancel()).must_succeed()
         callee.must_succeed()
         [record] = self.expect_cdrs(1)
         self.assertEqual(record["status"], 487)
@@ -53,9 +54,9 @@ class Calls(LabCase):
         self.expect_nothing_left()
 
     def test_busy_is_final(self):
-        callee = self.carrier_a("uas_refuse", status=486)
-        never_rung = self.carrier_b("uas_answer")
-        self.pbx_calls("uac_refused", status=486).must_succeed()
+        callee = self.carrier_a(scenarios.refuse(486))
+        never_rung = self.carrier_b(scenarios.answer())
+        self.pbx_calls(scenarios.call_refused(486)).must_succeed()
         callee.must_succeed()
         self.assertEqual(never_rung.counts(), (0, 0), "a busy callee must not be rung at the next trunk")
         [record] = self.expect_cdrs(1)
@@ -63,8 +64,8 @@ class Calls(LabCase):
         self.expect_nothing_left()
 
     def test_hold_and_resume(self):
-        callee = self.carrier_a("uas_reinvite")
-        self.pbx_calls("uac_reinvite").must_succeed()
+        callee = self.carrier_a(scenarios.answer_hold_resume())
+        self.pbx_calls(scenarios.call_hold_resume()).must_succeed()
         callee.must_succeed()
         self.expect_cdrs(1)
         self.expect_nothing_left()
@@ -72,7 +73,7 @@ class Calls(LabCase):
 
 class Failover(LabCase):
     def test_503_moves_on(self):
-        refusing = self.carrier_a("uas_refuse", status=503)
+        refusing = self.carrier_a(scenarios.refuse(503))
         self._call_reaches_carrier_b()
         refusing.must_succeed()
 
@@ -86,13 +87,13 @@ class Failover(LabCase):
 
     def test_all_silent_is_an_answer(self):
         with self.lab.carrier_a.udp(lab.CARRIER_A, 5060), self.lab.carrier_b.udp(lab.CARRIER_B, 5060):
-            self.pbx_calls("uac_refused", status=503).must_succeed()
+            self.pbx_calls(scenarios.call_refused(503)).must_succeed()
         self.expect_cdrs(1)
         self.expect_nothing_left()
 
     def _call_reaches_carrier_b(self):
         at_carrier = self.sink(self.lab.carrier_b, lab.CARRIER_B, lab.SBC_UNTRUSTED, 0xA5, 1)
-        callee = self.carrier_b("uas_answer")
+        callee = self.carrier_b(scenarios.answer())
         self.pbx_calls().must_succeed()
         callee.must_succeed()
         self.expect_audio(at_carrier, "carrier-b", 1)
@@ -110,15 +111,16 @@ class Hiding(LabCase):
             "trusted": media.Capture(self.lab.sbc, "eth0"),
             "untrusted": media.Capture(self.lab.sbc, "eth1"),
         }
-        for call in ("uac_call", "uac_reinvite"):
-            callee = self.carrier_a("uas_answer" if call == "uac_call" else "uas_reinvite")
+        for call, answer in ((scenarios.call(), scenarios.answer()),
+                             (scenarios.call_hold_resume(), scenarios.answer_hold_resume())):
+            callee = self.carrier_a(answer)
             self.pbx_calls(call).must_succeed()
             callee.must_succeed()
-        callee = self.pbx("uas_hang_up")
-        self.carrier_calls("uac_await_bye").must_succeed()
+        callee = self.pbx(scenarios.answer_and_hang_up())
+        self.carrier_calls(scenarios.call_until_bye()).must_succeed()
         callee.must_succeed()
-        callee = self.carrier_a("uas_ring")
-        self.pbx_calls("uac_cancel").must_succeed()
+        callee = self.carrier_a(scenarios.ring_until_cancelled())
+        self.pbx_calls(scenarios.call_and_cancel()).must_succeed()
         callee.must_succeed()
         self.expect_nothing_left()
         for capture in captures.values():

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import lab
+import scenarios
 from case import LabCase
 
 
@@ -57,7 +58,7 @@ class Reload(LabCase):
 
     def test_call_survives_a_reload(self):
         at_pbx, _ = self.sinks(1)
-        callee = self.carrier_a("uas_answer")
+        callee = self.carrier_a(scenarios.answer())
         caller = self.pbx_calls(pause_ms=3000)
         lab.wait_until("audio arrives", lambda: at_pbx.packets)
         self.sbc.write_trunk("carrier-a", host=lab.CARRIER_B)
@@ -80,7 +81,7 @@ class Reload(LabCase):
         self.expect_nothing_left()
 
     def _one_call(self, callee_host):
-        callee = callee_host("uas_answer")
+        callee = callee_host(scenarios.answer())
         self.pbx_calls(pause_ms=200).must_succeed()
         callee.must_succeed()
 
@@ -91,8 +92,8 @@ class Stop(LabCase):
     def test_sigterm_ends_calls_with_bye(self):
         calls = 5
         at_pbx, _ = self.sinks(calls)
-        callee = self.carrier_a("uas_answer", calls=calls)
-        caller = self.pbx_calls("uac_await_bye", calls=calls)
+        callee = self.carrier_a(scenarios.answer(), calls=calls)
+        caller = self.pbx_calls(scenarios.call_until_bye(), calls=calls)
         lab.wait_until("audio arrives in every call", lambda: len(at_pbx.packets) == calls)
         self.assertEqual(self.sbc.stop(), 0, "exit status after SIGTERM")
         caller.must_succeed(5)

@@ -1,5 +1,6 @@
 """A thousand calls, with audio both ways, and not one that fails."""
 
+import scenarios
 import sipp
 from case import LabCase
 
@@ -14,12 +15,12 @@ class Load(LabCase):
 
     def test_pbx_places_a_thousand_calls(self):
         at_pbx, at_carrier = self.sinks(CALLS)
-        callee = self.carrier_a("uas_answer", calls=CALLS)
+        callee = self.carrier_a(scenarios.answer(), calls=CALLS)
         self._run(self.pbx_calls(calls=CALLS, rate=CALLS_PER_SECOND), callee, at_pbx, at_carrier)
 
     def test_carrier_places_a_thousand_calls(self):
         at_pbx, at_carrier = self.sinks(CALLS)
-        callee = self.pbx("uas_answer", calls=CALLS)
+        callee = self.pbx(scenarios.answer(), calls=CALLS)
         self._run(self.carrier_calls(calls=CALLS, rate=CALLS_PER_SECOND), callee, at_pbx, at_carrier)
 
     def _run(self, caller, callee, at_pbx, at_carrier):
