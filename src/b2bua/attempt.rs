@@ -65,7 +65,7 @@ impl Engine {
             if !call.plan.targets.is_empty() {
                 return Some(call.plan.targets.remove(0));
             }
-            if call.plan.trunks.is_empty() {
+            if call.plan.trunks.is_empty() && !call.plan.take_next_contact() {
                 return None;
             }
             let trunk = call.plan.trunks.remove(0);
@@ -79,7 +79,7 @@ impl Engine {
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
             let targets = self.router.targets(&trunk);
             let call = self.calls.get_mut(key)?;
-            call.plan.targets = targets;
+            call.plan.targets = call.plan.redirection.narrow(targets);
             call.plan.egress_counted = Some(trunk);
         }
     }
@@ -100,7 +100,7 @@ impl Engine {
         let Some(target) = target else { return Setup::NotSent };
         let Some(trunk) = settings.routing.trunk(&target.trunk) else { return Setup::NotSent };
         let numbering = trunk.numbering.as_ref().unwrap_or(&settings.numbering);
-        let Ok(addressing) = identity::address(&call.numbers, trunk, numbering, &target) else {
+        let Ok(addressing) = identity::address(&call.numbers_sent(), trunk, numbering, &target) else {
             self.note_answer(key, Status::of(403));
             return Setup::NotSent;
         };
@@ -386,6 +386,9 @@ impl Engine {
     fn on_failure(&mut self, now: Instant, key: CallKey, response: &Message, status: Status) {
         self.disarm(key, CallTimer::NoProvisional);
         self.disarm(key, CallTimer::NoAnswer);
+        if self.on_redirection(now, key, response, status) {
+            return;
+        }
         let shown = shown_status(status);
         let Some(call) = self.calls.get_mut(key) else { return };
         call.plan.note_answer(shown, response.number(Header::RetryAfter));

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::call_media::CallMedia;
 use super::capabilities::Capabilities;
 use super::cdr::{Attempt, EndedBy};
+use super::redirect::Redirection;
 use super::snapshots::SnapshotId;
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
 use crate::dialog::Dialog;
@@ -177,6 +178,8 @@ pub struct Plan {
     pub egress_counted: Option<TrunkName>,
     /// Whether a trunk was passed over because it is full.
     pub passed_full: bool,
+    /// Where a 3xx sent the call.
+    pub redirection: Redirection,
 }
 
 /// The CDR in the making.

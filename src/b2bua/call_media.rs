@@ -132,6 +132,11 @@ impl CallMedia {
         self.answered
     }
 
+    /// Whether side B's ports are in this realm and family.
+    pub(super) fn is_at(&self, place: Place) -> bool {
+        self.place_b == Some(place)
+    }
+
     /// The transaction whose 2xx waits for ports.
     pub(super) fn parked_late_offer(&self) -> Option<ClientId> {
         match self.opening.as_ref()?.parked {

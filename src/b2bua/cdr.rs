@@ -26,6 +26,8 @@ pub struct Cdr {
     pub from_e164: Option<String>,
     /// The called number in E.164, if it is one.
     pub to_e164: Option<String>,
+    /// The number that a followed 3xx sent the call on to.
+    pub redirected_to: Option<String>,
     /// Where the call came from.
     pub ingress: CdrLeg,
     /// Where it went in the end; `None` if no target was tried.

@@ -30,12 +30,15 @@ pub(super) struct End {
     pub(super) retry_after_s: Option<u32>,
     /// Reason for BYE, CANCEL and the refusal (RFC 3326).
     pub(super) reason: Option<Vec<u8>>,
+    /// Contacts of a refusal that redirects.
+    pub(super) contacts: Vec<String>,
 }
 
 impl End {
     pub(super) fn new(by: EndedBy, cause: &str) -> End {
         let refusal = Status::of(503);
-        End { by, cause: cause.to_owned(), refusal, gone: None, retry_after_s: None, reason: None }
+        let (cause, contacts) = (cause.to_owned(), Vec::new());
+        End { by, cause, refusal, gone: None, retry_after_s: None, reason: None, contacts }
     }
 
     /// With this answer to an INVITE that is still open.
@@ -171,6 +174,9 @@ impl Engine {
         let Some(mut writer) = self.response(server, end.refusal, Some(&tag)) else { return };
         if let Some(reason) = &end.reason {
             writer = writer.header(Header::Reason, reason);
+        }
+        for contact in &end.contacts {
+            writer = writer.header(Header::Contact, contact);
         }
         if end.refusal.code() == 503 {
             writer = writer.display(
@@ -310,6 +316,7 @@ fn record_of(call: Call) -> Cdr {
         end: record.end.unwrap_or(record.start),
         from_e164: e164(&call.numbers.caller),
         to_e164: e164(&call.numbers.called),
+        redirected_to: call.plan.redirection.called().map(|number| number.as_str().to_owned()),
         from: call.numbers.caller_received,
         to: call.numbers.called_received,
         ingress: CdrLeg {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | a new INVITE: checks, numbers, route | `inbound.rs` |
 //! | leg B: targets, failover, its responses | `attempt.rs` |
+//! | leg B's 3xx | `redirect.rs` |
 //! | ACK, and 2xx until it comes | `acks.rs` |
 //! | re-INVITE, UPDATE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
 //! | BYE, CANCEL, every end of a call | `ending.rs` |

@@ -277,7 +277,7 @@ fn asks_for_privacy(request: &Message) -> bool {
 }
 
 /// The user part, unescaped, without the parameters that may stand in it (`+1;npdi;rn=…`).
-fn user_of(uri: &Uri<'_>) -> String {
+pub(super) fn user_of(uri: &Uri<'_>) -> String {
     let user = uri.user.unwrap_or(b"");
     let end = memchr::memchr(b';', user).unwrap_or(user.len());
     String::from_utf8_lossy(&unescape(&user[..end])).into_owned()

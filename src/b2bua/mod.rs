@@ -17,6 +17,7 @@ mod identity;
 mod in_dialog;
 mod inbound;
 mod io;
+mod redirect;
 mod settings;
 mod snapshots;
 

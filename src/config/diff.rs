@@ -120,6 +120,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         codecs,
         failover,
         limits,
+        redirect,
         enabled,
     } = trunk;
     let mut put = |name: &str, value: String| {
@@ -139,6 +140,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
     put("limits", format!("{limits:?}"));
+    put("redirect", format!("{redirect:?}"));
     put("enabled", enabled.to_string());
     // A header may carry a provider's token.
     flat.insert(key("headers.set"), Shown::Secret(format!("{:?}", headers.set)));

@@ -6,7 +6,7 @@ use super::source::Kind;
 use super::*;
 use crate::base::{Realm, TrunkName};
 use crate::numbering::NumberForm;
-use crate::routing::{CallerIdFallback, CodePattern, Host, Identity, NumberPattern, RouteSource};
+use crate::routing::{CallerIdFallback, CodePattern, Host, Identity, NumberPattern, Redirect, RouteSource};
 
 /// A file and its text.
 type File<'a> = (&'a str, &'a str);
@@ -148,6 +148,7 @@ codecs    = ["PCMU", "PCMA", "telephone-event"]
 health    = { interval = "0s" }
 failover  = { codes = ["408", "5xx"], timeout = "4s" }
 limits    = { calls = 100, cps = 10 }
+redirect  = "follow"
 enabled   = true
 "#;
 
@@ -179,6 +180,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!(sinch.caller_id.otherwise, CallerIdFallback::Anonymous);
     assert_eq!(sinch.headers.set, [("X-Site".to_owned(), "ams".to_owned())]);
     assert_eq!(sinch.failover.codes, [CodePattern::Code(408), CodePattern::Class(5)]);
+    assert_eq!(sinch.redirect, Redirect::Follow);
     assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
     let vonage = routing.trunk(&"vonage-a".into()).unwrap();
     assert_eq!((vonage.hosts[0].weight, vonage.hosts[0].port), (50, Some(5060)));

@@ -7,8 +7,8 @@ use super::sections::{REALMS, read_numbering, section, transport};
 use crate::base::{Realm, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
-    CallerIdFallback, CallerIdPolicy, Credentials, Failover, HeaderRules, Host, Identity, Limits, Route,
-    RouteSource, Trunk, TrunkHost,
+    CallerIdFallback, CallerIdPolicy, Credentials, Failover, HeaderRules, Host, Identity, Limits, Redirect,
+    Route, RouteSource, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -109,6 +109,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings) -> Trun
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
+        redirect: redirect(table).unwrap_or_default(),
         enabled: table.value("enabled").and_then(|value| value.boolean()).unwrap_or(true),
         hosts,
     }
@@ -241,6 +242,14 @@ fn identity(table: &Table<'_>) -> Option<Identity> {
         ("pai", Identity::Pai),
         ("ppi", Identity::Ppi),
         ("rpid", Identity::Rpid),
+    ])
+}
+
+fn redirect(table: &Table<'_>) -> Option<Redirect> {
+    table.value("redirect")?.text()?.one_of(&[
+        ("reject", Redirect::Reject),
+        ("follow", Redirect::Follow),
+        ("pass", Redirect::Pass),
     ])
 }
 

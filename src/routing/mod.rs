@@ -13,7 +13,7 @@ pub use limits::{CallLimits, LimitReached};
 pub use router::{Ingress, NoRoute, Router, Selection, Target};
 pub use settings::{
     CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, Failover, HeaderRules, Host, Identity,
-    Limits, NumberPattern, Route, RouteSource, Settings, Trunk, TrunkHost,
+    Limits, NumberPattern, Redirect, Route, RouteSource, Settings, Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
 

@@ -57,6 +57,8 @@ pub struct Trunk {
     pub failover: Failover,
     /// How much may go over this trunk at once.
     pub limits: Limits,
+    /// What happens when this trunk redirects a call.
+    pub redirect: Redirect,
     /// A disabled trunk is routed to by no call and may send none.
     pub enabled: bool,
 }
@@ -144,6 +146,18 @@ pub struct HeaderRules {
     pub drop: Vec<String>,
     /// Added, instead of any that passed under the same name.
     pub set: Vec<(String, String)>,
+}
+
+/// What becomes of a 3xx of a trunk (RFC 3261 §21.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Redirect {
+    /// The caller hears 480.
+    #[default]
+    Reject,
+    /// Its Contacts are called, where the policy of `b2bua/redirect.rs` allows it.
+    Follow,
+    /// The caller gets the 3xx, its Contacts rewritten to addresses of ours.
+    Pass,
 }
 
 /// When to give a target up and try the next.

@@ -28,6 +28,7 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
         codecs: Vec::new(),
         failover: Failover::default(),
         limits: Limits::default(),
+        redirect: Redirect::default(),
         enabled: true,
     }
 }

@@ -206,6 +206,8 @@ struct Record<'a> {
     to: &'a str,
     from_e164: Option<&'a str>,
     to_e164: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirected_to: Option<&'a str>,
     ingress: LegRecord<'a>,
     egress: Option<LegRecord<'a>>,
     attempts: Vec<AttemptRecord<'a>>,
@@ -231,6 +233,7 @@ impl<'a> Record<'a> {
             to: &cdr.to,
             from_e164: cdr.from_e164.as_deref(),
             to_e164: cdr.to_e164.as_deref(),
+            redirected_to: cdr.redirected_to.as_deref(),
             ingress: LegRecord::from(&cdr.ingress),
             egress: cdr.egress.as_ref().map(LegRecord::from),
             attempts: cdr.attempts.iter().map(AttemptRecord::from).collect(),

@@ -18,8 +18,8 @@ use crate::media::{
 };
 use crate::numbering;
 use crate::routing::{
-    self, CallerIdPolicy, Failover, HeaderRules, Host, Identity, Limits, NumberPattern, Route, RouteSource,
-    Trunk, TrunkHost,
+    self, CallerIdPolicy, Failover, HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Route,
+    RouteSource, Trunk, TrunkHost,
 };
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -427,6 +427,7 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
         codecs: vec![],
         failover: Failover::default(),
         limits: Limits::default(),
+        redirect: Redirect::default(),
         enabled: true,
     }
 }

@@ -10,6 +10,7 @@ mod identity_policy;
 mod in_dialog;
 mod lab;
 mod media_ports;
+mod redirect;
 mod refusals;
 mod reinvite;
 mod setup;

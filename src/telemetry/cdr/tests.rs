@@ -20,6 +20,7 @@ fn cdr(clock: &Clock) -> Cdr {
         to: "00442071234567".to_owned(),
         from_e164: None,
         to_e164: Some("+442071234567".to_owned()),
+        redirected_to: None,
         ingress: CdrLeg {
             realm: Realm::Trusted,
             trunk: None,

@@ -59,6 +59,7 @@ fn cdr() -> Cdr {
         to: "2".to_owned(),
         from_e164: None,
         to_e164: None,
+        redirected_to: None,
         ingress: leg(Realm::Trusted, None),
         egress: Some(leg(Realm::Untrusted, Some("sinch"))),
         attempts: vec![
