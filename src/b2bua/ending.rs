@@ -310,7 +310,7 @@ fn record_of(call: Call) -> Cdr {
         end: record.end.unwrap_or(record.start),
         from_e164: e164(&call.numbers.caller),
         to_e164: e164(&call.numbers.called),
-        from: call.numbers.caller_received,
+        from: call.numbers.from_received,
         to: call.numbers.called_received,
         ingress: CdrLeg {
             realm: call.a.realm,
