@@ -157,7 +157,8 @@ impl Engine {
             .display(Header::MaxForwards, max_forwards);
         writer = capabilities::add(writer);
         writer = identity::add_identity(writer, addressing);
-        writer = header_policy::add_crossing(writer, &invite, &trunk.headers);
+        let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
+        writer = header_policy::add_crossing(writer, &invite, &rules);
         let request = match offer {
             Some(body) => writer.finish_with(b"application/sdp", &body),
             None => writer.finish(),

@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::call_media::CallMedia;
+use super::caller::Privacy;
 use super::capabilities::Capabilities;
 use super::cdr::{Attempt, EndedBy};
+use super::diversion::Diversions;
 use super::redirect::Redirection;
 use super::snapshots::SnapshotId;
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
@@ -145,13 +147,19 @@ pub struct CallNumbers {
     /// What it means.
     pub called: Number,
     /// User of From, unescaped.
+    pub from_received: String,
+    /// User of the identity header that counts, or of From; unescaped, empty if nobody is named.
     pub caller_received: String,
     /// What it means.
     pub caller: Number,
-    /// Display name of From, as it stands.
+    /// The caller's display name, as it stands.
     pub caller_display: Option<Bytes>,
-    /// Whether the caller asks not to be shown (RFC 3323 §4.2).
-    pub privacy: bool,
+    /// Whether a peer of our trust domain vouches for the caller (RFC 3325 §2.3).
+    pub caller_is_asserted: bool,
+    /// Whether the caller asks not to be shown.
+    pub privacy: Privacy,
+    /// Who diverted the call before it came to us.
+    pub diversions: Diversions,
 }
 
 /// What is left to be tried.

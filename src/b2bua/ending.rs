@@ -317,7 +317,7 @@ fn record_of(call: Call) -> Cdr {
         from_e164: e164(&call.numbers.caller),
         to_e164: e164(&call.numbers.called),
         redirected_to: call.plan.redirection.called().map(|number| number.as_str().to_owned()),
-        from: call.numbers.caller_received,
+        from: call.numbers.from_received,
         to: call.numbers.called_received,
         ingress: CdrLeg {
             realm: call.a.realm,

@@ -6,14 +6,32 @@
 //! pass, unless it belongs to the machinery of the leg ([`is_machinery`]), and why a call ended
 //! ([`safe_reason`]). Max-Forwards is counted down in `attempt.rs`.
 
+use std::borrow::Cow;
+
 use crate::routing::HeaderRules;
-use crate::sip::{Header, Message, Method, Writer};
+use crate::sip::{Header, HeaderField, Message, Method, Writer};
 
 /// Headers that cross with a body that crosses as it is, for without them it could not be read.
 const ALWAYS: &[&str] = &["Content-Disposition", "Content-Language", "MIME-Version", "Info-Package", "Event"];
 
 /// The longest value of one of those.
 const MAX_ALWAYS_BYTES: usize = 256;
+
+/// Headers that name the caller beside those that are of our own writing. None crosses with a call
+/// whose caller is not shown (RFC 3323 §4.1.2, §5.1), whatever the rules say; the PASSporT of Identity
+/// holds the number in clear (RFC 8224 §5).
+const NAME_THE_CALLER: &[&str] =
+    &["Call-Info", "Identity", "In-Reply-To", "Organization", "Referred-By", "Reply-To", "Subject"];
+
+/// The rules for a call whose caller is hidden or not.
+pub fn rules_for(rules: &HeaderRules, is_hidden: bool) -> Cow<'_, HeaderRules> {
+    if !is_hidden || rules.pass.is_empty() {
+        return Cow::Borrowed(rules);
+    }
+    let mut rules = rules.clone();
+    rules.drop.extend(NAME_THE_CALLER.iter().map(|name| (*name).to_owned()));
+    Cow::Owned(rules)
+}
 
 /// Adds what crosses from `from` to a trunk with these rules: values byte for byte, in order.
 ///
@@ -23,11 +41,12 @@ pub fn add_crossing(mut writer: Writer, from: &Message, rules: &HeaderRules) -> 
     let has_own_body = !from.body().is_empty() && !from.has_body_type("application/sdp");
     let describes_body = has_own_body || from.method() == Some(&Method::Info);
     for field in from.fields() {
-        let is_set = rules.set.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name));
+        let is_set =
+            rules.set.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(full_name(&field)));
         let belongs_to_body =
-            describes_body && is_always(field.name) && field.value.len() <= MAX_ALWAYS_BYTES;
-        if !is_set && (belongs_to_body || crosses(field.header, field.name, rules)) {
-            writer = writer.field(field.name, field.value);
+            describes_body && is_always(full_name(&field)) && field.value.len() <= MAX_ALWAYS_BYTES;
+        if !is_set && (belongs_to_body || crosses(field.header, full_name(&field), rules)) {
+            writer = writer.field(full_name(&field), field.value);
         }
     }
     for (name, value) in &rules.set {
@@ -46,6 +65,15 @@ pub fn safe_reason(from: &Message) -> Option<Vec<u8>> {
     let known = protocol.eq_ignore_ascii_case(b"Q.850") || protocol.eq_ignore_ascii_case(b"SIP");
     let is_code = !cause.is_empty() && cause.len() <= 3 && cause.iter().all(u8::is_ascii_digit);
     (known && is_code).then(|| [protocol, b";cause=", cause].concat())
+}
+
+/// The name that rules are written with: of a compact form (`y`) the long one (`Identity`).
+fn full_name<'f>(field: &HeaderField<'f>) -> &'f [u8] {
+    if field.name.len() == 1 && field.header != Header::Other {
+        field.header.as_str().as_bytes()
+    } else {
+        field.name
+    }
 }
 
 fn is_always(name: &[u8]) -> bool {
@@ -72,8 +100,10 @@ pub const fn is_machinery(header: Header) -> bool {
             | Header::ContentLength
             | Header::ContentType
             | Header::CSeq
+            | Header::Diversion
             | Header::Expires
             | Header::From
+            | Header::HistoryInfo
             | Header::InReplyTo
             | Header::MaxForwards
             | Header::MinExpires
@@ -81,6 +111,7 @@ pub const fn is_machinery(header: Header) -> bool {
             | Header::Path
             | Header::PAssertedIdentity
             | Header::PPreferredIdentity
+            | Header::Privacy
             | Header::ProxyAuthenticate
             | Header::ProxyAuthorization
             | Header::ProxyRequire

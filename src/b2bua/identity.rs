@@ -1,9 +1,11 @@
 //! Who calls whom, as it is told to a trunk: Request-URI, From, To, Contact and the identity
-//! headers, with the trunk's number form and caller-id policy.
+//! headers, with the trunk's number form and caller-id policy. What the INVITE said of it is read in
+//! `caller.rs` and `diversion.rs`.
 
 use std::net::Ipv6Addr;
 
 use super::call::CallNumbers;
+use super::caller::Privacy;
 use crate::base::Transport;
 use crate::numbering::{self, Number};
 use crate::routing::{CallerIdFallback, Identity, Target, Trunk};
@@ -24,6 +26,10 @@ pub struct Addressing {
     pub identity: Option<(Header, String)>,
     /// Whether the caller is not to be shown (RFC 3323).
     pub anonymous: bool,
+    /// The value of Privacy, if there is anything to say.
+    pub privacy: Option<&'static str>,
+    /// Diversion or History-Info, if the trunk wants them.
+    pub diversions: Vec<(Header, String)>,
 }
 
 /// The trunk's caller-id policy refuses this caller: 403.
@@ -51,36 +57,56 @@ pub fn address(
     let to = format!("<sip:{called}@{domain}>");
     let shown = shown_caller(numbers, trunk, numbering)?;
     let uri = shown.as_ref().map(|shown| format!("<sip:{}@{domain}>", escape_user(&shown.number)));
-    let identity = uri.as_ref().and_then(|uri| identity_header(trunk.identity, uri, numbers.privacy));
-    match (shown, uri) {
-        (Some(shown), Some(uri)) if !numbers.privacy => {
+    let is_hidden = matches!(numbers.privacy, Privacy::Hidden { .. });
+    // RFC 3325 §7: "When a proxy forwards a message to an untrusted node … and there is a Privacy header
+    // field with an 'id' token, the proxy MUST remove all the P-Asserted-Identity header fields."
+    let may_know = !is_hidden || trunk.trust_identity;
+    let vouched = |shown: &Shown| if numbers.caller_is_asserted || !shown.is_own { "yes" } else { "no" };
+    let screen = shown.as_ref().map_or("no", vouched);
+    let identity = uri.as_ref().filter(|_| may_know);
+    let identity = identity.and_then(|uri| identity_header(trunk.identity, uri, is_hidden, screen));
+    let diversions = numbers.diversions.lines(trunk, numbering, &domain, &request_uri);
+    let named = shown.zip(uri).filter(|_| !is_hidden);
+    let anonymous = named.is_none();
+    let (from, contact_user) = match named {
+        Some((shown, uri)) => {
             let display = numbers.caller_display.as_ref().filter(|_| shown.is_own);
             let from = match display {
                 Some(display) => [display, &b" "[..], uri.as_bytes()].concat(),
                 None => uri.into_bytes(),
             };
-            Ok(Addressing { request_uri, from, to, contact_user: shown.number, identity, anonymous: false })
+            (from, shown.number)
         }
-        _ => Ok(Addressing {
-            request_uri,
-            from: b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
-            to,
-            contact_user: "anonymous".to_owned(),
-            identity,
-            anonymous: true,
-        }),
+        None => (ANONYMOUS.to_vec(), "anonymous".to_owned()),
+    };
+    let privacy = privacy(numbers.privacy, anonymous);
+    Ok(Addressing { request_uri, from, to, contact_user, identity, anonymous, privacy, diversions })
+}
+
+/// From of a caller who is not shown (RFC 3323 §4.1.1.3).
+const ANONYMOUS: &[u8] = b"\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+
+/// What the trunk is asked to go on with. The caller's wish to be shown is passed on too, so that
+/// nobody behind the trunk hides it by habit (RFC 3323 §4.2).
+fn privacy(asked: Privacy, anonymous: bool) -> Option<&'static str> {
+    match asked {
+        Privacy::Hidden { critical: true } => Some("id;critical"),
+        Privacy::Hidden { critical: false } => Some("id"),
+        Privacy::Unsaid | Privacy::Declined if anonymous => Some("id"),
+        Privacy::Declined => Some("none"),
+        Privacy::Unsaid => None,
     }
 }
 
-/// The header that names the caller to a trunk that is trusted with it, beside From.
-fn identity_header(identity: Identity, uri: &str, privacy: bool) -> Option<(Header, String)> {
+/// The header that names the caller to a trunk, beside From.
+fn identity_header(identity: Identity, uri: &str, is_hidden: bool, screen: &str) -> Option<(Header, String)> {
     match identity {
         Identity::From => None,
         Identity::Pai => Some((Header::PAssertedIdentity, uri.to_owned())),
         Identity::Ppi => Some((Header::PPreferredIdentity, uri.to_owned())),
         Identity::Rpid => {
-            let privacy = if privacy { "full" } else { "off" };
-            Some((Header::RemotePartyId, format!("{uri};party=calling;privacy={privacy};screen=yes")))
+            let privacy = if is_hidden { "full" } else { "off" };
+            Some((Header::RemotePartyId, format!("{uri};party=calling;privacy={privacy};screen={screen}")))
         }
     }
 }
@@ -95,13 +121,18 @@ pub fn contact(user: &str, advertise: &str, transport: Transport) -> String {
     }
 }
 
-/// Adds the identity headers.
+/// Adds the identity headers, Privacy, and who diverted the call.
 pub fn add_identity(writer: Writer, addressing: &Addressing) -> Writer {
     let writer = match &addressing.identity {
         Some((header, value)) => writer.header(*header, value),
         None => writer,
     };
-    if addressing.anonymous { writer.header(Header::Privacy, "id") } else { writer }
+    let writer = match addressing.privacy {
+        Some(privacy) => writer.header(Header::Privacy, privacy),
+        None => writer,
+    };
+    let lines = addressing.diversions.iter();
+    lines.fold(writer, |writer, (header, value)| writer.header(*header, value))
 }
 
 /// The number that a trunk is shown.
@@ -154,7 +185,7 @@ fn matches_number(pattern: &str, number: &str) -> bool {
 
 /// Escapes what may not stand in the user part of a SIP URI (RFC 3261 §25.1), and what may but
 /// would be read as more than a user: `;`, `,`, `?` and `/`.
-fn escape_user(user: &str) -> String {
+pub(super) fn escape_user(user: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$".contains(byte);
     let mut escaped = String::with_capacity(user.len());
     for byte in user.as_bytes() {

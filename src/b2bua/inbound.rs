@@ -6,13 +6,14 @@ use super::call::{Call, CallKey, CallNumbers, Leg, Phase, Plan, Record};
 use super::call_media::CallMedia;
 use super::cdr::EndedBy;
 use super::engine::{Engine, MAX_CALLS};
-use super::{Event, capabilities};
+use super::party::{self, Party};
+use super::{Event, Settings, caller, capabilities};
 use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
-use crate::numbering::Number;
+use crate::numbering::{self, Number};
 use crate::routing::{Ingress, NoRoute};
-use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri, response_to, unescape};
+use crate::sip::{Header, Message, Scheme, Status, Uri, response_to};
 use crate::transaction::ServerId;
 
 impl Engine {
@@ -21,11 +22,11 @@ impl Engine {
         if let Some(refusal) = self.find_refusal(&request) {
             return self.refuse(now, server, &refusal);
         }
-        let is_full = self.calls.len() >= MAX_CALLS && !self.is_emergency(&request);
+        let Some(realm) = self.realm_of(hop) else { return };
+        let is_full = self.calls.len() >= MAX_CALLS && !self.is_emergency(&request, realm, hop);
         if self.draining || is_full {
             return self.refuse_for_now(now, server);
         }
-        let Some(realm) = self.realm_of(hop) else { return };
         let key = self.open_call(now, server, request, hop, realm);
         self.arrange(now, key);
     }
@@ -48,7 +49,9 @@ impl Engine {
             return Some(Refusal::of(status(482)));
         }
         match Uri::parse(request.request_uri_raw()) {
-            Ok(uri) if uri.scheme == Scheme::Other => return Some(Refusal::of(status(416))),
+            Ok(uri) if uri.scheme == Scheme::Other && !party::is_emergency_service(uri.raw) => {
+                return Some(Refusal::of(status(416)));
+            }
             Ok(_) => {}
             Err(_) => return Some(Refusal::of(status(400))),
         }
@@ -67,6 +70,9 @@ impl Engine {
             let accepted = Some((Header::Accept, b"application/sdp".to_vec()));
             return Some(Refusal { extra: accepted, ..Refusal::of(status(415)) });
         }
+        if caller::asks_for_unknown_privacy(request) {
+            return Some(Refusal { phrase: Some("Privacy Not Provided"), ..Refusal::of(status(500)) });
+        }
         if request.contact().and_then(|contact| contact.uri().ok().map(|_| ())).is_none() {
             return Some(Refusal {
                 phrase: Some("Missing or Bad Contact Header"),
@@ -76,10 +82,11 @@ impl Engine {
         None
     }
 
-    /// Whether an emergency number is called: then no limit of ours counts.
-    fn is_emergency(&self, request: &Message) -> bool {
-        let called = Uri::parse(request.request_uri_raw()).map(|uri| user_of(&uri)).unwrap_or_default();
-        self.snapshots.current().numbering.emergency.contains(&called)
+    /// Whether an emergency number is called, as its sender dials: then no limit of ours counts.
+    pub(super) fn is_emergency(&self, request: &Message, realm: Realm, hop: Hop) -> bool {
+        let settings = self.snapshots.current();
+        let trunk = self.router.trunk_of_source(realm, hop.peer.ip());
+        party::is_emergency(request, numbering_of(settings, trunk))
     }
 
     /// Whether this is an INVITE of ours that came back: its From tag is one of our legs'.
@@ -154,19 +161,13 @@ impl Engine {
     fn plan_call(&mut self, now: Instant, key: CallKey) -> Result<(), Rejection> {
         let Some(call) = self.calls.get_mut(key) else { return Ok(()) };
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = call.a.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
-        let numbering = trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering);
-        if call.numbers.called_received.is_empty() {
-            return Err(Rejection::new(484, "the Request-URI names nobody"));
-        }
-        call.numbers.called = match numbering.normalise(&call.numbers.called_received) {
-            Ok(number) => number,
-            Err(fault) => return Err(Rejection::new(484, &fault.to_string())),
-        };
-        // A caller id that is no number is shown as it came, if the trunk's policy lets it.
-        if let Ok(number) = numbering.normalise(&call.numbers.caller_received) {
-            call.numbers.caller = number;
-        }
+        let trunk = call.a.trunk.as_ref();
+        let numbering = numbering_of(&settings, trunk);
+        let is_believed = trunk
+            .and_then(|name| settings.routing.trunk(name))
+            .map_or(call.a.realm == Realm::Trusted, |trunk| trunk.trust_identity);
+        call.numbers.learn_caller(&call.invite, is_believed, numbering);
+        call.numbers.learn_called(&call.invite, numbering)?;
         let ingress = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
         let selection = self.router.route(&ingress, &call.numbers.called);
         let selection = selection.map_err(|why| Rejection::new(status_of(&why), &why.to_string()))?;
@@ -253,34 +254,27 @@ impl Record {
 impl CallNumbers {
     /// The users of Request-URI and From; what they mean is found later.
     fn from_request(request: &Message) -> CallNumbers {
-        let called = Uri::parse(request.request_uri_raw()).ok();
-        let from = request.from();
-        let caller = from.and_then(|from| from.uri().ok());
-        let called_received = called.as_ref().map(user_of).unwrap_or_default();
-        let caller_received = caller.as_ref().map(user_of).unwrap_or_default();
+        let user = |uri: Option<Uri<'_>>| uri.map(|uri| Party::of(&uri).user).unwrap_or_default();
+        let called_received = user(Uri::parse(request.request_uri_raw()).ok());
+        let from_received = user(request.from().and_then(|from| from.uri().ok()));
         CallNumbers {
             called: Number::Name(called_received.clone()),
-            caller: Number::Name(caller_received.clone()),
+            caller: Number::Name(from_received.clone()),
             called_received,
-            caller_received,
-            privacy: asks_for_privacy(request),
-            caller_display: from.and_then(|from: NameAddr<'_>| from.display).map(Bytes::copy_from_slice),
+            caller_received: from_received.clone(),
+            from_received,
+            caller_display: None,
+            caller_is_asserted: false,
+            privacy: caller::Privacy::default(),
+            diversions: Default::default(),
         }
     }
 }
 
-/// `Privacy: id` and its like (RFC 3323 §4.2, RFC 3325 §9.3).
-fn asks_for_privacy(request: &Message) -> bool {
-    let values = request.list(Header::Privacy).flat_map(|value| value.split(|byte| *byte == b';'));
-    let mut words = values.map(crate::sip::trim);
-    words.any(|word| ["id", "user", "header"].iter().any(|kind| word.eq_ignore_ascii_case(kind.as_bytes())))
-}
-
-/// The user part, unescaped, without the parameters that may stand in it (`+1;npdi;rn=…`).
-pub(super) fn user_of(uri: &Uri<'_>) -> String {
-    let user = uri.user.unwrap_or(b"");
-    let end = memchr::memchr(b';', user).unwrap_or(user.len());
-    String::from_utf8_lossy(&unescape(&user[..end])).into_owned()
+/// How the numbers of a peer are read.
+fn numbering_of<'s>(settings: &'s Settings, trunk: Option<&TrunkName>) -> &'s numbering::Settings {
+    let trunk = trunk.and_then(|name| settings.routing.trunk(name));
+    trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering)
 }
 
 /// What the copies of one INVITE share, whatever way they came (RFC 3261 §8.2.2.2).

@@ -1,14 +1,15 @@
 //! 3xx of a target (RFC 3261 §8.1.3.4, §21.3): refused, followed or passed on, as the trunk says.
 //!
-//! A redirection chooses the number that somebody else pays for. So it is followed only to where its
-//! maker could have called by itself, and never to a host that is no trunk of ours:
+//! A redirection chooses the number that somebody else pays for. So it is followed only to where one
+//! of the two could have called by himself, and never to a host that is no trunk of ours:
 //!
 //! - The Contact's host must be a trunk's (one of its hosts, their addresses, its domain), and the
 //!   call then goes to that trunk with its rules, limits and credentials; or our own, which means
 //!   "call this number through us".
 //! - The number is read as the redirecting trunk's numbers are, and must be routed, to that trunk,
-//!   by the routes of a call *from the redirecting trunk*. The one thing more that is allowed: the
-//!   number that was called, at another trunk or gateway of the call's own route.
+//!   by the routes of a call from the redirecting trunk (a PBX whose phone is diverted), or by those
+//!   of the call itself (a carrier that says where the number is): nobody gets further than he could
+//!   have dialled.
 //! - No target is tried twice with the same number, an emergency number is never redirected to, and
 //!   there is a limit to all of it.
 //!
@@ -24,7 +25,7 @@ use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
 use super::identity;
-use super::inbound::user_of;
+use super::party::Party;
 use crate::base::{Hop, Instant, TrunkName};
 use crate::numbering::{self, Number};
 use crate::routing::{Ingress, Redirect, Target, Trunk};
@@ -194,28 +195,27 @@ impl Engine {
         tried: &BTreeSet<(String, SocketAddr)>,
     ) -> Option<Candidate> {
         let number = &contact.called.number;
-        let is_same = *number == call.numbers.called;
-        if number.is_emergency() && !is_same {
+        if number.is_emergency() && *number != call.numbers.called {
             return None;
         }
         let asking = Ingress { realm: redirecting.realm, trunk: Some(redirecting.name.clone()) };
-        let mut trunks = self.router.route(&asking, number).map_or_else(|_| Vec::new(), |found| found.trunks);
-        if is_same {
-            let caller = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
-            trunks.extend(self.router.route(&caller, number).into_iter().flat_map(|found| found.trunks));
-        }
+        let caller = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
         let hop = call.b.as_ref()?.hop;
-        let mut only = Vec::new();
-        trunks.retain(|name| {
-            let mut targets = self.router.targets(name);
-            targets.retain(|target| {
-                let known = tried.contains(&(number.as_str().to_owned(), target.address));
-                !known && self.is_meant(contact, hop, target) && self.keeps_ports(call, target)
+        [asking, caller].iter().find_map(|ingress| {
+            let mut trunks = self.router.route(ingress, number).ok()?.trunks;
+            let mut only = Vec::new();
+            trunks.retain(|name| {
+                let mut targets = self.router.targets(name);
+                targets.retain(|target| {
+                    let known = tried.contains(&(number.as_str().to_owned(), target.address));
+                    !known && self.is_meant(contact, hop, target) && self.keeps_ports(call, target)
+                });
+                only.extend(targets.iter().map(|target| target.address));
+                !targets.is_empty()
             });
-            only.extend(targets.iter().map(|target| target.address));
-            !targets.is_empty()
-        });
-        (!trunks.is_empty()).then(|| Candidate { called: contact.called.clone(), trunks, only })
+            let called = contact.called.clone();
+            (!trunks.is_empty()).then_some(Candidate { called, trunks, only })
+        })
     }
 
     /// Whether the host of a Contact is ours, or names this target or its whole trunk.
@@ -292,11 +292,12 @@ fn contacts_of<'a>(response: &'a Message, numbering: &numbering::Settings) -> Ve
 
 fn contact_of<'a>(address: NameAddr<'a>, numbering: &numbering::Settings) -> Option<Contact<'a>> {
     let uri = address.uri().ok()?;
-    let received = user_of(&uri);
-    if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) || received.is_empty() {
+    let party = Party::of(&uri);
+    if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) || party.user.is_empty() {
         return None;
     }
-    let number = numbering.normalise(&received).ok()?;
+    let number = party.normalise(numbering).ok()?;
+    let received = party.user;
     let q = address.params.value("q").map_or(Some(FULL_Q), thousandths)?;
     Some(Contact { uri, called: Called { received, number }, q })
 }

@@ -116,6 +116,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         numbering: own_numbering,
         caller_id,
         identity,
+        trust_identity,
+        diversion,
         headers,
         codecs,
         failover,
@@ -135,6 +137,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", format!("{caller_id:?}"));
     put("identity", format!("{identity:?}"));
+    put("trust_identity", trust_identity.to_string());
+    put("diversion", format!("{diversion:?}"));
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("codecs", codecs.join(", "));

@@ -6,7 +6,9 @@ use super::source::Kind;
 use super::*;
 use crate::base::{Realm, TrunkName};
 use crate::numbering::NumberForm;
-use crate::routing::{CallerIdFallback, CodePattern, Host, Identity, NumberPattern, Redirect, RouteSource};
+use crate::routing::{
+    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, RouteSource,
+};
 
 /// A file and its text.
 type File<'a> = (&'a str, &'a str);
@@ -442,6 +444,25 @@ trunks = []
                 |          ^^
         "#]],
     );
+}
+
+#[test]
+fn a_trunk_is_in_the_trust_domain_by_its_realm_or_by_its_key() {
+    let trunk = |keys: &str| {
+        let config = valid(&format!("[trunk.a]\nhost = \"127.0.0.9\"\n{keys}\n"));
+        let trunk = &config.routing.trunks[0];
+        (trunk.trust_identity, trunk.diversion)
+    };
+    assert_eq!(trunk(""), (false, DiversionForm::Drop));
+    assert_eq!(trunk("realm = \"trusted\""), (true, DiversionForm::Drop));
+    assert!(!trunk("realm = \"trusted\"\ntrust_identity = false").0);
+    assert_eq!(trunk("trust_identity = true\ndiversion = \"pass\""), (true, DiversionForm::Pass));
+    assert_eq!(trunk("diversion = \"diversion\"").1, DiversionForm::Diversion);
+    assert_eq!(trunk("diversion = \"history-info\"").1, DiversionForm::HistoryInfo);
+    let text = minimal_and("[trunk.a]\nhost = \"a.example\"\ndiversion = \"all\"\ntrust_identity = 1\n");
+    let found = faults(&[("drawbridge.toml", &text)]);
+    assert!(found.contains("trunk.a.diversion: \"all\" is not known here; write \"drop\""), "{found}");
+    assert!(found.contains("trunk.a.trust_identity: this is a whole number"), "{found}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use super::sections::{REALMS, read_numbering, section, transport};
 use crate::base::{Realm, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
-    CallerIdFallback, CallerIdPolicy, Credentials, Failover, HeaderRules, Host, Identity, Limits, Redirect,
-    Route, RouteSource, Trunk, TrunkHost,
+    CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Host, Identity,
+    Limits, Redirect, Route, RouteSource, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -105,6 +105,12 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings) -> Trun
         numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
         caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),
         identity: identity(table).unwrap_or_default(),
+        // A PBX says who calls; what a carrier says counts where its contract says so.
+        trust_identity: table
+            .value("trust_identity")
+            .and_then(|value| value.boolean())
+            .unwrap_or(realm == Some(Realm::Trusted)),
+        diversion: diversion(table).unwrap_or_default(),
         headers: section(table, "headers", headers).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
@@ -250,6 +256,15 @@ fn redirect(table: &Table<'_>) -> Option<Redirect> {
         ("reject", Redirect::Reject),
         ("follow", Redirect::Follow),
         ("pass", Redirect::Pass),
+    ])
+}
+
+fn diversion(table: &Table<'_>) -> Option<DiversionForm> {
+    table.value("diversion")?.text()?.one_of(&[
+        ("drop", DiversionForm::Drop),
+        ("pass", DiversionForm::Pass),
+        ("diversion", DiversionForm::Diversion),
+        ("history-info", DiversionForm::HistoryInfo),
     ])
 }
 

@@ -12,8 +12,8 @@ pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
 pub use router::{Ingress, NoRoute, Router, Selection, Target};
 pub use settings::{
-    CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, Failover, HeaderRules, Host, Identity,
-    Limits, NumberPattern, Redirect, Route, RouteSource, Settings, Trunk, TrunkHost,
+    CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover, HeaderRules, Host,
+    Identity, Limits, NumberPattern, Redirect, Route, RouteSource, Settings, Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
 

@@ -49,6 +49,11 @@ pub struct Trunk {
     pub caller_id: CallerIdPolicy,
     /// Where the caller's identity goes.
     pub identity: Identity,
+    /// Whether it is in our trust domain (RFC 3325 §2.3): what it says of callers and diversions is
+    /// believed, and it is told the number of a caller who is not to be shown.
+    pub trust_identity: bool,
+    /// How it is told who diverted a call.
+    pub diversion: DiversionForm,
     /// Which headers of the other leg cross to this trunk.
     pub headers: HeaderRules,
     /// Codec names in order of preference; empty: all pass.
@@ -135,6 +140,20 @@ pub enum Identity {
     Ppi,
     /// Remote-Party-ID beside From.
     Rpid,
+}
+
+/// How a trunk is told who diverted a call before it came to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DiversionForm {
+    /// Not at all.
+    #[default]
+    Drop,
+    /// By the header that it came in.
+    Pass,
+    /// By Diversion (RFC 5806).
+    Diversion,
+    /// By History-Info (RFC 7044).
+    HistoryInfo,
 }
 
 /// Which headers cross to a trunk. Default: none.

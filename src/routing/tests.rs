@@ -24,6 +24,8 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
         numbering: None,
         caller_id: CallerIdPolicy::default(),
         identity: Identity::default(),
+        trust_identity: realm == Realm::Trusted,
+        diversion: DiversionForm::default(),
         headers: HeaderRules::default(),
         codecs: Vec::new(),
         failover: Failover::default(),

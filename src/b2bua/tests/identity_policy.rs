@@ -5,7 +5,7 @@ use crate::routing::{CallerIdPolicy, Identity, NumberPattern};
 use crate::sip::{Header, Message, Method};
 
 /// An INVITE of the PBX's with another From, and more headers.
-fn from(caller: &str, called: &str, more: &[(Header, &str)]) -> Message {
+pub fn from(caller: &str, called: &str, more: &[(Header, &str)]) -> Message {
     let text = text(&invite(PBX, called, "1", Some(SDP_PBX)));
     let mut lines = text.replacen("\"Caller\" <sip:+14155550100@10.0.0.9:5060>", caller, 1);
     for (header, value) in more {
@@ -15,7 +15,7 @@ fn from(caller: &str, called: &str, more: &[(Header, &str)]) -> Message {
 }
 
 /// What the carrier gets of it; the call is then refused.
-fn carried(lab: &mut Lab, message: &Message) -> Message {
+pub fn carried(lab: &mut Lab, message: &Message) -> Message {
     lab.receive(PBX, message);
     lab.take_response(PBX, 100);
     let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
@@ -26,7 +26,7 @@ fn carried(lab: &mut Lab, message: &Message) -> Message {
     outgoing
 }
 
-fn header(message: &Message, header: Header) -> String {
+pub fn header(message: &Message, header: Header) -> String {
     String::from_utf8_lossy(message.header(header).unwrap_or(b"")).into_owned()
 }
 
@@ -65,6 +65,53 @@ fn names_pass_but_match_no_pattern_of_numbers() {
     }
 }
 
+/// The PBX's INVITE with this Request-URI.
+fn to_uri(uri: &str) -> Message {
+    let text = text(&invite(PBX, "+442079460000", "1", Some(SDP_PBX)));
+    Message::parse(text.replacen("sip:+442079460000@10.0.0.5:5060", uri, 1).into()).unwrap()
+}
+
+#[test]
+fn a_number_is_called_whatever_uri_it_stands_in() {
+    for uri in [
+        "tel:+44-20-7946-0000",
+        "tel:+442079460000;isdn-subaddress=1;ext=5",
+        "tel:2079460000;phone-context=+44",
+        "sip:+442079460000;phone-context=example.com@10.0.0.5;user=phone",
+        "sip:%2B442079460000@10.0.0.5;user=phone",
+        "sips:011442079460000@10.0.0.5",
+    ] {
+        let mut lab = Lab::new();
+        let outgoing = carried(&mut lab, &to_uri(uri));
+        assert!(text(&outgoing).starts_with("INVITE sip:+442079460000@carrier-a.example SIP"), "{uri}");
+        assert_eq!(lab.cdr().to_e164.as_deref(), Some("+442079460000"));
+    }
+}
+
+#[test]
+fn the_emergency_service_calls_the_first_emergency_number() {
+    for uri in ["urn:service:sos", "urn:service:SOS.police", "sip:911@10.0.0.5;user=phone", "tel:911"] {
+        let mut settings = settings();
+        // The trunk is full, but not for this.
+        settings.routing.trunks[1].limits.calls = Some(0);
+        settings.routing.routes[0].to = vec![NumberPattern::Exact("911".to_owned())];
+        let outgoing = carried(&mut Lab::with(settings), &to_uri(uri));
+        assert!(text(&outgoing).starts_with("INVITE sip:911@carrier-a.example SIP"), "{uri}");
+    }
+    for (uri, with_numbers) in [("urn:service:counseling", true), ("urn:service:sos", false)] {
+        let mut settings = settings();
+        if !with_numbers {
+            settings.numbering.emergency.clear();
+        }
+        let mut lab = Lab::with(settings);
+        lab.receive(PBX, &to_uri(uri));
+        lab.take_response(PBX, 100);
+        lab.take_response(PBX, 416);
+        lab.expect_silence();
+        lab.expect_nothing_left();
+    }
+}
+
 #[test]
 fn only_numbers_are_on_the_list_of_callers_and_a_default_has_no_name() {
     for caller in [
@@ -91,6 +138,7 @@ fn a_caller_who_asks_for_it_is_not_shown() {
     {
         let mut settings = settings();
         settings.routing.trunks[1].identity = identity;
+        settings.routing.trunks[1].trust_identity = true;
         let caller = "\"Real Name\" <sip:+14155550100@10.0.0.9:5060>";
         let message = from(caller, "+442079460000", &[(Header::Privacy, "user; ID")]);
         let outgoing = carried(&mut Lab::with(settings), &message);

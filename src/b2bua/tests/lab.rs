@@ -18,8 +18,8 @@ use crate::media::{
 };
 use crate::numbering;
 use crate::routing::{
-    self, CallerIdPolicy, Failover, HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Route,
-    RouteSource, Trunk, TrunkHost,
+    self, CallerIdPolicy, DiversionForm, Failover, HeaderRules, Host, Identity, Limits, NumberPattern,
+    Redirect, Route, RouteSource, Trunk, TrunkHost,
 };
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -423,6 +423,8 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
         numbering: None,
         caller_id: CallerIdPolicy::default(),
         identity: Identity::From,
+        trust_identity: realm == Realm::Trusted,
+        diversion: DiversionForm::Drop,
         headers: HeaderRules::default(),
         codecs: vec![],
         failover: Failover::default(),

@@ -4,7 +4,7 @@ use super::lab::*;
 use super::setup::{begin, hang_up};
 use crate::b2bua::{AttemptResult, Settings};
 use crate::base::Realm;
-use crate::routing::{Limits, Redirect};
+use crate::routing::{Limits, NumberPattern, Redirect};
 use crate::sip::{Header, Message, Method, Status, response_to};
 
 const CALLED: &str = "+442079460000";
@@ -99,11 +99,10 @@ fn the_same_number_is_followed_to_another_gateway_of_the_route() {
 }
 
 #[test]
-fn nobody_redirects_to_what_he_could_not_call() {
-    // Carrier A may call the PBX, and nobody else; the called number is the one exception.
+fn nobody_redirects_to_what_neither_side_could_call() {
+    // Carrier A may call the PBX, and nobody else; the caller +44 alone.
     for contact in [
         "<sip:+19005550100@198.51.100.2>",
-        "<sip:+442079460001@carrier-b.example>",
         "<sip:+442079460000@192.0.2.66>",
         "<sip:+442079460000@evil.example>",
         "<sip:+442079460000@198.51.100.1>",
@@ -115,7 +114,9 @@ fn nobody_redirects_to_what_he_could_not_call() {
         "<https://198.51.100.2/>",
         "*",
     ] {
-        let mut lab = Lab::with(redirecting(Redirect::Follow));
+        let mut settings = redirecting(Redirect::Follow);
+        settings.routing.routes[0].to = vec![NumberPattern::Prefix("+44".to_owned())];
+        let mut lab = Lab::with(settings);
         let invite = redirected(&mut lab, 302, &[contact]);
         refused(&mut lab, &invite, 480);
     }
@@ -124,6 +125,17 @@ fn nobody_redirects_to_what_he_could_not_call() {
         let invite = redirected(&mut lab, status, &["<sip:+442079460000@198.51.100.2>"]);
         refused(&mut lab, &invite, 480);
     }
+}
+
+#[test]
+fn a_carrier_may_name_another_number_that_the_caller_could_have_dialled() {
+    let mut lab = Lab::with(redirecting(Redirect::Follow));
+    redirected(&mut lab, 302, &["<sip:+442079460001@carrier-b.example>"]);
+    let again = lab.take_request(CARRIER_B, &Method::Invite);
+    assert_eq!(again.request_uri_raw(), b"sip:+442079460001@carrier-b.example");
+    lab.receive(CARRIER_B, &respond(CARRIER_B, &again, 486, "callee", None));
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 486);
 }
 
 #[test]
@@ -227,7 +239,8 @@ fn a_callee_that_rang_may_send_the_call_on_but_media_that_was_heard_stays_where_
         lab.receive(PBX, &respond(PBX, &outgoing, 183, "moved", Some(SDP_PBX)));
         lab.take_response(CARRIER_B, 183);
         let ports = opened_ports(&lab);
-        lab.receive(PBX, &moved(PBX, &outgoing, 302, &["<sip:+14155550177@10.0.0.5>"]));
+        let host = if realm_changes { "198.51.100.1" } else { "10.0.0.5" };
+        lab.receive(PBX, &moved(PBX, &outgoing, 302, &[&format!("<sip:+14155550177@{host}>")]));
         lab.take_request(PBX, &Method::Ack);
         if !realm_changes {
             let outgoing = lab.take_request(PBX, &Method::Invite);

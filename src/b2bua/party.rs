@@ -1,0 +1,154 @@
+//! Who a URI names: its user, whatever the scheme (RFC 3261 §19.1, RFC 3966), and the emergency
+//! service (RFC 5031), which has no user at all.
+//!
+//! Must not know: which header the URI stood in, trunks, calls in progress.
+
+use super::call::CallNumbers;
+use super::inbound::Rejection;
+use crate::numbering::{self, Number, NumberFault};
+use crate::sip::{Message, Params, Scheme, Uri, unescape};
+
+/// The longest `phone-context` that is looked at: E.164 with as many visual separators.
+const MAX_CONTEXT_BYTES: usize = 32;
+
+/// The service whose name, with those of its sub-services (`urn:service:sos.fire`), means an
+/// emergency call (RFC 5031 §4.2).
+const EMERGENCY_SERVICE: &[u8] = b"urn:service:sos";
+
+/// The user part of a URI, with what says how to read it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Party {
+    /// Unescaped, without the parameters that may stand in it (`+1;npdi;rn=…`); empty if the URI has
+    /// none.
+    pub(super) user: String,
+    /// `phone-context` of a local number, if it is the beginning of a global one (RFC 3966 §5.1.5).
+    /// A context that is a domain says nothing that we could use.
+    context: Option<String>,
+}
+
+impl Party {
+    /// Reads a URI of any scheme. Of `sip:` the parameters of a telephone-subscriber stand in the
+    /// user part (RFC 3261 §19.1.6), of `tel:` behind it.
+    pub(super) fn of(uri: &Uri<'_>) -> Party {
+        let raw = uri.user.unwrap_or(b"");
+        let end = memchr::memchr(b';', raw).unwrap_or(raw.len());
+        let params = if uri.scheme == Scheme::Tel { uri.params } else { Params(&raw[end..]) };
+        let text = |raw: &[u8]| String::from_utf8_lossy(&unescape(raw)).into_owned();
+        let context = params.value("phone-context").filter(|context| context.len() <= MAX_CONTEXT_BYTES);
+        let context = context.map(text).and_then(|context| global_context(&context));
+        Party { user: text(&raw[..end]), context }
+    }
+
+    /// What it means. A local number with a global context is the two together, if that is a number
+    /// at all; emergency numbers, short codes and names are what they are in any context.
+    pub(super) fn normalise(&self, numbering: &numbering::Settings) -> Result<Number, NumberFault> {
+        let plain = numbering.normalise(&self.user);
+        match (&self.context, &plain) {
+            (Some(context), Ok(Number::E164(_)) | Err(_)) if !self.user.starts_with('+') => {
+                numbering.normalise(&format!("{context}{}", self.user)).or(plain)
+            }
+            _ => plain,
+        }
+    }
+}
+
+/// `+1-914` without its separators; `None` for a domain.
+fn global_context(text: &str) -> Option<String> {
+    let digits = text.strip_prefix('+')?;
+    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')');
+    let bare: String = digits.chars().filter(|c| !is_separator(*c)).collect();
+    (!bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("+{bare}"))
+}
+
+/// Whether a URI asks for the emergency service. RFC 5031 §4: service names are compared without
+/// regard to case.
+pub(super) fn is_emergency_service(uri: &[u8]) -> bool {
+    let Some((service, rest)) = uri.split_at_checked(EMERGENCY_SERVICE.len()) else { return false };
+    service.eq_ignore_ascii_case(EMERGENCY_SERVICE) && rest.first().is_none_or(|byte| *byte == b'.')
+}
+
+/// Whether a request calls an emergency number or the emergency service.
+pub(super) fn is_emergency(request: &Message, numbering: &numbering::Settings) -> bool {
+    let uri = request.request_uri_raw();
+    is_emergency_service(uri)
+        || Uri::parse(uri).is_ok_and(|uri| numbering.emergency.contains(&Party::of(&uri).user))
+}
+
+impl CallNumbers {
+    /// Finds out who is called. The emergency service is the first emergency number: it is what a
+    /// trunk understands (RFC 6881 leaves the dial string to the local policy).
+    pub(super) fn learn_called(
+        &mut self,
+        invite: &Message,
+        numbering: &numbering::Settings,
+    ) -> Result<(), Rejection> {
+        let raw = invite.request_uri_raw();
+        if is_emergency_service(raw) {
+            let Some(number) = numbering.emergency.first() else {
+                return Err(Rejection::new(416, "no emergency number is configured"));
+            };
+            self.called_received.clone_from(number);
+            self.called = Number::Emergency(number.clone());
+            return Ok(());
+        }
+        let party = Uri::parse(raw).map(|uri| Party::of(&uri)).unwrap_or_default();
+        if party.user.is_empty() {
+            return Err(Rejection::new(484, "the Request-URI names nobody"));
+        }
+        self.called = party.normalise(numbering).map_err(|fault| Rejection::new(484, &fault.to_string()))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(uri: &str) -> Result<Number, NumberFault> {
+        let numbering =
+            numbering::Settings { country: Some("GB".to_owned()), ..numbering::Settings::default() };
+        Party::of(&Uri::parse(uri.as_bytes()).unwrap()).normalise(&numbering)
+    }
+
+    fn e164(number: &str) -> Result<Number, NumberFault> {
+        Ok(Number::E164(number.to_owned()))
+    }
+
+    #[test]
+    fn a_number_is_the_same_in_every_uri() {
+        for uri in [
+            "tel:+1-201-555-0123",
+            "TEL:+12015550123;isdn-subaddress=77;ext=5",
+            "tel:+12015550123;phone-context=example.com",
+            "sip:+12015550123@h",
+            "sip:+1%2D201%2d5550123@h;user=phone",
+            "sips:+12015550123;isdn-subaddress=77@h;user=phone",
+            "sip:%2B12015550123:password@h",
+        ] {
+            assert_eq!(read(uri), e164("+12015550123"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_local_number_is_read_in_its_context() {
+        assert_eq!(read("tel:2015550123;phone-context=+1"), e164("+12015550123"));
+        assert_eq!(read("tel:5550123;phone-context=+1-201"), e164("+12015550123"));
+        assert_eq!(read("sip:5550123;phone-context=+1-201@h;user=phone"), e164("+12015550123"));
+        // Without a context that helps, numbering.country decides.
+        assert_eq!(read("tel:02079460000;phone-context=example.com"), e164("+442079460000"));
+        assert_eq!(read("tel:02079460000;phone-context=+999"), e164("+442079460000"));
+        assert_eq!(read("tel:112;phone-context=+1"), Ok(Number::Emergency("112".to_owned())));
+        assert_eq!(read("tel:118;phone-context=+1"), Ok(Number::Short("118".to_owned())));
+        assert_eq!(read("sip:support;phone-context=+1@h"), Ok(Number::Name("support".to_owned())));
+    }
+
+    #[test]
+    fn the_emergency_service_is_known_by_its_name_and_no_other_is() {
+        for uri in ["urn:service:sos", "URN:Service:SOS", "urn:service:sos.fire", "urn:service:sos.a.b"] {
+            assert!(is_emergency_service(uri.as_bytes()), "{uri}");
+        }
+        for uri in ["urn:service:sosa", "urn:service:counseling", "urn:service", "sip:sos@h", ""] {
+            assert!(!is_emergency_service(uri.as_bytes()), "{uri}");
+        }
+    }
+}
