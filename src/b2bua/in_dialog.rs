@@ -41,7 +41,8 @@ impl Engine {
         hop: Hop,
     ) {
         let Some((key, side)) = self.find_dialog(&request, hop) else {
-            return self.respond_simply(now, server, Status::of(481));
+            let status = Status::of(if self.crosses_our_bye(&request) { 200 } else { 481 });
+            return self.respond_simply(now, server, status);
         };
         let Some(call) = self.calls.get_mut(key) else { return };
         let phase = call.phase;
