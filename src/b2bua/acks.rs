@@ -73,6 +73,7 @@ impl Engine {
         }
         if self.pay_owed_ack(now, key, side, request) {
             self.resume_deferred(now, key, side.other());
+            self.resume_deferred(now, key, side);
         }
     }
 
