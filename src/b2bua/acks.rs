@@ -8,7 +8,7 @@ use super::call_media::SdpRole;
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::{Engine, Purpose};
-use super::{capabilities, header_policy};
+use super::{capabilities, challenge, header_policy};
 use crate::base::{Hop, Instant, Realm};
 use crate::dialog::Dialog;
 use crate::media::Side;
@@ -73,6 +73,7 @@ impl Engine {
         }
         if self.pay_owed_ack(now, key, side, request) {
             self.resume_deferred(now, key, side.other());
+            self.resume_deferred(now, key, side);
         }
     }
 
@@ -112,8 +113,11 @@ impl Engine {
         else {
             return;
         };
-        let writer = dialog.ack(sequence, &via);
         let tag = dialog.remote_tag.clone();
+        let mut writer = dialog.ack(sequence, &via);
+        if let Some(outgoing) = self.clients.get(client) {
+            writer = challenge::repeat_credentials(writer, &outgoing.request);
+        }
         let ack = match body {
             Some(body) => writer.finish_with(b"application/sdp", body),
             None => writer.finish(),
@@ -178,7 +182,8 @@ impl Engine {
         let hop = self.safe_hop(realm, &dialog);
         let sequence = request.cseq().map_or(1, |cseq| cseq.number);
         let via = self.mint_via(hop);
-        if let Ok(ack) = dialog.ack(sequence, &via).finish() {
+        let ack = challenge::repeat_credentials(dialog.ack(sequence, &via), &request);
+        if let Ok(ack) = ack.finish() {
             self.keep_and_send_ack(client, dialog.remote_tag.clone(), ack, hop);
         }
         if is_reinvite {

@@ -177,6 +177,9 @@ impl Engine {
         hop: Hop,
     ) -> ClientId {
         let client = self.transactions.send_request(now, request.clone(), hop);
+        if purpose == Purpose::Bye {
+            self.note_bye(client, &request);
+        }
         let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
         let (challenges, acks, early_sequence) = (0, Vec::new(), 0);
         self.clients.insert(

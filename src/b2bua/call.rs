@@ -98,7 +98,7 @@ pub struct Leg {
     pub owed_ack: Option<OwedAck>,
     /// BYE waits for the ACK of our 2xx (RFC 3261 §15); its Reason, or empty.
     pub bye_when_acked: Option<Vec<u8>>,
-    /// A re-INVITE of the peer's that waits until the other side has ACKed.
+    /// A re-INVITE of the peer's that waits until both sides have ACKed.
     pub deferred: Option<(ServerId, Message)>,
     /// What our SDP towards the peer says of itself.
     pub sdp: LegSdp,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::attempt::Setup;
-use super::call::{Call, CallKey, CallTimer, Leg};
+use super::call::{Call, CallKey, CallTimer, Leg, Phase};
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::Engine;
@@ -322,12 +322,20 @@ impl Engine {
             MediaEvent::OpenFailed { session, address, errno, .. } => {
                 self.on_open_failed(now, session, address, errno);
             }
-            MediaEvent::Silent { session } => {
-                if let Some(key) = self.media_sessions.get(&session).copied() {
-                    self.end_call(now, key, End::new(EndedBy::Sbc, "no RTP for media.timeout"));
-                }
-            }
+            MediaEvent::Silent { session } => self.on_silent(now, session),
             MediaEvent::Closed { session, report } => self.on_closed(now, session, report),
+        }
+    }
+
+    /// No RTP for `media.timeout`. It ends a call that is answered and, as both sides last agreed,
+    /// not on hold: a callee may ring in silence after it said where its media is, and the relay's
+    /// word may have crossed ours of the hold.
+    fn on_silent(&mut self, now: Instant, session: MediaSessionId) {
+        let Some(key) = self.media_sessions.get(&session).copied() else { return };
+        let Some(call) = self.calls.get(key) else { return };
+        let held = call.media.a.held || call.media.b.held;
+        if call.phase == Phase::Answered && !held {
+            self.end_call(now, key, End::new(EndedBy::Sbc, "no RTP for media.timeout"));
         }
     }
 

@@ -118,6 +118,13 @@ impl Engine {
     }
 }
 
+/// Adds what authorized an INVITE of ours to the ACK of its 2xx. RFC 3261 §22.1: "UACs creating an
+/// ACK message will duplicate all of the Authorization and Proxy-Authorization header field values
+/// that appeared in the INVITE to which the ACK corresponds."
+pub(super) fn repeat_credentials(ack: Writer, invite: &Message) -> Writer {
+    ack.copy(invite, Header::Authorization).copy(invite, Header::ProxyAuthorization)
+}
+
 /// The strongest challenge of a 401 or 407 that we may answer, and the header that does.
 fn usable_challenge(response: &Message, answered: u8) -> Option<(Challenge, Header)> {
     let (asks, answers) = match response.status()?.code() {

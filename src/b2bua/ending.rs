@@ -1,6 +1,8 @@
 //! Every end of a call: refusal, CANCEL, BYE, silence, shutdown. Whatever the cause, both legs are
 //! ended, the ports go back, the limits are given back and the CDR is written, once.
 
+use bytes::Bytes;
+
 use super::Event;
 use super::call::{Call, CallKey, CallTimer, Phase};
 use super::call_media::ClosingMedia;
@@ -11,8 +13,8 @@ use super::{Output, header_policy};
 use crate::base::Instant;
 use crate::media::{MediaCommand, Side};
 use crate::numbering::Number;
-use crate::sip::{Header, Message, Method, Status};
-use crate::transaction::ServerId;
+use crate::sip::{Header, Message, Method, NameAddr, Status};
+use crate::transaction::{ClientId, ServerId};
 
 /// The longest Retry-After of a target's that is passed on, in seconds: a caller that believes
 /// more shuns us for one trunk's sake.
@@ -256,6 +258,26 @@ impl Engine {
         }
     }
 
+    /// Remembers a BYE of ours.
+    pub(super) fn note_bye(&mut self, client: ClientId, bye: &Message) {
+        self.byes.insert(dialog_key(bye, bye.from(), bye.to()), client);
+    }
+
+    /// Its transaction is gone.
+    pub(super) fn forget_bye(&mut self, client: ClientId, request: &Message) {
+        let key = dialog_key(request, request.from(), request.to());
+        if self.byes.get(&key) == Some(&client) {
+            self.byes.remove(&key);
+        }
+    }
+
+    /// Whether this is a BYE that crossed ours: its dialog is known until ours is done with, and
+    /// the BYE is answered 200 (RFC 5407 §3.2.1).
+    pub(super) fn crosses_our_bye(&self, request: &Message) -> bool {
+        request.method() == Some(&Method::Bye)
+            && self.byes.contains_key(&dialog_key(request, request.to(), request.from()))
+    }
+
     /// The relay closes the call's ports and says what it measured.
     fn close_media(&mut self, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -300,6 +322,12 @@ impl Engine {
         self.snapshots.release(call.snapshot);
         self.outputs.push_back(Output::Cdr(Box::new(record_of(call))));
     }
+}
+
+/// A dialog's Call-ID, our tag and the peer's.
+fn dialog_key(message: &Message, local: Option<NameAddr<'_>>, remote: Option<NameAddr<'_>>) -> Bytes {
+    let [local, remote] = [local, remote].map(|address| address.and_then(|it| it.tag()).unwrap_or(b""));
+    Bytes::from([message.call_id(), b"\n", local, b"\n", remote].concat())
 }
 
 fn record_of(call: Call) -> Cdr {

@@ -63,6 +63,8 @@ pub struct Engine {
     pub(super) invites: BTreeMap<Bytes, CallKey>,
     /// Our requests until their transaction is gone.
     pub(super) clients: SecondaryMap<ClientId, Outgoing>,
+    /// Our BYEs until their transaction is gone, by the dialog: one of the peer's may cross.
+    pub(super) byes: BTreeMap<Bytes, ClientId>,
     /// The INVITEs that opened calls, for the CANCEL that may come.
     pub(super) servers: SecondaryMap<ServerId, CallKey>,
     pub(super) media_sessions: BTreeMap<MediaSessionId, CallKey>,
@@ -136,6 +138,7 @@ impl Engine {
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
             clients: SecondaryMap::new(),
+            byes: BTreeMap::new(),
             servers: SecondaryMap::new(),
             media_sessions: BTreeMap::new(),
             closing_media: BTreeMap::new(),
@@ -210,7 +213,8 @@ impl Engine {
     #[cfg(test)]
     pub(super) fn leftovers(&self) -> usize {
         let tables = [self.dialogs.len(), self.invites.len(), self.clients.len(), self.servers.len()];
-        tables.iter().sum::<usize>() + self.media_sessions.len() + self.closing_media.len()
+        let media = self.media_sessions.len() + self.closing_media.len();
+        tables.iter().sum::<usize>() + self.byes.len() + media
     }
 
     /// Whether new calls are refused.
@@ -319,7 +323,9 @@ impl Engine {
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
             Effect::Unreachable { client } => self.on_setup_ended(now, client, ClientEnd::Transport),
             Effect::ClientGone { client } => {
-                self.clients.remove(client);
+                if let Some(outgoing) = self.clients.remove(client) {
+                    self.forget_bye(client, &outgoing.request);
+                }
             }
             // The caller never ACKed our refusal, or could not be told: the call is over anyway.
             Effect::ServerEnded { .. } => {}

@@ -41,7 +41,8 @@ impl Engine {
         hop: Hop,
     ) {
         let Some((key, side)) = self.find_dialog(&request, hop) else {
-            return self.respond_simply(now, server, Status::of(481));
+            let status = Status::of(if self.crosses_our_bye(&request) { 200 } else { 481 });
+            return self.respond_simply(now, server, status);
         };
         let Some(call) = self.calls.get_mut(key) else { return };
         let phase = call.phase;
@@ -88,14 +89,15 @@ impl Engine {
         let is_setup = call.phase == Phase::Setup;
         let Some(leg) = call.leg_mut(side) else { return };
         let is_glare = leg.outgoing.is_some() || offered_by == Some(side.other());
-        if is_glare || leg.owed_ack.is_some() || leg.unacked.is_some() {
+        if is_glare || leg.owed_ack.is_some() {
             return self.respond_in_dialog(now, key, side, server, Status::of(491));
         }
         if leg.incoming.is_some() || leg.deferred.is_some() || offered_by == Some(side) || is_setup {
             return self.respond_retry_later(now, key, side, server);
         }
-        if other_is_busy {
-            // The other side has not ACKed yet: this waits rather than being refused for ever.
+        if other_is_busy || leg.unacked.is_some() {
+            // A side has not ACKed yet (its ACK may be lost, or overtaken; RFC 5407 §3.1.4): this
+            // waits rather than being refused for ever.
             leg.deferred = Some((server, request));
             return;
         }
@@ -103,7 +105,7 @@ impl Engine {
         self.relay_request(now, key, side, server, &request);
     }
 
-    /// The other side has ACKed: a re-INVITE of this one may go on.
+    /// A side has ACKed: a re-INVITE of this one may go on.
     pub(super) fn resume_deferred(&mut self, now: Instant, key: CallKey, side: Side) {
         let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(side));
         if let Some((server, request)) = leg.and_then(|leg| leg.deferred.take()) {

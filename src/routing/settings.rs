@@ -197,6 +197,9 @@ impl Default for Failover {
     }
 }
 
+/// Busy, Busy Everywhere, Decline, Unwanted (RFC 8197), Rejected (RFC 8688).
+const CALLEE_DECLINED: [u16; 5] = [486, 600, 603, 607, 608];
+
 /// `"408"` or `"5xx"`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CodePattern {
@@ -207,11 +210,15 @@ pub enum CodePattern {
 }
 
 impl CodePattern {
-    /// Whether `status` is meant.
+    /// Whether `status` is meant. A class does not mean the answers of a callee that was reached and
+    /// does not take the call, for at the next trunk the same phone would ring again: who wants that
+    /// names the code.
     pub fn matches(self, status: u16) -> bool {
         match self {
             CodePattern::Code(code) => code == status,
-            CodePattern::Class(class) => u16::from(class) == status / 100,
+            CodePattern::Class(class) => {
+                u16::from(class) == status / 100 && !CALLEE_DECLINED.contains(&status)
+            }
         }
     }
 }

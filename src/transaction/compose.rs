@@ -48,9 +48,11 @@ fn stateless_tag(request: &Message) -> String {
 /// client transaction MUST contain values for the Call-ID, From, and Request-URI that are equal to
 /// the values of those header fields in the request passed to the transport by the client
 /// transaction. The To header field in the ACK MUST equal the To header field in the response being
-/// acknowledged."
+/// acknowledged." §22.1: "UACs creating an ACK message will duplicate all of the Authorization and
+/// Proxy-Authorization header field values that appeared in the INVITE to which the ACK corresponds."
 pub(super) fn ack(invite: &Message, response: &Message) -> Option<Message> {
-    same_hop(invite, Method::Ack, response).finish().ok()
+    let writer = same_hop(invite, Method::Ack, response);
+    writer.copy(invite, Header::Authorization).copy(invite, Header::ProxyAuthorization).finish().ok()
 }
 
 /// The CANCEL of an INVITE (§9.1), with a Reason (RFC 3326) if there is one to tell: "The
