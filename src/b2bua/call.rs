@@ -142,13 +142,16 @@ pub struct LegSdp {
 pub struct CallNumbers {
     /// User of the Request-URI, unescaped.
     pub called_received: String,
+    /// The same as it was written, if every byte of it may stand in a URI: so a name crosses, in which
+    /// `;` and `%3B` are not the same (RFC 3261 §19.1.4).
+    pub called_written: Option<String>,
     /// What it means.
     pub called: Number,
     /// User of From, unescaped.
     pub caller_received: String,
     /// What it means.
     pub caller: Number,
-    /// Display name of From, as it stands.
+    /// Display name of From, as it may be written.
     pub caller_display: Option<Bytes>,
     /// Whether the caller asks not to be shown (RFC 3323 §4.2).
     pub privacy: bool,

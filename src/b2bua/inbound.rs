@@ -12,7 +12,7 @@ use crate::dialog::Dialog;
 use crate::media::Side;
 use crate::numbering::Number;
 use crate::routing::{Ingress, NoRoute};
-use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri, response_to, unescape};
+use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri, response_to, unescape, written_display};
 use crate::transaction::ServerId;
 
 impl Engine {
@@ -67,7 +67,10 @@ impl Engine {
             let accepted = Some((Header::Accept, b"application/sdp".to_vec()));
             return Some(Refusal { extra: accepted, ..Refusal::of(status(415)) });
         }
-        if request.contact().and_then(|contact| contact.uri().ok().map(|_| ())).is_none() {
+        if !capabilities::accepts_sdp(request) {
+            return Some(Refusal::of(status(406)));
+        }
+        if !has_target(request) {
             return Some(Refusal {
                 phrase: Some("Missing or Bad Contact Header"),
                 ..Refusal::of(status(400))
@@ -198,6 +201,17 @@ impl Engine {
     }
 }
 
+/// Whether it says where the requests of its dialog go. RFC 3261 §8.1.1.8: "The Contact header field
+/// MUST be present"; RFC 2543 §6.13 had it optional, and its From then names the caller
+/// (`Dialog::from_request`).
+fn has_target(request: &Message) -> bool {
+    let is_rfc2543 = request.top_via().is_some_and(|via| !via.has_magic_cookie());
+    match request.header(Header::Contact) {
+        Some(_) => request.contact().is_some_and(|contact| contact.uri().is_ok()),
+        None => is_rfc2543,
+    }
+}
+
 /// What the caller hears when no route takes the call.
 fn status_of(why: &NoRoute) -> u16 {
     match why {
@@ -261,10 +275,13 @@ impl CallNumbers {
         CallNumbers {
             called: Number::Name(called_received.clone()),
             caller: Number::Name(caller_received.clone()),
+            called_written: called.as_ref().and_then(written_user),
             called_received,
             caller_received,
             privacy: asks_for_privacy(request),
-            caller_display: from.and_then(|from: NameAddr<'_>| from.display).map(Bytes::copy_from_slice),
+            caller_display: from
+                .and_then(|from: NameAddr<'_>| from.display)
+                .map(|display| Bytes::from(written_display(display).into_owned())),
         }
     }
 }
@@ -276,11 +293,21 @@ fn asks_for_privacy(request: &Message) -> bool {
     words.any(|word| ["id", "user", "header"].iter().any(|kind| word.eq_ignore_ascii_case(kind.as_bytes())))
 }
 
-/// The user part, unescaped, without the parameters that may stand in it (`+1;npdi;rn=…`).
+/// The user part, unescaped; that of a number without the parameters that may stand in it
+/// (`+1;npdi;rn=…`, RFC 3966). To a name they belong (RFC 4475 §3.1.1.9).
 pub(super) fn user_of(uri: &Uri<'_>) -> String {
     let user = uri.user.unwrap_or(b"");
     let end = memchr::memchr(b';', user).unwrap_or(user.len());
-    String::from_utf8_lossy(&unescape(&user[..end])).into_owned()
+    let is_number = user[..end].iter().all(|byte| byte.is_ascii_digit() || b"+*#-.()".contains(byte));
+    let user = if is_number { &user[..end] } else { user };
+    String::from_utf8_lossy(&unescape(user)).into_owned()
+}
+
+/// The user part as it was written, if RFC 3261 §25.1 allows all of it (with `escaped`).
+pub(super) fn written_user(uri: &Uri<'_>) -> Option<String> {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(byte);
+    let user = uri.user.filter(|user| user.iter().all(legal))?;
+    String::from_utf8(user.to_vec()).ok()
 }
 
 /// What the copies of one INVITE share, whatever way they came (RFC 3261 §8.2.2.2).
