@@ -16,3 +16,4 @@ mod reinvite;
 mod setup;
 mod shutdown;
 mod simulation;
+mod torture;
