@@ -298,9 +298,10 @@ fn asks_for_privacy(request: &Message) -> bool {
 pub(super) fn user_of(uri: &Uri<'_>) -> String {
     let user = uri.user.unwrap_or(b"");
     let end = memchr::memchr(b';', user).unwrap_or(user.len());
-    let is_number = user[..end].iter().all(|byte| byte.is_ascii_digit() || b"+*#-.()".contains(byte));
-    let user = if is_number { &user[..end] } else { user };
-    String::from_utf8_lossy(&unescape(user)).into_owned()
+    let before = unescape(&user[..end]);
+    let is_number = before.iter().all(|byte| byte.is_ascii_digit() || b"+*#-.()/ ".contains(byte));
+    let user = if is_number { before } else { unescape(user) };
+    String::from_utf8_lossy(&user).into_owned()
 }
 
 /// The user part as it was written, if RFC 3261 §25.1 allows all of it (with `escaped`).

@@ -88,9 +88,14 @@ fn a_name_crosses_with_its_semicolons_and_a_number_without() {
     let invite = as_invite("semiuri", "OPTIONS");
     let outgoing = seen_by_carrier(&invite);
     assert_eq!(first_line(&outgoing), "INVITE sip:user;par=u%40example.net@carrier-a.example SIP/2.0");
-    let number = changed(&text(&invite), "sip:user;par", "sip:+442079460000;par");
-    let outgoing = seen_by_carrier(&parse(number));
-    assert_eq!(first_line(&outgoing), "INVITE sip:+442079460000@carrier-a.example SIP/2.0");
+    for number in ["+442079460000", "%2B44%2020-7946(0000)"] {
+        let invite = changed(&text(&invite), "sip:user;par", &format!("sip:{number};par"));
+        let outgoing = seen_by_carrier(&parse(invite));
+        assert_eq!(first_line(&outgoing), "INVITE sip:+442079460000@carrier-a.example SIP/2.0");
+    }
+    // What is escaped is no parameter, and nothing that a carrier would read as one crosses.
+    let smuggled = changed(&text(&invite), "sip:user;par", "sip:+442079460000%3Bpar");
+    assert_eq!(answer_to(smuggled).status(), Status::new(484));
 }
 
 #[test]
