@@ -41,9 +41,15 @@ fn check_fields(message: &Message) {
             at = value.end;
         }
         let mut rest = field.value;
+        let mut before = 0;
         while let Some(found) = rest.iter().position(|byte| (*byte < 32 && *byte != 9) || *byte == 127) {
-            assert!(matches!(rest[found..], [b'\r', b'\n', b' ' | b'\t', ..]), "a value breaks its line");
-            rest = &rest[found + 3..];
+            before = if found == 0 { before } else { rest[found - 1] };
+            let is_folded = matches!(rest[found..], [b'\r', b'\n', b' ' | b'\t', ..]);
+            // A display name may escape what does not break a line.
+            let is_escaped = before == b'\\' && !matches!(rest[found], b'\r' | b'\n');
+            assert!(is_folded || is_escaped, "a value breaks its line");
+            before = b' ';
+            rest = &rest[found + if is_folded { 3 } else { 1 }..];
         }
     }
     let body = message.body();

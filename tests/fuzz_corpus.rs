@@ -1,4 +1,5 @@
-//! Every input that the fuzzer kept, and every one that once broke something, still holds.
+//! Every input that the fuzzer kept, every one that once broke something, and the messages of
+//! RFC 4475 and RFC 5118, which are its seeds, hold.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a test finds wrong ends it")]
 
@@ -7,8 +8,8 @@ mod properties;
 
 use std::path::Path;
 
-fn replay(target: &str, property: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+fn replay(folder: &str, property: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut replayed = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -23,10 +24,12 @@ fn replay(target: &str, property: fn(&[u8])) {
 
 #[test]
 fn sip_messages_hold_their_properties() {
-    replay("sip_message", properties::sip_message);
+    replay("fuzz/corpus/sip_message", properties::sip_message);
+    replay("tests/data/rfc4475", properties::sip_message);
+    replay("tests/data/rfc5118", properties::sip_message);
 }
 
 #[test]
 fn session_descriptions_hold_their_properties() {
-    replay("sdp", properties::sdp);
+    replay("fuzz/corpus/sdp", properties::sdp);
 }

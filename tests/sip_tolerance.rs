@@ -39,6 +39,10 @@ fn what_harmless_devices_send_is_read() {
         ("X: y", "Contact: *"),
         ("<sip:b@h>", "sip:b@h"),
         ("<sip:b@h>", "tel:+15551230000"),
+        ("<sip:b@h>", "\"escaped \\\u{7} \\\0 \\\u{7f}\" <sip:b@h>"),
+        ("<sip:b@h>", "Bell, Alexander <sip:b@h>"),
+        ("<sip:b@h>", "<sip:b@[2001:db8:::192.0.2.1]>"),
+        ("branch=z9hG4bKa", "branch=z9hG4bKa;;received=[2001:db8::1];"),
         ("<sip:b@h>", "\"unusual <,> \\\" name\" <sip:b@[2001:db8::1]:5061;lr>"),
         ("INVITE sip:b@h ", "INVITE urn:service:sos "),
         ("CSeq: 1 ", "CSeq: 0000000001\t "),
@@ -54,7 +58,8 @@ fn what_harmless_devices_send_is_read() {
 #[test]
 fn what_two_readers_could_read_in_two_ways_is_refused() {
     use MessageFault::{
-        BareLineBreak, ControlCharacter, HeaderName, Invalid, MethodMismatch, Repeated, RequestUri, Truncated,
+        BareLineBreak, ControlCharacter, HeaderName, Invalid, MethodMismatch, Repeated, RequestLine,
+        RequestUri, Truncated,
     };
     let many = "Via: SIP/2.0/UDP h\r\n".repeat(71);
     let headers = "X-Y: y\r\n".repeat(300);
@@ -64,6 +69,7 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
         ("X: y", "X: y\rCall-ID: d", Some(BareLineBreak)),
         ("X: y", "X: y\0", Some(ControlCharacter)),
         ("X: y", "X: y\u{7f}", Some(ControlCharacter)),
+        ("X: y", "X: \"\\\0\"", Some(ControlCharacter)),
         ("X: y", "X\u{1}: y", Some(HeaderName)),
         ("X: y", "To\u{1}: <sip:x@y>", Some(HeaderName)),
         ("X: y", "X\r\n : y", Some(HeaderName)),
@@ -82,6 +88,9 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
         ("branch=z9hG4bKa", "branch=z9hG4bKa;branch=z9hG4bKb", Some(Invalid(Header::Via))),
         ("X: y\r\n", &many, Some(Invalid(Header::Via))),
         ("X: y\r\n", &headers, Some(MessageFault::TooManyHeaders)),
+        ("branch=z9hG4bKa", "branch=z9hG4bKa;,;", Some(Invalid(Header::Via))),
+        ("SIP/2.0/UDP", "SIP/3.0/UDP", Some(Invalid(Header::Via))),
+        ("SIP/2.0\r\nVia", "SIP/2.0 \r\nVia", Some(RequestLine)),
         ("Call-ID: c", "Call-ID: c d", Some(Invalid(Header::CallId))),
         ("Length: 0", "Length: 4294967328", Some(Truncated)),
         ("Length: 0", "Length: 18446744073709551616", Some(Invalid(Header::ContentLength))),

@@ -144,6 +144,9 @@ pub struct LegSdp {
 pub struct CallNumbers {
     /// User of the Request-URI, unescaped.
     pub called_received: String,
+    /// The same as it was written, if every byte of it may stand in a URI: so a name crosses, in which
+    /// `;` and `%3B` are not the same (RFC 3261 §19.1.4).
+    pub called_written: Option<String>,
     /// What it means.
     pub called: Number,
     /// User of From, unescaped.
@@ -152,7 +155,7 @@ pub struct CallNumbers {
     pub caller_received: String,
     /// What it means.
     pub caller: Number,
-    /// The caller's display name, as it stands.
+    /// The display name that goes with it, as it may be written.
     pub caller_display: Option<Bytes>,
     /// Whether a peer of our trust domain vouches for the caller (RFC 3325 §2.3).
     pub caller_is_asserted: bool,

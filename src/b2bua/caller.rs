@@ -10,7 +10,7 @@ use super::call::CallNumbers;
 use super::diversion;
 use super::party::Party;
 use crate::numbering::{self, Number};
-use crate::sip::{Header, Message, NameAddr, Scheme, Uri, trim};
+use crate::sip::{Header, Message, NameAddr, Scheme, Uri, trim, written_display};
 
 /// The most values of an identity header that are looked at; RFC 3325 §9.1 allows two.
 const MAX_IDENTITIES: usize = 4;
@@ -72,14 +72,18 @@ impl Caller {
         match asserted {
             Some((party, display)) => {
                 let display = display.or(from_display).filter(|_| !asks_to_hide_the_name(invite));
-                Caller { party, display: display.map(Bytes::copy_from_slice), privacy }
+                Caller { party, display: display.map(written), privacy }
             }
             None => {
                 let party = uri.filter(|_| !is_anonymous).map(|uri| Party::of(&uri)).unwrap_or_default();
-                Caller { party, display: from_display.map(Bytes::copy_from_slice), privacy }
+                Caller { party, display: from_display.map(written), privacy }
             }
         }
     }
+}
+
+fn written(display: &[u8]) -> Bytes {
+    Bytes::from(written_display(display).into_owned())
 }
 
 /// The caller by the identity headers, the most trusted first: asserted by the network, then

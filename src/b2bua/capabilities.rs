@@ -53,6 +53,18 @@ pub fn unsupported(request: &Message) -> Option<Vec<u8>> {
     (!unknown.is_empty()).then(|| unknown.join(&b", "[..]))
 }
 
+/// Whether the sender of an INVITE takes the SDP of its answer (RFC 3261 §20.1: without Accept it
+/// does; an empty one is what some devices write who mean that).
+pub fn accepts_sdp(request: &Message) -> bool {
+    let names_sdp = |range: &[u8]| {
+        let end = memchr::memchr(b';', range).unwrap_or(range.len());
+        let range = crate::sip::trim(&range[..end]);
+        [&b"application/sdp"[..], b"application/*", b"*/*"].iter().any(|sdp| range.eq_ignore_ascii_case(sdp))
+    };
+    let mut ranges = request.list(Header::Accept).peekable();
+    ranges.peek().is_none() || ranges.any(names_sdp)
+}
+
 /// Says what we take: Allow, and Supported if there is anything to say.
 pub fn add(writer: Writer) -> Writer {
     let writer = writer.header(Header::Allow, ALLOW);
@@ -77,6 +89,14 @@ mod tests {
         assert!(peer.update && peer.session_timer);
         peer.learn(&message(&[(Header::Allow, "INVITE"), (Header::Require, "replaces")]));
         assert!(!peer.update && !peer.session_timer && peer.replaces);
+    }
+
+    #[test]
+    fn whoever_cannot_read_sdp_is_known() {
+        let accepts = |value| accepts_sdp(&message(&[(Header::Accept, value)]));
+        assert!(accepts_sdp(&message(&[])) && accepts(""));
+        assert!(accepts("text/plain, Application/SDP;level=1") && accepts("application/*") && accepts("*/*"));
+        assert!(!accepts("text/plain, application/sdp2"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::admission::{Allowlist, DropReason};
 use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
 use crate::media::{MediaSessionId, PortPool, Side};
 use crate::routing::{Resolution, ResolveFault, Router};
-use crate::sip::{Header, Message, MessageFault, Method, Status, Writer, response_to};
+use crate::sip::{Header, Message, MessageFault, Method, Scheme, Status, Uri, Writer, response_to};
 use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions, response_hop};
 
 /// The most calls of one engine: more than the media ports of two addresses could carry.
@@ -237,6 +237,7 @@ impl Engine {
         self.event(Event::MessageIn { realm, transport: hop.transport, kind: kind_of(&message) });
         match message.fault() {
             None if is_answered_at_once(&message) => self.answer_at_once(&message, hop),
+            None if is_for_another(&message) => self.drop_message(realm, DropReason::Unmatched),
             None => self.transactions.receive(now, message, hop),
             Some(fault) => self.answer_fault(realm, &message, fault, hop),
         }
@@ -246,7 +247,10 @@ impl Engine {
     /// answered again, and nobody can fill our tables with them.
     fn answer_at_once(&mut self, request: &Message, hop: Hop) {
         let unsupported = capabilities::unsupported(request);
+        let is_foreign = Uri::parse(request.request_uri_raw()).is_ok_and(|uri| uri.scheme == Scheme::Other);
         let status = match request.method() {
+            Some(Method::Other(_)) => 501,
+            Some(Method::Options) if is_foreign => 416,
             Some(_) if unsupported.is_some() => 420,
             Some(Method::Options) if self.draining => 503,
             Some(Method::Options) => 200,
@@ -258,7 +262,7 @@ impl Engine {
         let tag = std::str::from_utf8(&tag).ok();
         let writer = response_to(request, hop.peer, Status::of(status), None, tag);
         let writer = match status {
-            200 | 405 => capabilities::add(writer).header(Header::Accept, "application/sdp"),
+            200 | 405 | 501 => capabilities::add(writer).header(Header::Accept, "application/sdp"),
             420 => writer.header(Header::Unsupported, unsupported.unwrap_or_default()),
             503 => writer.display(Header::RetryAfter, RETRY_AFTER_S),
             _ => writer,
@@ -284,18 +288,19 @@ impl Engine {
         self.kept_peers = peers.filter(|(realm, peer)| !self.allowlist.allows(*realm, *peer)).collect();
     }
 
-    /// 400 (505 for another version) where the message has what a response needs; without a
-    /// transaction, for nothing in it may be trusted.
+    /// 400 where it is known where a response goes (505 for another version, 501 for a method that
+    /// nobody knows); without a transaction, for nothing in it may be trusted. What the request
+    /// lacks, the response lacks too: "Ideally, it will respond with a 400" (RFC 4475 §3.3.1).
     fn answer_fault(&mut self, realm: Realm, message: &Message, fault: MessageFault, hop: Hop) {
-        let is_answerable = message.method().is_some_and(|method| *method != Method::Ack)
-            && [Header::From, Header::To, Header::CallId, Header::CSeq]
-                .iter()
-                .all(|header| message.header(*header).is_some())
-            && message.top_via().is_some();
-        if !is_answerable {
+        let is_answerable = message.method().is_some_and(|method| *method != Method::Ack);
+        if !is_answerable || message.top_via().is_none() {
             return self.drop_message(realm, DropReason::Malformed);
         }
-        let status = Status::of(if fault == MessageFault::Version { 505 } else { 400 });
+        let status = Status::of(match (fault, message.method()) {
+            (MessageFault::Version, _) => 505,
+            (MessageFault::MethodMismatch, Some(Method::Other(_))) => 501,
+            _ => 400,
+        });
         let tag = self.mint_tag();
         let phrase = fault.to_string();
         let tag = std::str::from_utf8(&tag).ok();
@@ -533,6 +538,12 @@ fn is_answered_at_once(request: &Message) -> bool {
         .method()
         .is_some_and(|method| !matches!(method, Method::Invite | Method::Ack | Method::Cancel));
     opens_none && request.to().is_some_and(|to| to.tag().is_none())
+}
+
+/// RFC 3261 §8.1.3.3: "If more than one Via header field value is present in a response, the UAC
+/// SHOULD discard the message." Our requests have one.
+fn is_for_another(message: &Message) -> bool {
+    !message.is_request() && message.list(Header::Via).nth(1).is_some()
 }
 
 /// The `kind` label: the method, or the response's class.

@@ -51,8 +51,10 @@ pub fn address(
     let has_own_port =
         target.host == trunk.domain && target.address.port() != target.transport.default_port();
     let host = if has_own_port { format!("{domain}:{}", target.address.port()) } else { domain.clone() };
-    let called =
-        escape_user(&numbering.format(&numbers.called, &numbers.called_received, trunk.send_numbers));
+    let called = match (&numbers.called, &numbers.called_written) {
+        (Number::Name(_), Some(written)) => written.clone(),
+        _ => escape_user(&numbering.format(&numbers.called, &numbers.called_received, trunk.send_numbers)),
+    };
     let request_uri = format!("sip:{called}@{host}");
     let to = format!("<sip:{called}@{domain}>");
     let shown = shown_caller(numbers, trunk, numbering)?;

@@ -74,6 +74,7 @@ impl Engine {
             (Some(Method::Update), _) => self.on_update(now, key, side, server, &request),
             (Some(Method::Info | Method::Options), _) => self.relay_request(now, key, side, server, &request),
             (Some(Method::Refer), _) => self.respond_in_dialog(now, key, side, server, Status::of(603)),
+            (Some(Method::Other(_)), _) => self.respond_in_dialog(now, key, side, server, Status::of(501)),
             _ => self.respond_in_dialog(now, key, side, server, Status::of(405)),
         }
     }
@@ -463,7 +464,7 @@ impl Engine {
         status: Status,
     ) {
         let mut writer = self.dialog_response(key, side, server, status, None);
-        if status.code() == 405 {
+        if matches!(status.code(), 405 | 501) {
             writer = writer.map(capabilities::add);
         }
         self.forget_incoming(key, side, server);

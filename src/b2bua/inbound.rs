@@ -73,7 +73,10 @@ impl Engine {
         if caller::asks_for_unknown_privacy(request) {
             return Some(Refusal { phrase: Some("Privacy Not Provided"), ..Refusal::of(status(500)) });
         }
-        if request.contact().and_then(|contact| contact.uri().ok().map(|_| ())).is_none() {
+        if !capabilities::accepts_sdp(request) {
+            return Some(Refusal::of(status(406)));
+        }
+        if !has_target(request) {
             return Some(Refusal {
                 phrase: Some("Missing or Bad Contact Header"),
                 ..Refusal::of(status(400))
@@ -199,6 +202,17 @@ impl Engine {
     }
 }
 
+/// Whether it says where the requests of its dialog go. RFC 3261 §8.1.1.8: "The Contact header field
+/// MUST be present"; RFC 2543 §6.13 had it optional, and its From then names the caller
+/// (`Dialog::from_request`).
+fn has_target(request: &Message) -> bool {
+    let is_rfc2543 = request.top_via().is_some_and(|via| !via.has_magic_cookie());
+    match request.header(Header::Contact) {
+        Some(_) => request.contact().is_some_and(|contact| contact.uri().is_ok()),
+        None => is_rfc2543,
+    }
+}
+
 /// What the caller hears when no route takes the call.
 fn status_of(why: &NoRoute) -> u16 {
     match why {
@@ -255,11 +269,14 @@ impl CallNumbers {
     /// The users of Request-URI and From; what they mean is found later.
     fn from_request(request: &Message) -> CallNumbers {
         let user = |uri: Option<Uri<'_>>| uri.map(|uri| Party::of(&uri).user).unwrap_or_default();
-        let called_received = user(Uri::parse(request.request_uri_raw()).ok());
+        let called = Uri::parse(request.request_uri_raw()).ok();
+        let called_written = called.as_ref().and_then(party::written_user);
+        let called_received = user(called);
         let from_received = user(request.from().and_then(|from| from.uri().ok()));
         CallNumbers {
             called: Number::Name(called_received.clone()),
             caller: Number::Name(from_received.clone()),
+            called_written,
             called_received,
             caller_received: from_received.clone(),
             from_received,

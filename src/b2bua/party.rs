@@ -18,8 +18,8 @@ const EMERGENCY_SERVICE: &[u8] = b"urn:service:sos";
 /// The user part of a URI, with what says how to read it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Party {
-    /// Unescaped, without the parameters that may stand in it (`+1;npdi;rn=…`); empty if the URI has
-    /// none.
+    /// Unescaped; empty if the URI has none. That of a number is without the parameters that may
+    /// stand in it (`+1;npdi;rn=…`); to a name they belong (RFC 4475 §3.1.1.9).
     pub(super) user: String,
     /// `phone-context` of a local number, if it is the beginning of a global one (RFC 3966 §5.1.5).
     /// A context that is a domain says nothing that we could use.
@@ -32,6 +32,8 @@ impl Party {
     pub(super) fn of(uri: &Uri<'_>) -> Party {
         let raw = uri.user.unwrap_or(b"");
         let end = memchr::memchr(b';', raw).unwrap_or(raw.len());
+        let is_digit = |byte: &u8| byte.is_ascii_digit() || b"+*#-.()/ ".contains(byte);
+        let end = if unescape(&raw[..end]).iter().all(is_digit) { end } else { raw.len() };
         let params = if uri.scheme == Scheme::Tel { uri.params } else { Params(&raw[end..]) };
         let text = |raw: &[u8]| String::from_utf8_lossy(&unescape(raw)).into_owned();
         let context = params.value("phone-context").filter(|context| context.len() <= MAX_CONTEXT_BYTES);
@@ -50,6 +52,13 @@ impl Party {
             _ => plain,
         }
     }
+}
+
+/// The user part as it was written, if RFC 3261 §25.1 allows all of it (with `escaped`).
+pub(super) fn written_user(uri: &Uri<'_>) -> Option<String> {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(byte);
+    let user = uri.user.filter(|user| user.iter().all(legal))?;
+    String::from_utf8(user.to_vec()).ok()
 }
 
 /// `+1-914` without its separators; `None` for a domain.
@@ -139,7 +148,10 @@ mod tests {
         assert_eq!(read("tel:02079460000;phone-context=+999"), e164("+442079460000"));
         assert_eq!(read("tel:112;phone-context=+1"), Ok(Number::Emergency("112".to_owned())));
         assert_eq!(read("tel:118;phone-context=+1"), Ok(Number::Short("118".to_owned())));
-        assert_eq!(read("sip:support;phone-context=+1@h"), Ok(Number::Name("support".to_owned())));
+        assert_eq!(
+            read("sip:support;phone-context=+1@h"),
+            Ok(Number::Name("support;phone-context=+1".to_owned()))
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
 use super::identity;
-use super::party::Party;
+use super::party::{Party, written_user};
 use crate::base::{Hop, Instant, TrunkName};
 use crate::numbering::{self, Number};
 use crate::routing::{Ingress, Redirect, Target, Trunk};
@@ -58,6 +58,7 @@ pub struct Redirection {
 #[derive(Clone, Debug)]
 struct Called {
     received: String,
+    written: Option<String>,
     number: Number,
 }
 
@@ -113,9 +114,10 @@ impl Call {
     pub(super) fn numbers_sent(&self) -> Cow<'_, CallNumbers> {
         match &self.plan.redirection.called {
             None => Cow::Borrowed(&self.numbers),
-            Some(Called { received, number }) => Cow::Owned(CallNumbers {
+            Some(Called { received, written, number }) => Cow::Owned(CallNumbers {
                 called: number.clone(),
                 called_received: received.clone(),
+                called_written: written.clone(),
                 ..self.numbers.clone()
             }),
         }
@@ -299,7 +301,8 @@ fn contact_of<'a>(address: NameAddr<'a>, numbering: &numbering::Settings) -> Opt
     let number = party.normalise(numbering).ok()?;
     let received = party.user;
     let q = address.params.value("q").map_or(Some(FULL_Q), thousandths)?;
-    Some(Contact { uri, called: Called { received, number }, q })
+    let called = Called { received, written: written_user(&uri), number };
+    Some(Contact { uri, called, q })
 }
 
 /// `0.75` in thousandths (RFC 3261 §25.1 qvalue: three digits at most).

@@ -58,7 +58,8 @@ impl Dialog {
             local_sequence: 0,
             remote_sequence: request.cseq().map(|cseq| cseq.number),
             route_set: routes(request).collect(),
-            remote_target: contact_uri(request).unwrap_or_default(),
+            // A caller of RFC 2543 need have no Contact; then From names it.
+            remote_target: contact_uri(request).or_else(|| from_uri(request)).unwrap_or_default(),
             hop,
         }
     }
@@ -208,6 +209,11 @@ fn contact_uri(message: &Message) -> Option<Bytes> {
     let contact = message.contact()?;
     let uri = contact.uri().ok()?;
     matches!(uri.scheme, Scheme::Sip | Scheme::Sips).then(|| Bytes::copy_from_slice(contact.uri_raw))
+}
+
+fn from_uri(message: &Message) -> Option<Bytes> {
+    let from = message.from()?;
+    from.uri().ok().map(|_| Bytes::copy_from_slice(from.uri_raw))
 }
 
 fn routes(message: &Message) -> impl Iterator<Item = Bytes> {

@@ -114,8 +114,11 @@ fn dialled(user: &str) -> Dialled {
     if user.is_empty() {
         return Dialled::Fault(NumberFault::Empty);
     }
-    if user.contains([';', ',', '?']) {
-        // Parameters that were smuggled in by escapes: a carrier would read them.
+    if let Some((before, _)) = user.split_once([';', ',', '?'])
+        && before.chars().all(is_dialable)
+    {
+        // Parameters that were smuggled in by escapes: a carrier would read a number before them. In a
+        // name they are characters like any other.
         return Dialled::Fault(NumberFault::Misplaced);
     }
     if !user.chars().all(is_dialable) {

@@ -97,6 +97,13 @@ fn names_and_service_codes_pass_untouched() {
     {
         assert_eq!(in_country(Some("US")).normalise(user), Ok(Number::Name(user.into())));
     }
+    // A name may have any character of a user, but nothing may follow what a carrier reads as a number.
+    for user in ["user;par=u@example.net", "a,b", "a?b"] {
+        assert_eq!(in_country(Some("US")).normalise(user), Ok(Number::Name(user.into())));
+    }
+    for user in ["911;user=x", "12345,a", "+12027621401?a", "*97;a", ";a"] {
+        assert_eq!(fault(Some("US"), user), NumberFault::Misplaced, "{user}");
+    }
 }
 
 #[test]

@@ -63,6 +63,15 @@ impl Writer {
         self
     }
 
+    /// Adds the first header of this name of another message, as it stands there: what may stand once
+    /// only is not repeated because somebody else did.
+    fn copy_first(self, from: &Message, header: Header) -> Writer {
+        match from.header(header) {
+            Some(value) => self.header(header, value),
+            None => self,
+        }
+    }
+
     /// Adds every value of a header of another message, as it stands there.
     pub fn copy(mut self, from: &Message, header: Header) -> Writer {
         for field in from.fields().filter(|field| field.header == header) {
@@ -104,6 +113,11 @@ impl Writer {
                     self.bytes.extend_from_slice(&rest[..3]);
                     rest = &rest[3..];
                 }
+                // Escaped in a quoted string (RFC 3261 §25.1).
+                [0, ..] if self.bytes.last() == Some(&b'\\') => {
+                    self.bytes.push(0);
+                    rest = tail;
+                }
                 [b'\r' | b'\n' | 0, ..] => {
                     self.bytes.push(b' ');
                     rest = tail;
@@ -134,7 +148,7 @@ pub fn response_to(
             None => writer.header(Header::Via, value),
         };
     }
-    writer = writer.copy(request, Header::From);
+    writer = writer.copy_first(request, Header::From);
     writer = match (request.to(), to_tag) {
         (Some(to), Some(tag)) if to.tag().is_none() => {
             let mut value = request.header(Header::To).unwrap_or(b"").to_vec();
@@ -142,9 +156,9 @@ pub fn response_to(
             value.extend_from_slice(tag.as_bytes());
             writer.header(Header::To, value)
         }
-        _ => writer.copy(request, Header::To),
+        _ => writer.copy_first(request, Header::To),
     };
-    writer = writer.copy(request, Header::CallId).copy(request, Header::CSeq);
+    writer = writer.copy_first(request, Header::CallId).copy_first(request, Header::CSeq);
     if status.code() == 100 { writer.copy(request, Header::Timestamp) } else { writer }
 }
 

@@ -77,6 +77,8 @@ pub struct Unparsable;
 pub enum MessageFault {
     /// Not `SIP/2.0`; answered by 505.
     Version,
+    /// Blanks behind the version, where a reader that splits at blanks finds none.
+    RequestLine,
     /// The Request-URI is none, or too long.
     RequestUri(&'static str),
     /// A header line without a name that is a token, or without a colon.
@@ -103,6 +105,7 @@ impl fmt::Display for MessageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MessageFault::Version => f.write_str("SIP Version Not Supported"),
+            MessageFault::RequestLine => f.write_str("Blanks After the SIP Version"),
             MessageFault::RequestUri(why) => write!(f, "Bad Request-URI: {why}"),
             MessageFault::HeaderName => f.write_str("Bad Header Name"),
             MessageFault::BareLineBreak => f.write_str("CR or LF Inside a Line"),
@@ -335,13 +338,21 @@ impl Message {
     fn find_fault(&self) -> Option<MessageFault> {
         let mut via = self.list(Header::Via);
         let Some(top) = via.next() else { return Some(MessageFault::Missing(Header::Via)) };
-        let further = via.take(MAX_VIA_VALUES).count();
+        // Of the further ones no more is asked than that each is a value: `;` between two commas is
+        // none (RFC 4475 §3.1.2.1), and whoever splits otherwise sends the response elsewhere.
+        let is_value = |value: &[u8]| value.get(..3).is_some_and(|name| name.eq_ignore_ascii_case(b"SIP"));
+        let mut further = 0;
+        let is_list = via.take(MAX_VIA_VALUES).all(|value| {
+            further += 1;
+            is_value(value)
+        });
         let branch_fits = |via: &Via<'_>| {
-            via.branch().is_none_or(|branch| branch.len() <= MAX_KEY_BYTES)
+            via.is_version_2()
+                && via.branch().is_none_or(|branch| branch.len() <= MAX_KEY_BYTES)
                 && is_closed(via.raw)
                 && !via.params.repeats("branch")
         };
-        if further >= MAX_VIA_VALUES || !Via::parse(top).as_ref().is_some_and(branch_fits) {
+        if !is_list || further >= MAX_VIA_VALUES || !Via::parse(top).as_ref().is_some_and(branch_fits) {
             return Some(MessageFault::Invalid(Header::Via));
         }
         for header in [Header::From, Header::To] {
@@ -421,8 +432,10 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine, Option<MessageFault>), Un
     if line.len() > 8 && line[..4].eq_ignore_ascii_case(b"SIP/") {
         let start = parse_status_line(line)?;
         // What would be a line break to somebody else must not cross in a reason phrase.
-        return Ok((start, check_value(line).err()));
+        return Ok((start, check_bytes(line, false).err()));
     }
+    let whole = line;
+    let line = whole.trim_ascii_end();
     let method_end = memchr::memchr(b' ', line).ok_or(Unparsable)?;
     let version_start = memchr::memrchr(b' ', line).ok_or(Unparsable)? + 1;
     let (method, version) = (&line[..method_end], &line[version_start..]);
@@ -430,7 +443,11 @@ fn parse_start_line(line: &[u8]) -> Result<(StartLine, Option<MessageFault>), Un
         return Err(Unparsable);
     }
     let uri = (method_end + 1) as u16..(version_start - 1) as u16;
-    let fault = (!version.eq_ignore_ascii_case(b"SIP/2.0")).then_some(MessageFault::Version);
+    let fault = if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+        Some(MessageFault::Version)
+    } else {
+        (line.len() != whole.len()).then_some(MessageFault::RequestLine)
+    };
     Ok((StartLine::Request { method: Method::from_slice(method), uri }, fault))
 }
 
@@ -485,12 +502,13 @@ fn index_field(raw: &[u8], start: usize, end: usize) -> Result<Span, MessageFaul
         return Err(MessageFault::HeaderName);
     }
     let value = &line[colon + 1..];
-    check_value(value)?;
+    let header = Header::from_name(name);
+    check_bytes(value, matches!(header, Header::From | Header::To | Header::Contact))?;
     let leading = value.iter().take_while(|byte| is_space(**byte)).count();
     let trimmed = trim(&value[leading..]);
     let value_start = end - value.len() + leading;
     Ok(Span {
-        header: Header::from_name(name),
+        header,
         name_start: start as u16,
         name_end: (start + name.len()) as u16,
         value_start: value_start as u16,
@@ -498,21 +516,28 @@ fn index_field(raw: &[u8], start: usize, end: usize) -> Result<Span, MessageFaul
     })
 }
 
-/// No control characters but TAB; CR and LF only as CRLF before a blank (folding).
-fn check_value(value: &[u8]) -> Result<(), MessageFault> {
+/// No control characters but TAB; CR and LF only as CRLF before a blank (folding). In a display name
+/// they may also stand behind a backslash, which RFC 3261 §25.1 lets escape anything but CR and LF
+/// in a quoted string; elsewhere nobody has a use for them.
+fn check_bytes(value: &[u8], has_display: bool) -> Result<(), MessageFault> {
     let suspicious = |byte: &u8| *byte < b' ' && *byte != b'\t' || *byte == 127;
     // Without an early exit the whole value is looked at in a few vector instructions; nearly all
     // values are clean.
     if !value.iter().fold(false, |found, byte| found | suspicious(byte)) {
         return Ok(());
     }
-    let mut from = 0;
-    while let Some(at) = value[from..].iter().position(suspicious) {
-        match &value[from + at..] {
-            [b'\r', b'\n', b' ' | b'\t', ..] => from += at + 3,
+    let (mut rest, mut is_quoted) = (value, false);
+    while let [byte, tail @ ..] = rest {
+        rest = match rest {
+            [b'\r', b'\n', b' ' | b'\t', after @ ..] => after,
             [b'\r' | b'\n', ..] => return Err(MessageFault::BareLineBreak),
-            _ => return Err(MessageFault::ControlCharacter),
-        }
+            [b'\\', escaped, after @ ..] if is_quoted && !matches!(escaped, b'\r' | b'\n') => after,
+            _ if suspicious(byte) => return Err(MessageFault::ControlCharacter),
+            _ => {
+                is_quoted ^= *byte == b'"' && has_display;
+                tail
+            }
+        };
     }
     Ok(())
 }
@@ -580,6 +605,13 @@ mod tests {
             ("X-Odd:", "X-Odd: a\nX-Evil: b", MessageFault::BareLineBreak),
             ("X-Odd:", "X-Odd: a\rb", MessageFault::BareLineBreak),
             ("X-Odd:", "X-Odd: a\0b", MessageFault::ControlCharacter),
+            ("X-Odd:", "X-Odd: \"\\\0\"", MessageFault::ControlCharacter),
+            ("\"Al\"", "\"\0\"", MessageFault::ControlCharacter),
+            ("\"Al\"", "\"\" \\\0", MessageFault::ControlCharacter),
+            ("\"Al\"", "\"\\\\\0\"", MessageFault::ControlCharacter),
+            ("\"Al\"", "\"\\\n\"", MessageFault::BareLineBreak),
+            ("sbc.example SIP/2.0", "sbc.example SIP/2.0 ", MessageFault::RequestLine),
+            (", SIP/2.0/UDP 192.0.2.2", ", ;, SIP/2.0/UDP 192.0.2.2", MessageFault::Invalid(Header::Via)),
             ("i: abc@192.0.2.1\r\n", "", MessageFault::Missing(Header::CallId)),
             ("X-Odd:", "To: <sip:x@y>", MessageFault::Repeated(Header::To)),
             ("X-Odd:", "Content-Length: 4", MessageFault::Repeated(Header::ContentLength)),
@@ -595,6 +627,13 @@ mod tests {
             let message = parse(&INVITE.replacen(from, to, 1));
             assert_eq!(message.fault(), Some(fault), "{from} -> {to}");
         }
+    }
+
+    #[test]
+    fn a_quoted_display_name_may_escape_any_character() {
+        let message = parse(&INVITE.replacen("\"Al\"", "\"A\\\0 \\\x07\\\" \\\x7f\"", 1));
+        assert_eq!(message.fault(), None);
+        assert_eq!(message.from().unwrap().tag(), Some(&b"1"[..]));
     }
 
     #[test]

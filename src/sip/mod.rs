@@ -25,7 +25,7 @@ pub use build::{MessageTooLarge, Writer, response_to};
 pub use header::Header;
 pub use message::{CSeq, HeaderField, Message, MessageFault, Unparsable};
 pub use method::Method;
-pub use name_addr::NameAddr;
+pub use name_addr::{NameAddr, written_display};
 pub use params::Params;
 pub use status::Status;
 pub use text::{is_token, split_list, trim};

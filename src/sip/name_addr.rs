@@ -1,6 +1,8 @@
 //! From, To, Contact, Route and their like: `"Display" <uri>;params` (RFC 3261 §20.10).
 
-use super::text::{find_outside, trim};
+use std::borrow::Cow;
+
+use super::text::{find_outside, is_space, is_token, quote_end, trim};
 use super::{Params, Uri, UriFault};
 
 /// One address with its display name and header parameters.
@@ -48,6 +50,39 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// A display name as it may be written again: tokens and clean quoted strings as they stand. Anything
+/// else is read with tolerance (`Bell, Alexander`, RFC 4475 §3.1.2.15) but "must not propagate the
+/// error": it is put in quotes. Control characters, which a quoted string may escape, are left out.
+pub fn written_display(display: &[u8]) -> Cow<'_, [u8]> {
+    let is_clean = |text: &[u8]| !text.iter().any(u8::is_ascii_control);
+    let quoted = match display {
+        [b'"', ..] if quote_end(display, 1) == Some(display.len() - 1) => {
+            Some(&display[1..display.len() - 1])
+        }
+        _ => None,
+    };
+    let mut words = display.split(|byte| is_space(*byte)).filter(|word| !word.is_empty());
+    if is_clean(display) && (quoted.is_some() || words.all(is_token)) {
+        return Cow::Borrowed(display);
+    }
+    let mut written = vec![b'"'];
+    let mut rest = quoted.unwrap_or(display);
+    while let [byte, tail @ ..] = rest {
+        let (byte, after) = match tail {
+            [escaped, after @ ..] if quoted.is_some() && *byte == b'\\' => (*escaped, after),
+            _ => (*byte, tail),
+        };
+        match byte {
+            b'"' | b'\\' => written.extend_from_slice(&[b'\\', byte]),
+            _ if !byte.is_ascii_control() => written.push(byte),
+            _ => {}
+        }
+        rest = after;
+    }
+    written.push(b'"');
+    Cow::Owned(written)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +96,24 @@ mod tests {
         let found = NameAddr::parse(b"sip:x@y;tag=t2").unwrap();
         assert_eq!((found.uri_raw, found.tag()), (&b"sip:x@y"[..], Some(&b"t2"[..])));
         assert_eq!(NameAddr::parse(b"Bob <sip:b@h>").unwrap().display, Some(&b"Bob"[..]));
+    }
+
+    #[test]
+    fn a_display_name_is_written_so_that_it_is_read_the_same() {
+        for (read, written) in [
+            (&b"Bob"[..], &b"Bob"[..]),
+            (b"token1~` token2'+_ token3*%!.-", b"token1~` token2'+_ token3*%!.-"),
+            (b"\"J Rosenberg \\\\\\\"\"", b"\"J Rosenberg \\\\\\\"\""),
+            (b"Bell, Alexander", b"\"Bell, Alexander\""),
+            (b"M\xc3\xbcller", b"\"M\xc3\xbcller\""),
+            (b"\"A\" B", b"\"\\\"A\\\" B\""),
+            (b"\"a\\\x07\\\0b\\\\\"", b"\"ab\\\\\""),
+            (b"two\r\n lines", b"\"two lines\""),
+        ] {
+            let found = written_display(read);
+            assert_eq!(&*found, written, "{}", String::from_utf8_lossy(read));
+            assert_eq!(&*written_display(&found), written, "a second time changes nothing");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(super) fn is_closed(text: &[u8]) -> bool {
 }
 
 /// The place of the `"` that ends what began before `at`.
-fn quote_end(text: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn quote_end(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
         if text[at] == b'"' {

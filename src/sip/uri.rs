@@ -160,7 +160,7 @@ impl<'a> HostPort<'a> {
         let (host, port) = if text.first() == Some(&b'[') {
             let close = memchr::memchr(b']', text).ok_or(UriFault::Host)?;
             let inside = std::str::from_utf8(&text[1..close]).map_err(|_| UriFault::Host)?;
-            inside.parse::<Ipv6Addr>().map_err(|_| UriFault::Host)?;
+            parse_ipv6(inside).ok_or(UriFault::Host)?;
             (&text[..=close], &text[close + 1..])
         } else {
             let colon = memchr::memchr(b':', text).unwrap_or(text.len());
@@ -182,10 +182,20 @@ impl<'a> HostPort<'a> {
     pub fn address(&self) -> Option<IpAddr> {
         let host = std::str::from_utf8(self.host).ok()?;
         match host.strip_prefix('[') {
-            Some(ipv6) => ipv6.strip_suffix(']')?.parse().ok(),
+            Some(ipv6) => parse_ipv6(ipv6.strip_suffix(']')?).map(IpAddr::V6),
             None => host.parse().ok(),
         }
     }
+}
+
+/// An IPv6 address. RFC 5118 §4.10: the grammar of RFC 3261 allows a third colon before an IPv4 part
+/// by mistake, "following the Robustness Principle […], an implementation must tolerate both".
+fn parse_ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().or_else(|| {
+        let (before, after) = text.split_once(":::")?;
+        let is_ipv4 = after.parse::<std::net::Ipv4Addr>().is_ok();
+        if is_ipv4 { format!("{before}::{after}").parse().ok() } else { None }
+    })
 }
 
 /// Resolves `%XX`; a `%` that is not followed by two hex digits stays as it is.
@@ -237,6 +247,8 @@ mod tests {
         let found = uri("tel:+1-201-555-0123;phone-context=example.com");
         assert_eq!((found.scheme, found.user), (Scheme::Tel, Some(&b"+1-201-555-0123"[..])));
         assert_eq!(uri("urn:service:sos").scheme, Scheme::Other);
+        let mapped = Some("2001:db8::192.0.2.1".parse().unwrap());
+        assert_eq!(uri("sip:u@[2001:db8:::192.0.2.1]").host_address(), mapped);
     }
 
     #[test]
@@ -255,6 +267,7 @@ mod tests {
             ("sip:bob@h:99999", UriFault::Port),
             ("sip:bob@[::1", UriFault::Host),
             ("sip:bob@[::g]", UriFault::Host),
+            ("sip:bob@[2001:db8:::1]", UriFault::Host),
             ("sip:bob@[::1]x", UriFault::Port),
             ("sip:bob@h%41", UriFault::Host),
         ] {

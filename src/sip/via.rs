@@ -13,6 +13,8 @@ pub(crate) const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 pub struct Via<'a> {
     /// The whole value as it stands.
     pub raw: &'a [u8],
+    /// `2.0` (see [`Via::is_version_2`]).
+    version: &'a [u8],
     /// `UDP`, `TCP`, `TLS`, …
     pub transport: &'a [u8],
     /// Where the sender says that it is.
@@ -30,7 +32,7 @@ impl<'a> Via<'a> {
         // sent-protocol may have blanks around its slashes: "SIP / 2.0 / UDP first.example".
         let mut slashes = before.splitn(3, |byte| *byte == b'/');
         let (name, version, rest) = (trim(slashes.next()?), trim(slashes.next()?), trim(slashes.next()?));
-        if !name.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
+        if !name.eq_ignore_ascii_case(b"SIP") {
             return None;
         }
         let blank = rest.iter().position(|byte| super::text::is_space(*byte))?;
@@ -40,7 +42,12 @@ impl<'a> Via<'a> {
         }
         // Nobody can be answered at port 0.
         let sent_by = parse_sent_by(sent_by).filter(|sent_by| sent_by.port != Some(0))?;
-        Some(Via { raw, transport, sent_by, params: Params(params) })
+        Some(Via { raw, version, transport, sent_by, params: Params(params) })
+    }
+
+    /// Whether it is of our version. A Via of another is read so that its message can be answered.
+    pub fn is_version_2(&self) -> bool {
+        self.version == b"2.0"
     }
 
     /// The transaction's branch.
@@ -121,7 +128,7 @@ mod tests {
         assert_eq!(found.sent_by.address(), Some("2001:db8::9".parse().unwrap()));
         assert!(!found.has_magic_cookie());
         assert!(Via::parse(b"SIP/2.0/UDP").is_none());
-        assert!(Via::parse(b"SIP/3.0/UDP h").is_none());
+        assert!(found.is_version_2() && !via("SIP/3.0/UDP h").is_version_2());
         assert!(Via::parse(b"SIP/2.0/UDP h:70000").is_none());
         assert!(Via::parse(b"SIP/2.0/UDP h:0").is_none());
     }
