@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::thread::available_parallelism;
 
-use crate::b2bua::{Listener, Settings, Timeouts};
+use crate::b2bua::{Listener, Settings};
 use crate::config::{Config, HostPort, RelayEngine};
 use crate::relay::{EngineChoice, RelaySettings};
 
@@ -22,7 +22,7 @@ pub(super) fn engine(config: &Config, bound: &[SocketAddr]) -> Settings {
         numbering: config.numbering.clone(),
         routing: config.routing.clone(),
         media: config.media.clone(),
-        timeouts: Timeouts::default(),
+        timeouts: config.calls,
     }
 }
 

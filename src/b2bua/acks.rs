@@ -11,6 +11,7 @@ use super::engine::{Engine, Purpose};
 use super::{capabilities, challenge, header_policy};
 use crate::base::{Hop, Instant, Realm};
 use crate::dialog::Dialog;
+use crate::dialog::session_timer::Role;
 use crate::media::Side;
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientId, ServerId, TimerSettings};
@@ -32,6 +33,7 @@ impl Engine {
         let Some(hop) = self.transactions.response_hop(server) else { return };
         let sequence = response.cseq().map_or(0, |cseq| cseq.number);
         self.transactions.respond(now, server, response.clone());
+        self.begin_session_interval(now, key, side, Role::Uas, &response);
         if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
             leg.unacked = Some(Unacked { response, hop, sequence, since: now, repeats: 0 });
         }
@@ -176,7 +178,7 @@ impl Engine {
     fn ack_and_bye(&mut self, now: Instant, client: ClientId, mut dialog: Dialog) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
-        let is_reinvite = matches!(outgoing.purpose, Purpose::Relay { .. });
+        let is_reinvite = matches!(outgoing.purpose, Purpose::Relay { .. } | Purpose::Refresh);
         dialog.local_sequence = dialog.local_sequence.max(outgoing.early_sequence);
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
         let hop = self.safe_hop(realm, &dialog);
@@ -234,6 +236,9 @@ impl Engine {
         if status.is_success() || (status.is_provisional() && status.code() != 100) {
             writer = writer.copy(&request, Header::RecordRoute).header(Header::Contact, contact);
             writer = capabilities::add(writer);
+        }
+        if status.is_success() {
+            writer = self.answer_session_timer(key, side, &request, writer);
         }
         Some(match (from, rules) {
             (Some(from), rules) => header_policy::add_crossing(writer, from, &rules.unwrap_or_default()),

@@ -12,6 +12,7 @@ use super::identity::{self, Addressing};
 use super::inbound::Rejection;
 use super::{Event, capabilities, header_policy};
 use crate::base::{Hop, Instant};
+use crate::dialog::session_timer::Role;
 use crate::dialog::{Dialog, tagged};
 use crate::media::Side;
 use crate::routing::{Failover, Target, Trunk};
@@ -118,6 +119,10 @@ impl Engine {
             leg.outgoing = Some(client);
         }
         self.arm(key, CallTimer::NoProvisional, now + failover_timeout);
+        let progress = self.timeouts_of(key, Side::B).progress;
+        if !progress.is_zero() {
+            self.arm(key, CallTimer::NoProgress, now + progress);
+        }
         Setup::Sent
     }
 
@@ -155,7 +160,7 @@ impl Engine {
             .header(Header::CSeq, "1 INVITE")
             .header(Header::Contact, &contact)
             .display(Header::MaxForwards, max_forwards);
-        writer = capabilities::add(writer);
+        writer = self.ask_session_timer(key, Side::B, capabilities::add(writer));
         writer = identity::add_identity(writer, addressing);
         let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
         writer = header_policy::add_crossing(writer, &invite, &rules);
@@ -181,10 +186,10 @@ impl Engine {
             self.note_bye(client, &request);
         }
         let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
-        let (challenges, acks, early_sequence) = (0, Vec::new(), 0);
+        let (challenges, raises, acks, early_sequence) = (0, 0, Vec::new(), 0);
         self.clients.insert(
             client,
-            Outgoing { call, side, purpose, request, hop, trunk, challenges, acks, early_sequence },
+            Outgoing { call, side, purpose, request, hop, trunk, challenges, raises, acks, early_sequence },
         );
         client
     }
@@ -227,14 +232,15 @@ impl Engine {
         hop: Hop,
     ) {
         self.disarm(key, CallTimer::NoProvisional);
+        let answer = self.timeouts_of(key, Side::B).answer;
         let Some(call) = self.calls.get_mut(key) else { return };
-        let timeouts = self.snapshots.get(call.snapshot).timeouts;
         if !call.timers.contains_key(&CallTimer::NoAnswer) {
-            self.arm(key, CallTimer::NoAnswer, now + timeouts.answer);
+            self.arm(key, CallTimer::NoAnswer, now + answer);
         }
         if status.code() == 100 {
             return;
         }
+        self.disarm(key, CallTimer::NoProgress);
         if response.to().is_some_and(|to| to.tag().is_some()) {
             self.learn_dialog(key, client, response, hop);
         }
@@ -271,6 +277,7 @@ impl Engine {
     /// A target answered: the callee's SDP goes to the caller with the 2xx.
     fn on_success(&mut self, now: Instant, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
         self.disarm(key, CallTimer::NoProvisional);
+        self.disarm(key, CallTimer::NoProgress);
         let Some(outgoing) = self.clients.get(client) else { return };
         let sequence = outgoing.request.cseq().map_or(1, |cseq| cseq.number);
         let Some(call) = self.calls.get(key) else { return };
@@ -351,8 +358,9 @@ impl Engine {
             call.record.status = 200;
             call.a.incoming = None;
         }
-        let longest = self.calls.get(key).map(|call| self.snapshots.get(call.snapshot).timeouts.duration);
-        self.arm(key, CallTimer::Duration, now + longest.unwrap_or_default());
+        let longest = [Side::A, Side::B].map(|side| self.timeouts_of(key, side).duration);
+        self.arm(key, CallTimer::Duration, now + longest[0].min(longest[1]));
+        self.begin_session_interval(now, key, Side::B, Role::Uac, response);
         self.send_success(now, key, Side::A, server, answer);
     }
 
@@ -388,8 +396,7 @@ impl Engine {
 
     /// A final answer of a target that is no 2xx.
     fn on_failure(&mut self, now: Instant, key: CallKey, response: &Message, status: Status) {
-        self.disarm(key, CallTimer::NoProvisional);
-        self.disarm(key, CallTimer::NoAnswer);
+        self.disarm_setup(key);
         if self.on_redirection(now, key, response, status) {
             return;
         }
@@ -434,6 +441,11 @@ impl Engine {
         self.leave_target(now, key, AttemptResult::Timeout);
     }
 
+    /// `progress_timeout` passed, and nothing rang.
+    pub(super) fn on_no_progress(&mut self, now: Instant, key: CallKey) {
+        self.leave_target(now, key, AttemptResult::Timeout);
+    }
+
     /// Timer C: the callee did not answer in all this time.
     pub(super) fn on_no_answer(&mut self, now: Instant, key: CallKey) {
         self.note_attempt(now, key, AttemptResult::Timeout);
@@ -444,10 +456,16 @@ impl Engine {
         );
     }
 
+    /// Nothing is expected of the current target any more.
+    fn disarm_setup(&mut self, key: CallKey) {
+        for timer in [CallTimer::NoProvisional, CallTimer::NoProgress, CallTimer::NoAnswer] {
+            self.disarm(key, timer);
+        }
+    }
+
     /// Gives the target up: a response that still comes is CANCELled, or ACKed and ended.
     fn leave_target(&mut self, now: Instant, key: CallKey, result: AttemptResult) {
-        self.disarm(key, CallTimer::NoProvisional);
-        self.disarm(key, CallTimer::NoAnswer);
+        self.disarm_setup(key);
         self.note_attempt(now, key, result);
         let Some(call) = self.calls.get_mut(key) else { return };
         let rang = call.plan.rang;
@@ -512,17 +530,18 @@ impl super::call::Plan {
     }
 }
 
-/// Whether the next target is tried after this answer: on a configured code, and on a challenge
-/// that our credentials do not meet.
+/// Whether the next target is tried after this answer: on a configured code, on a challenge that our
+/// credentials do not meet, and where no session interval could be agreed on.
 fn moves_on(failover: &Failover, status: Status) -> bool {
-    failover.codes.iter().any(|pattern| pattern.matches(status.code())) || matches!(status.code(), 401 | 407)
+    failover.codes.iter().any(|pattern| pattern.matches(status.code()))
+        || matches!(status.code(), 401 | 407 | 422)
 }
 
-/// What the caller hears of a target's answer: never a challenge that it could not answer, and
-/// no redirection to an address of the other side.
+/// What the caller hears of a target's answer: never a challenge that it could not answer or a
+/// session interval that it did not ask for, and no redirection to an address of the other side.
 fn shown_status(status: Status) -> Status {
     match status.code() {
-        401 | 407 => Status::of(503),
+        401 | 407 | 422 => Status::of(503),
         300..=399 => Status::of(480),
         _ => status,
     }

@@ -16,6 +16,7 @@ use super::redirect::Redirection;
 use super::snapshots::SnapshotId;
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
 use crate::dialog::Dialog;
+use crate::dialog::session_timer::SessionTimer;
 use crate::media::Side;
 use crate::numbering::Number;
 use crate::routing::Target;
@@ -102,6 +103,12 @@ pub struct Leg {
     pub deferred: Option<(ServerId, Message)>,
     /// What our SDP towards the peer says of itself.
     pub sdp: LegSdp,
+    /// What was agreed on (RFC 4028).
+    pub session_timer: SessionTimer,
+    /// When the session interval in force is over.
+    pub session_ends: Instant,
+    /// Our refresh that the peer has not answered; a re-INVITE is `outgoing` as well.
+    pub refresh: Option<ClientId>,
 }
 
 /// Our 2xx to an INVITE, repeated until the ACK comes (RFC 3261 §13.3.1.4).
@@ -137,6 +144,10 @@ pub struct LegSdp {
     pub version: u64,
     /// What was said last.
     pub last: Vec<u8>,
+    /// What was said last of an offer that has its answer.
+    pub in_force: Vec<u8>,
+    /// What the peer said there.
+    pub heard: Bytes,
 }
 
 /// Who calls whom.
@@ -223,6 +234,8 @@ pub struct Record {
 pub enum CallTimer {
     /// No provisional response came in time: the next target.
     NoProvisional,
+    /// No ringing came in time: the next target.
+    NoProgress,
     /// No final response came in time (Timer C).
     NoAnswer,
     /// Repeat the 2xx towards this side, or give up.
@@ -231,6 +244,12 @@ pub enum CallTimer {
     Opening,
     /// The call has lasted as long as a call may.
     Duration,
+    /// Our re-INVITE on this side has no final response.
+    Reinvite(Side),
+    /// It is time to refresh this side (RFC 4028 §7.2).
+    Refresh(Side),
+    /// This side was not refreshed in time (§10).
+    SessionExpiry(Side),
 }
 
 impl Call {
@@ -280,7 +299,10 @@ impl Leg {
             owed_ack: None,
             bye_when_acked: None,
             deferred: None,
-            sdp: LegSdp { session_id, version: 1, last: Vec::new() },
+            sdp: LegSdp { session_id, version: 1, ..LegSdp::default() },
+            session_timer: SessionTimer::default(),
+            session_ends: Instant::ZERO,
+            refresh: None,
         }
     }
 }

@@ -8,6 +8,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::attempt::Setup;
 use super::call::{Call, CallKey, CallTimer, Leg, Phase};
 use super::cdr::EndedBy;
@@ -62,6 +64,7 @@ struct SideMedia {
 struct PendingOffer {
     by: Side,
     media: SideMedia,
+    body: Bytes,
 }
 
 /// A realm and an address family.
@@ -429,23 +432,43 @@ impl Engine {
         }
         match role {
             SdpRole::Offer if call.media.answered => {
-                call.media.offer = Some(PendingOffer { by: from, media })
+                call.media.offer = Some(PendingOffer { by: from, media, body: message.body() })
             }
             SdpRole::Offer => {
                 // The first offer: media may come before its answer (RFC 3264 §5.1).
-                call.media.offer = Some(PendingOffer { by: from, media: media.clone() });
+                call.media.offer =
+                    Some(PendingOffer { by: from, media: media.clone(), body: message.body() });
                 self.put_in_force(key, from, media);
             }
             SdpRole::Answer => {
                 call.record.codec = sdp.negotiated_codec().map(str::to_owned).or(call.record.codec.take());
                 call.media.answered = true;
-                if let Some(offer) = call.media.offer.take() {
+                let offer = call.media.offer.take();
+                note_in_force(call, offer.as_ref().map(|offer| (offer.by, &offer.body)));
+                note_in_force(call, Some((from, &message.body())));
+                if let Some(offer) = offer {
                     self.put_in_force(key, offer.by, offer.media);
                 }
                 self.put_in_force(key, from, media);
             }
         }
         Ok(Some(body))
+    }
+
+    /// The answer to an offer of ours that repeated what is in force: it counts for this side, and the
+    /// other hears nothing of it.
+    pub(super) fn adopt_answer(&mut self, key: CallKey, side: Side, message: &Message) {
+        let Ok(sdp) = Sdp::parse(&message.body()) else { return };
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let settings = self.snapshots.get(call.snapshot);
+        let mut media = side_media(call, side, &sdp);
+        for remote in &mut media.remotes {
+            *remote = remote.filter(|remote| !is_own(&self.ports, &settings, remote));
+        }
+        if let Some(leg) = call.leg_mut(side) {
+            leg.sdp.heard = message.body();
+        }
+        self.put_in_force(key, side, media);
     }
 
     /// The offer was refused: what was in force before still is.
@@ -494,6 +517,17 @@ impl Engine {
             Side::B => &call.contact_user_b,
         };
         Some(identity::contact(user, &self.advertised(leg.hop), leg.hop.transport))
+    }
+}
+
+/// An exchange is complete: what was said last to both sides is in force, and what this one said.
+fn note_in_force(call: &mut Call, said: Option<(Side, &Bytes)>) {
+    for side in [Side::A, Side::B] {
+        let Some(leg) = call.leg_mut(side) else { continue };
+        leg.sdp.in_force.clone_from(&leg.sdp.last);
+        if let Some((_, body)) = said.filter(|(by, _)| *by == side) {
+            leg.sdp.heard = body.clone();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::sip::{Header, Message, Method, Writer};
 pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
 
 /// The option tags that we understand in a Require.
-pub const SUPPORTED: &[&str] = &[];
+pub const SUPPORTED: &[&str] = &["timer"];
 
 /// The most option tags of Require that a 420 names.
 const MAX_REQUIRED: usize = 16;

@@ -26,23 +26,43 @@ impl Engine {
             return false;
         }
         let authorization = self.authorize(&challenge, &credentials, &outgoing.request);
-        let Some(request) = self.write_again(&outgoing, header, &authorization) else { return false };
-        let again =
-            self.send_request(now, outgoing.call, outgoing.side, outgoing.purpose, request, outgoing.hop);
+        let Some(again) = self.send_again(now, client, &outgoing, &[(header, authorization)]) else {
+            return false;
+        };
         if let Some(sent) = self.clients.get_mut(again) {
             sent.challenges = outgoing.challenges + 1;
-            sent.trunk = outgoing.trunk.clone();
+            sent.raises = outgoing.raises;
         }
-        self.replace_client(now, &outgoing, client, again);
         true
     }
 
+    /// Sends a request again with other headers; what waited for it waits for the new one.
+    pub(super) fn send_again(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        outgoing: &Outgoing,
+        instead: &[(Header, Vec<u8>)],
+    ) -> Option<ClientId> {
+        let request = self.write_again(outgoing, instead)?;
+        let again =
+            self.send_request(now, outgoing.call, outgoing.side, outgoing.purpose, request, outgoing.hop);
+        if let Some(sent) = self.clients.get_mut(again) {
+            sent.trunk = outgoing.trunk.clone();
+        }
+        self.replace_client(now, outgoing, client, again);
+        Some(again)
+    }
+
     /// Whether the answer to a request still matters.
-    fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
+    pub(super) fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
             Purpose::Bye => true,
             Purpose::Relay { .. } => call.is_some_and(|call| call.relays.contains(&client)),
+            Purpose::Refresh => {
+                call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.refresh == Some(client))
+            }
             Purpose::Setup => {
                 call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.outgoing == Some(client))
             }
@@ -58,8 +78,8 @@ impl Engine {
         challenge.answer(Answerer { username, password }, asked, 1, &String::from_utf8_lossy(&cnonce))
     }
 
-    /// The same request with a new branch, the next CSeq and the credentials.
-    fn write_again(&mut self, outgoing: &Outgoing, header: Header, authorization: &[u8]) -> Option<Message> {
+    /// The same request with a new branch, the next CSeq and these headers.
+    fn write_again(&mut self, outgoing: &Outgoing, instead: &[(Header, Vec<u8>)]) -> Option<Message> {
         let sequence = self.next_sequence(outgoing)?;
         let via = self.mint_via(outgoing.hop);
         let request = &outgoing.request;
@@ -68,7 +88,7 @@ impl Engine {
         for field in request.fields() {
             writer = match field.header {
                 Header::Via | Header::ContentLength | Header::ContentType => writer,
-                known if known == header => writer,
+                known if instead.iter().any(|(header, _)| *header == known) => writer,
                 Header::CSeq => writer.header(
                     Header::CSeq,
                     [sequence.to_string().as_bytes(), b" ", method.as_bytes()].concat(),
@@ -76,7 +96,9 @@ impl Engine {
                 _ => writer.field(field.name, field.value),
             };
         }
-        writer = writer.header(header, authorization);
+        for (header, value) in instead {
+            writer = writer.header(*header, value);
+        }
         match request.header(Header::ContentType) {
             Some(content_type) => writer.finish_with(content_type, &request.body()).ok(),
             None => writer.finish().ok(),
@@ -107,6 +129,11 @@ impl Engine {
             && leg.outgoing == Some(before)
         {
             leg.outgoing = Some(after);
+        }
+        if let Some(leg) = call.leg_mut(outgoing.side)
+            && leg.refresh == Some(before)
+        {
+            leg.refresh = Some(after);
         }
         if outgoing.purpose == Purpose::Setup {
             let settings = self.snapshots.current();

@@ -146,11 +146,15 @@ impl Engine {
         call.record.end = Some(now);
         call.record.ended_by = end.by;
         call.record.cause = end.cause.clone();
-        self.disarm(key, CallTimer::NoProvisional);
-        self.disarm(key, CallTimer::NoAnswer);
-        self.disarm(key, CallTimer::Opening);
-        self.disarm(key, CallTimer::Duration);
+        // An ACK is still waited for.
+        let waits_for_ack = |timer: &CallTimer| matches!(timer, CallTimer::Unacked(_));
+        let armed: Vec<CallTimer> =
+            call.timers.keys().copied().filter(|timer| !waits_for_ack(timer)).collect();
+        for timer in armed {
+            self.disarm(key, timer);
+        }
         self.end_relays(now, key);
+        self.end_refreshes(now, key);
         match before {
             Phase::Setup => {
                 self.end_setup(now, key, &end);

@@ -12,6 +12,7 @@
 //! | ACK, and 2xx until it comes | `acks.rs` |
 //! | re-INVITE, UPDATE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
 //! | BYE, CANCEL, every end of a call | `ending.rs` |
+//! | session timers, a re-INVITE without an end | `session_timer.rs` |
 //! | ports, SDP from one side to the other | `call_media.rs` |
 //! | digest challenges | `challenge.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
@@ -89,6 +90,8 @@ pub(super) struct Outgoing {
     pub(super) trunk: Option<TrunkName>,
     /// How often it was challenged.
     pub(super) challenges: u8,
+    /// How often its session interval was too short.
+    pub(super) raises: u8,
     /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
     pub(super) acks: Vec<(Bytes, Message, Hop)>,
     /// The highest CSeq that was used within its early dialog: what a BYE after the call, when the
@@ -119,6 +122,8 @@ pub(super) enum Purpose {
         /// The other side's transaction.
         server: ServerId,
     },
+    /// To refresh a leg's session timer.
+    Refresh,
     /// To end a leg; nobody waits for the answer.
     Bye,
 }
@@ -362,9 +367,13 @@ impl Engine {
         if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response) {
             return;
         }
+        if status.code() == 422 && self.raise_session_expires(now, client, response) {
+            return;
+        }
         match purpose {
             Purpose::Setup => self.on_setup_response(now, client, response, status, hop),
             Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status, hop),
+            Purpose::Refresh => self.on_refresh_response(now, client, response, status, hop),
             Purpose::Bye => {}
         }
     }
@@ -374,6 +383,7 @@ impl Engine {
         match outgoing.purpose {
             Purpose::Setup => self.on_setup_ended(now, client, why),
             Purpose::Relay { server } => self.on_relay_ended(now, client, server),
+            Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Bye => {}
         }
     }
@@ -384,9 +394,13 @@ impl Engine {
         }
         match timer {
             CallTimer::NoProvisional => self.on_no_provisional(now, key),
+            CallTimer::NoProgress => self.on_no_progress(now, key),
             CallTimer::NoAnswer => self.on_no_answer(now, key),
             CallTimer::Unacked(side) => self.on_unacked(now, key, side),
             CallTimer::Opening => self.on_opening_overdue(now, key),
+            CallTimer::Reinvite(side) => self.on_reinvite_unanswered(now, key, side),
+            CallTimer::Refresh(side) => self.on_refresh_due(now, key, side),
+            CallTimer::SessionExpiry(side) => self.on_session_expiry(now, key, side),
             CallTimer::Duration => {
                 self.end_call(now, key, End::new(EndedBy::Sbc, "the call lasted as long as a call may"));
             }

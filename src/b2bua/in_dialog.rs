@@ -1,13 +1,14 @@
 //! What happens within a dialog: re-INVITE, UPDATE, INFO and OPTIONS are carried to the other
 //! leg as requests of its own dialog, and their answers back.
 
-use super::call::{CallKey, OwedAck, Phase};
+use super::call::{CallKey, CallTimer, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::{Engine, Purpose};
 use super::{capabilities, header_policy};
 use crate::base::{Hop, Instant};
+use crate::dialog::session_timer::Role;
 use crate::media::Side;
 use crate::sip::{Header, Message, MessageTooLarge, Method, Status, Writer};
 use crate::transaction::{ClientId, ServerId};
@@ -65,6 +66,7 @@ impl Engine {
             _ if capabilities::unsupported(&request).is_some() => {
                 self.refuse_required(now, key, side, server, &request)
             }
+            _ if self.refuse_short_session(now, key, side, server, &request) => {}
             (Some(Method::Invite | Method::Update), _) if has_foreign_body(&request) => {
                 let writer = self.dialog_response(key, side, server, Status::of(415), None);
                 let writer = writer.map(|writer| writer.header(Header::Accept, "application/sdp"));
@@ -83,10 +85,12 @@ impl Engine {
     fn on_reinvite(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId, request: Message) {
         // A CANCEL may come for it, wherever it waits.
         self.servers.insert(server, key);
+        let is_mere_refresh = self.is_mere_refresh(key, side, &request);
         let Some(call) = self.calls.get_mut(key) else { return };
         let offered_by = call.media.offered_by();
-        let other_is_busy =
-            call.leg(side.other()).is_none_or(|leg| leg.unacked.is_some() || leg.owed_ack.is_some());
+        let other_is_busy = call
+            .leg(side.other())
+            .is_none_or(|leg| leg.unacked.is_some() || leg.owed_ack.is_some() || leg.is_refreshed_by_offer());
         let is_setup = call.phase == Phase::Setup;
         let Some(leg) = call.leg_mut(side) else { return };
         let is_glare = leg.outgoing.is_some() || offered_by == Some(side.other());
@@ -96,9 +100,12 @@ impl Engine {
         if leg.incoming.is_some() || leg.deferred.is_some() || offered_by == Some(side) || is_setup {
             return self.respond_retry_later(now, key, side, server);
         }
+        if is_mere_refresh && leg.unacked.is_none() {
+            return self.answer_mere_refresh(now, key, side, server, &request);
+        }
         if other_is_busy || leg.unacked.is_some() {
-            // A side has not ACKed yet (its ACK may be lost, or overtaken; RFC 5407 §3.1.4): this
-            // waits rather than being refused for ever.
+            // A side has not ACKed yet (its ACK may be lost, or overtaken; RFC 5407 §3.1.4), or the
+            // other is being refreshed: this waits rather than being refused for ever.
             leg.deferred = Some((server, request));
             return;
         }
@@ -106,7 +113,7 @@ impl Engine {
         self.relay_request(now, key, side, server, &request);
     }
 
-    /// A side has ACKed: a re-INVITE of this one may go on.
+    /// A side has ACKed, or its refresh is done: a re-INVITE of this one may go on.
     pub(super) fn resume_deferred(&mut self, now: Instant, key: CallKey, side: Side) {
         let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(side));
         if let Some((server, request)) = leg.and_then(|leg| leg.deferred.take()) {
@@ -134,10 +141,16 @@ impl Engine {
     /// RFC 3311 §5.2: one offer at a time.
     fn on_update(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId, request: &Message) {
         let offers = !request.body().is_empty();
+        if !offers {
+            return self.answer_update(now, key, side, server, request);
+        }
         let pending = self.calls.get(key).and_then(|call| call.media.offered_by());
         match pending {
             Some(by) if offers && by == side => self.respond_retry_later(now, key, side, server),
             Some(_) if offers => self.respond_in_dialog(now, key, side, server, Status::of(491)),
+            None if self.is_refreshing_by_offer(key) => {
+                self.respond_in_dialog(now, key, side, server, Status::of(491));
+            }
             _ => self.relay_request(now, key, side, server, request),
         }
     }
@@ -183,7 +196,7 @@ impl Engine {
             Ok((relayed, hop)) => {
                 self.note_early_sequence(key, to);
                 let client = self.send_request(now, key, to, Purpose::Relay { server }, relayed, hop);
-                self.note_relay(key, from, server, client, request.method() == Some(&Method::Invite));
+                self.note_relay(now, key, from, server, client, request.method() == Some(&Method::Invite));
             }
             Err(status) => {
                 if carries_offer(request) {
@@ -203,7 +216,16 @@ impl Engine {
         }
     }
 
-    fn note_relay(&mut self, key: CallKey, from: Side, server: ServerId, client: ClientId, is_invite: bool) {
+    fn note_relay(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        from: Side,
+        server: ServerId,
+        client: ClientId,
+        is_invite: bool,
+    ) {
+        let answer = self.timeouts_of(key, from.other()).answer;
         let Some(call) = self.calls.get_mut(key) else { return };
         call.relays.push(client);
         if is_invite {
@@ -213,6 +235,7 @@ impl Engine {
             if let Some(leg) = call.leg_mut(from.other()) {
                 leg.outgoing = Some(client);
             }
+            self.arm(key, CallTimer::Reinvite(from.other()), now + answer);
         }
     }
 
@@ -228,6 +251,7 @@ impl Engine {
         let is_session = is_session(request);
         let sdp = if is_session { self.carry_sdp(key, from, request, SdpRole::Offer)? } else { None };
         let hop = self.leg_hop(key, to).ok_or(gone)?;
+        let policy = self.session_policy(key, to);
         let (via, contact) = (self.mint_via(hop), self.contact_towards(key, to).ok_or(gone)?);
         let call = self.calls.get_mut(key).ok_or(gone)?;
         let settings = self.snapshots.get(call.snapshot);
@@ -238,6 +262,7 @@ impl Engine {
                 dialog.refresh_target(request);
             }
         }
+        let is_answered = call.phase == Phase::Answered;
         let leg = call.leg_mut(to).ok_or(gone)?;
         let rules =
             leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name)).map(|trunk| &trunk.headers);
@@ -245,6 +270,9 @@ impl Engine {
         let mut writer = dialog.request(&method, &via);
         if is_session {
             writer = capabilities::add(writer.header(Header::Contact, contact));
+        }
+        if is_session && is_answered {
+            writer = leg.session_timer.ask(writer, policy);
         }
         writer = header_policy::add_crossing(writer, request, rules.unwrap_or(&Default::default()));
         let relayed = match sdp {
@@ -288,6 +316,7 @@ impl Engine {
         }
         if status.is_success() && (is_invite || is_update) {
             self.refresh_leg(key, to, response);
+            self.begin_session_interval(now, key, to, Role::Uac, response);
         }
         match (is_invite, status.is_success()) {
             (true, true) => self.on_reinvite_success(now, key, to, client, server, response),
@@ -349,7 +378,8 @@ impl Engine {
         status: Status,
         is_update: bool,
     ) {
-        let shown = if matches!(status.code(), 300..=399 | 401 | 407) { Status::of(500) } else { status };
+        let shown =
+            if matches!(status.code(), 300..=399 | 401 | 407 | 422) { Status::of(500) } else { status };
         let sdp = if is_update && status.is_success() {
             self.carry_sdp(key, to, response, SdpRole::Answer).unwrap_or_else(|_| {
                 self.drop_offer(key);
@@ -369,6 +399,9 @@ impl Engine {
         };
         match passed {
             Ok(passed) => {
+                if is_update && status.is_success() {
+                    self.begin_session_interval(now, key, to.other(), Role::Uas, &passed);
+                }
                 self.transactions.respond(now, server, passed);
             }
             Err(_) => self.respond_in_dialog(now, key, to.other(), server, Status::of(500)),
@@ -390,6 +423,9 @@ impl Engine {
     }
 
     fn forget_relay(&mut self, key: CallKey, client: ClientId, to: Side) {
+        if self.calls.get(key).and_then(|call| call.leg(to)).is_some_and(|leg| leg.outgoing == Some(client)) {
+            self.disarm(key, CallTimer::Reinvite(to));
+        }
         let Some(call) = self.calls.get_mut(key) else { return };
         call.relays.retain(|known| *known != client);
         if let Some(leg) = call.leg_mut(to)
@@ -402,7 +438,8 @@ impl Engine {
         }
     }
 
-    fn refresh_leg(&mut self, key: CallKey, side: Side, response: &Message) {
+    /// What the peer's message says of itself: what it takes, and where it is (RFC 3261 §12.2).
+    pub(super) fn refresh_leg(&mut self, key: CallKey, side: Side, response: &Message) {
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
         leg.peer.learn(response);
         if let Some(dialog) = &mut leg.dialog {

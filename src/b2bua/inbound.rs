@@ -22,6 +22,10 @@ impl Engine {
         if let Some(refusal) = self.find_refusal(&request) {
             return self.refuse(now, server, &refusal);
         }
+        if let Some(min_s) = self.find_short_session(&request, hop) {
+            let extra = Some((Header::MinSe, min_s.to_string().into_bytes()));
+            return self.refuse(now, server, &Refusal { extra, ..Refusal::of(Status::of(422)) });
+        }
         let Some(realm) = self.realm_of(hop) else { return };
         let is_full = self.calls.len() >= MAX_CALLS && !self.is_emergency(&request, realm, hop);
         if self.draining || is_full {

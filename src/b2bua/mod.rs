@@ -21,6 +21,7 @@ mod inbound;
 mod io;
 mod party;
 mod redirect;
+mod session_timer;
 mod settings;
 mod snapshots;
 

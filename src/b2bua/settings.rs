@@ -1,9 +1,9 @@
 //! What the engine needs to know, filled by `app` from the configuration. One value, swapped whole on reload.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::base::{Hop, ListenerId, Realm, Transport};
+pub use crate::routing::Timeouts;
 use crate::{admission, media, numbering, routing};
 
 /// Everything that a call may ask of the configuration. A call keeps the value it started with.
@@ -21,7 +21,7 @@ pub struct Settings {
     pub routing: routing::Settings,
     /// Ports and addresses of the relay.
     pub media: media::Settings,
-    /// How long a call may take to begin.
+    /// How long a call may take to ring, to be answered and to last, where its trunk says nothing else.
     pub timeouts: Timeouts,
 }
 
@@ -55,22 +55,4 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// `host:port` that Via and Contact say; an IPv6 address stands in brackets.
     pub advertise: String,
-}
-
-/// How long the engine waits, beside the transaction layer's own timers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timeouts {
-    /// How long a target may take from its first provisional response (100 or ringing) to its
-    /// answer (Timer C of RFC 3261 §16.6, above its three minutes): then CANCEL, and 408 to the
-    /// caller.
-    pub answer: Duration,
-    /// How long an answered call may last: a call on hold has no media whose absence would tell
-    /// that both ends are gone.
-    pub duration: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Timeouts { answer: Duration::from_secs(185), duration: Duration::from_secs(12 * 3_600) }
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Config;
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Trunk};
+use crate::routing::{Credentials, Timeouts, Trunk};
 
 /// One readable line for each setting that differs. No secret is ever in it: of a password it says
 /// that it changed.
@@ -82,6 +82,9 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         config.cdr.as_ref().map_or("none".to_owned(), |path| path.display().to_string()),
     );
     put("numbering".to_owned(), numbering(&config.numbering));
+    for (name, value) in calls(&config.calls) {
+        put(format!("calls.{name}"), value);
+    }
     for (index, route) in config.routing.routes.iter().enumerate() {
         let text = format!("#{} from {:?} to {:?} over {:?}", index + 1, route.from, route.to, route.tiers);
         put(format!("route.{}", route.name), text);
@@ -123,6 +126,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         failover,
         limits,
         redirect,
+        calls: own_calls,
         enabled,
     } = trunk;
     let mut put = |name: &str, value: String| {
@@ -145,6 +149,9 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("failover", format!("{failover:?}"));
     put("limits", format!("{limits:?}"));
     put("redirect", format!("{redirect:?}"));
+    for (name, value) in own_calls.iter().flat_map(calls) {
+        put(&format!("calls.{name}"), value);
+    }
     put("enabled", enabled.to_string());
     // A header may carry a provider's token.
     flat.insert(key("headers.set"), Shown::Secret(format!("{:?}", headers.set)));
@@ -163,6 +170,18 @@ fn numbering(settings: &crate::numbering::Settings) -> String {
         short.join(" "),
         settings.emergency.join(" ")
     )
+}
+
+fn calls(timeouts: &Timeouts) -> [(&'static str, String); 5] {
+    let Timeouts { progress, answer, duration, session_expires, min_session_expires } = *timeouts;
+    [
+        ("progress_timeout", progress),
+        ("answer_timeout", answer),
+        ("max_duration", duration),
+        ("session_expires", session_expires),
+        ("min_session_expires", min_session_expires),
+    ]
+    .map(|(name, value)| (name, format!("{value:?}")))
 }
 
 fn list<T: ToString>(items: &[T]) -> String {

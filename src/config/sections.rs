@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::calls::read_calls;
 use super::checks;
 use super::reader::{Place, Report, Table, Text, Value};
 use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
@@ -14,7 +15,7 @@ use super::source::{Kind, Source};
 use super::trunks::{self, Placed};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
-use crate::routing::Host;
+use crate::routing::{Host, Timeouts};
 use crate::{admission, media, numbering, routing};
 
 /// No configuration has more listeners.
@@ -36,6 +37,7 @@ pub(super) struct Draft {
     pub(super) ports: Placed<(u16, u16)>,
     pub(super) trunks: Vec<Placed<routing::Trunk>>,
     pub(super) routes: Vec<Placed<trunks::RouteDraft>>,
+    pub(super) calls: Timeouts,
     /// Where the first file begins, for what is missing altogether.
     pub(super) start: Place,
 }
@@ -89,18 +91,20 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let numbering =
         section(main, "numbering", |table| Some(read_numbering(table, &numbering::Settings::default())));
     let numbering = numbering.unwrap_or_default();
+    let calls = section(main, "calls", |table| Some(read_calls(table, &Timeouts::default())));
+    let calls = calls.unwrap_or_default();
     let cdr = section(main, "cdr", cdr);
     let mut trunks = Vec::new();
     let mut routes = Vec::new();
     for (kind, root) in roots {
         root.value("trunk")
             .into_iter()
-            .for_each(|value| trunks::read_trunks(&value, &numbering, &mut trunks));
+            .for_each(|value| trunks::read_trunks(&value, &numbering, &calls, &mut trunks));
         root.value("route").into_iter().for_each(|value| trunks::read_routes(&value, &mut routes));
         finish_root(*kind, root);
     }
     let start = main.place.clone();
-    let draft = Draft { admin, listeners, lacks_listeners, realms, ports, trunks, routes, start };
+    let draft = Draft { admin, listeners, lacks_listeners, realms, ports, trunks, routes, calls, start };
     if complete {
         checks::check(&draft, report);
     }
@@ -134,6 +138,7 @@ fn assemble(
         listeners: draft.listeners.into_iter().map(|listener| listener.what).collect(),
         admission: admission::Settings { allow },
         numbering,
+        calls: draft.calls,
         routing: routing::Settings { trunks, routes },
         media: media::Settings { ports: draft.ports.what, timeout, realms },
         relay,
@@ -158,7 +163,7 @@ pub(super) fn section<T>(
 /// Files in `trunks.d/` hold trunks and routes; the rest has one place.
 fn finish_root(kind: Kind, root: &Table<'_>) {
     if kind == Kind::Trunks {
-        for key in ["node", "admin", "listener", "realm", "media", "dns", "numbering", "cdr"] {
+        for key in ["node", "admin", "listener", "realm", "media", "dns", "numbering", "calls", "cdr"] {
             if let Some(value) = root.value(key) {
                 root.report.fault(
                     &value.key_place,

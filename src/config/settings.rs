@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::Fault;
 use crate::base::{Realm, Transport};
-use crate::routing::Host;
+use crate::routing::{Host, Timeouts};
 use crate::{admission, media, numbering, routing};
 
 /// A whole configuration without a fault. One immutable snapshot: a reload makes another.
@@ -22,6 +22,8 @@ pub struct Config {
     pub admission: admission::Settings,
     /// `[numbering]`.
     pub numbering: numbering::Settings,
+    /// `[calls]`.
+    pub calls: Timeouts,
     /// `[trunk.*]` and `[[route]]`.
     pub routing: routing::Settings,
     /// `[media]` and the realms' media addresses.

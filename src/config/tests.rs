@@ -8,6 +8,7 @@ use crate::base::{Realm, TrunkName};
 use crate::numbering::NumberForm;
 use crate::routing::{
     CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, RouteSource,
+    Timeouts,
 };
 
 /// A file and its text.
@@ -151,6 +152,7 @@ health    = { interval = "0s" }
 failover  = { codes = ["408", "5xx"], timeout = "4s" }
 limits    = { calls = 100, cps = 10 }
 redirect  = "follow"
+calls     = { answer_timeout = "90s" }
 enabled   = true
 "#;
 
@@ -184,6 +186,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!(sinch.failover.codes, [CodePattern::Code(408), CodePattern::Class(5)]);
     assert_eq!(sinch.redirect, Redirect::Follow);
     assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
+    assert_eq!(sinch.calls.unwrap().answer.as_secs(), 90);
     let vonage = routing.trunk(&"vonage-a".into()).unwrap();
     assert_eq!((vonage.hosts[0].weight, vonage.hosts[0].port), (50, Some(5060)));
     assert_eq!((vonage.hosts[1].priority, vonage.domain.as_str()), (1, "a.example"));
@@ -194,6 +197,61 @@ fn every_key_of_the_contract_is_read() {
     assert!(matches!(&out.to[4], NumberPattern::Exact(code) if code == "*97"));
     assert_eq!(out.tiers[1], [TrunkName::from("vonage-a"), TrunkName::from("vonage-b")]);
     assert_eq!(routing.routes[1].from, RouteSource::Trunk("sinch".into()));
+}
+
+#[test]
+fn calls_have_timers_and_a_trunk_its_own_over_them() {
+    let config = valid(
+        "[calls]\nprogress_timeout = \"0s\"\nanswer_timeout = \"2m\"\nmax_duration = \"24h\"\n\
+         session_expires = \"600500ms\"\nmin_session_expires = \"120s\"\n\
+         [trunk.a]\nhost = \"a.example\"\ncalls = { session_expires = \"0s\", max_duration = \"1h\" }\n\
+         [trunk.b]\nhost = \"b.example\"\n",
+    );
+    let seconds = |timeouts: &Timeouts| {
+        let Timeouts { progress, answer, duration, session_expires, min_session_expires } = timeouts;
+        [progress, answer, duration, session_expires, min_session_expires].map(std::time::Duration::as_secs)
+    };
+    assert_eq!(seconds(&config.calls), [0, 120, 86_400, 600, 120]);
+    let own = config.routing.trunks[0].calls.as_ref().unwrap();
+    assert_eq!(seconds(own), [0, 120, 3_600, 0, 120]);
+    assert_eq!(config.routing.trunks[1].calls, None);
+    assert_eq!(valid("").calls, Timeouts::default());
+    assert_eq!(seconds(&Timeouts::default()), [60, 185, 43_200, 1_800, 90]);
+}
+
+#[test]
+fn timers_of_calls_have_their_ranges() {
+    let text = minimal_and(
+        "[calls]\nprogress_timeout = \"500ms\"\nanswer_timeout = \"0s\"\nmax_duration = \"1s\"\n\
+         session_expires = \"60s\"\nmin_session_expires = \"89s\"\nring = 1\n\
+         [trunk.a]\nhost = \"a.example\"\ncalls = { min_session_expires = \"2h\" }\n",
+    );
+    expect_faults(
+        &text,
+        expect![[r#"
+        drawbridge.toml:13:20: calls.progress_timeout: this is out of range; write "1s" to "600s", or "0s" for none
+         13 | progress_timeout = "…"
+            |                    ^^^
+        drawbridge.toml:14:18: calls.answer_timeout: this is out of range; write "1s" to "3600s"
+         14 | answer_timeout = "…"
+            |                  ^^^
+        drawbridge.toml:15:16: calls.max_duration: this is out of range; write "60s" to "86400s"
+         15 | max_duration = "…"
+            |                ^^^
+        drawbridge.toml:16:19: calls.session_expires: this is out of range; write "90s" to "86400s", or "0s" for none
+         16 | session_expires = "…"
+            |                   ^^^
+        drawbridge.toml:17:23: calls.min_session_expires: this is out of range; write "90s" to "86400s"
+         17 | min_session_expires = "…"
+            |                       ^^^
+        drawbridge.toml:18:1: calls.ring: unknown key
+         18 | ring = …
+            | ^^^^
+        drawbridge.toml:21:33: trunk.a.calls.min_session_expires: session_expires is below min_session_expires; write session_expires = "0s", or at least min_session_expires
+         21 | calls = { min_session_expires = "…" }
+            |                                 ^^^
+    "#]],
+    );
 }
 
 #[test]
@@ -578,6 +636,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(diff(&old, &new), Vec::<String>::new());
     new.media.timeout = std::time::Duration::from_secs(30);
     new.media.ports = (20_000, 20_999);
+    new.calls.answer = std::time::Duration::from_secs(90);
     new.routing.trunks.remove(0);
     let sinch = &mut new.routing.trunks[2];
     sinch.enabled = false;
@@ -586,6 +645,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     added.name = "other".into();
     new.routing.trunks.push(added);
     expect![[r#"
+        calls.answer_timeout: 185s → 90s
         media.ports: 10000-19999 → 20000-20999
         media.timeout: 60s → 30s
         trunk.other: added

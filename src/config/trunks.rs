@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::calls::read_calls;
 use super::reader::{Place, Table, Text, Value};
 use super::sections::{REALMS, read_numbering, section, transport};
 use crate::base::{Realm, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Host, Identity,
-    Limits, Redirect, Route, RouteSource, Trunk, TrunkHost,
+    Limits, Redirect, Route, RouteSource, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -58,6 +59,7 @@ impl RouteDraft {
 pub(super) fn read_trunks(
     value: &Value<'_>,
     numbering: &numbering::Settings,
+    calls: &Timeouts,
     trunks: &mut Vec<Placed<Trunk>>,
 ) {
     let Some(table) = value.table() else { return };
@@ -73,7 +75,7 @@ pub(super) fn read_trunks(
                 format!("see {file}:{line}; give one of them another name"),
             );
         }
-        let trunk = trunk(name, &table, numbering);
+        let trunk = trunk(name, &table, numbering, calls);
         table.finish();
         trunks.push(Placed { what: trunk, place: value.key_place, path: value.path });
     }
@@ -88,7 +90,7 @@ fn is_trunk_name(name: &str) -> bool {
         && REALMS.iter().all(|(realm, _)| *realm != name)
 }
 
-fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings) -> Trunk {
+fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: &Timeouts) -> Trunk {
     refuse_what_is_to_come(table);
     let realm = table.value("realm").and_then(|value| value.text()?.one_of(&REALMS));
     let hosts = hosts(table);
@@ -116,6 +118,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings) -> Trun
         failover: section(table, "failover", failover).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
         redirect: redirect(table).unwrap_or_default(),
+        calls: section(table, "calls", |own| Some(read_calls(own, calls))),
         enabled: table.value("enabled").and_then(|value| value.boolean()).unwrap_or(true),
         hosts,
     }

@@ -3,6 +3,8 @@
 //!
 //! Must not know: the other leg of the call, sockets, SDP.
 
+pub mod session_timer;
+
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;

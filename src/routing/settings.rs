@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Timeouts;
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 
@@ -64,6 +65,8 @@ pub struct Trunk {
     pub limits: Limits,
     /// What happens when this trunk redirects a call.
     pub redirect: Redirect,
+    /// How long its calls may take, where that differs from the node's.
+    pub calls: Option<Timeouts>,
     /// A disabled trunk is routed to by no call and may send none.
     pub enabled: bool,
 }

@@ -31,6 +31,7 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
         failover: Failover::default(),
         limits: Limits::default(),
         redirect: Redirect::default(),
+        calls: None,
         enabled: true,
     }
 }

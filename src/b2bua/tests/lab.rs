@@ -430,6 +430,7 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
         failover: Failover::default(),
         limits: Limits::default(),
         redirect: Redirect::default(),
+        calls: None,
         enabled: true,
     }
 }

@@ -20,6 +20,8 @@ pub struct Agent {
     sbc: SocketAddr,
     transactions: Transactions,
     random: Random,
+    /// For what is said of session timers.
+    terms: Random,
     pub calls: Vec<UaCall>,
     clients: BTreeMap<ClientId, (usize, Purpose, Message)>,
     minted: u64,
@@ -82,6 +84,7 @@ impl Agent {
             mark,
             sbc,
             transactions: Transactions::new(TimerSettings::default(), 10_000),
+            terms: random.clone(),
             random,
             calls: Vec::new(),
             clients: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl Agent {
             .header(Header::Contact, self.contact())
             .header(Header::UserAgent, self.mark)
             .header(Header::MaxForwards, "70");
+        let writer = self.session_timer(writer);
         let is_late = self.random.below(7) == 0;
         let offer = (!is_late).then(|| self.sdp(1, 1));
         let invite = finish(writer, offer);
@@ -573,7 +577,7 @@ impl Agent {
         let (via, contact) = (self.via(), self.contact());
         let mut writer = self.calls[at].dialog.as_mut()?.request(method, &via);
         if matches!(method, Method::Invite | Method::Update) {
-            writer = writer.header(Header::Contact, contact);
+            writer = self.session_timer(writer.header(Header::Contact, contact));
         }
         Some(finish(writer, sdp))
     }
@@ -598,6 +602,9 @@ impl Agent {
         if status < 300 {
             writer = writer.header(Header::Contact, contact);
         }
+        if status == 200 && matches!(request.method(), Some(Method::Invite | Method::Update)) {
+            writer = self.session_answer(writer);
+        }
         finish(writer.header(Header::Server, self.mark), sdp)
     }
 
@@ -617,6 +624,30 @@ impl Agent {
     fn mint(&mut self, kind: &str) -> String {
         self.minted += 1;
         format!("{}{kind}{}x{}", self.mark, self.minted, self.address.port())
+    }
+
+    /// What a request says of session timers (RFC 4028): nothing, that we know them, that the SBC
+    /// shall refresh, or that we do; then we forget it now and then.
+    fn session_timer(&mut self, writer: Writer) -> Writer {
+        let expires = match self.terms.below(6) {
+            0 | 1 => return writer,
+            2 => return writer.header(Header::Allow, "INVITE, UPDATE").header(Header::Supported, "timer"),
+            3 => "90;refresher=uac",
+            4 => "15;refresher=uas",
+            _ => "12;refresher=uas",
+        };
+        let allow = ["INVITE, ACK, BYE", "INVITE, ACK, BYE, UPDATE"][self.terms.below(2) as usize];
+        let writer = writer.header(Header::Allow, allow).header(Header::Supported, "timer");
+        writer.header(Header::SessionExpires, expires)
+    }
+
+    /// What a 2xx says of it.
+    fn session_answer(&mut self, writer: Writer) -> Writer {
+        match self.terms.below(4) {
+            0 | 1 => writer,
+            2 => writer.header(Header::Require, "timer").header(Header::SessionExpires, "15;refresher=uac"),
+            _ => writer.header(Header::Require, "timer").header(Header::SessionExpires, "120;refresher=uas"),
+        }
     }
 
     fn via(&mut self) -> String {

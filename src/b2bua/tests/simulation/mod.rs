@@ -410,9 +410,12 @@ fn headline(message: &Message) -> String {
     format!("{} | {} | {call}", text.lines().next().unwrap_or(""), String::from_utf8_lossy(cseq))
 }
 
-/// The lab's, with one trunk behind a name.
+/// The lab's, with one trunk behind a name, and timers that come to fire within a run.
 fn settings() -> Settings {
     let mut settings = lab::settings();
+    settings.timeouts.session_expires = Duration::from_secs(20);
+    settings.timeouts.min_session_expires = Duration::from_secs(10);
+    settings.timeouts.answer = Duration::from_secs(100);
     let carrier_b = &mut settings.routing.trunks[2];
     carrier_b.hosts[0].host = Host::Name("carrier-b.example".to_owned());
     settings
