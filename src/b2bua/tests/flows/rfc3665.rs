@@ -135,8 +135,24 @@ fn s3_3_session_with_proxy_authentication() {
     alice.hears(200);
     alice.acks(None);
     flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000"]);
+    // The proxy asks again for each request of the dialog.
+    alice.sends(&Method::Invite, Some(&moved(SDP_PBX, "10.0.0.9 30002")));
+    let first = bob.gets(&Method::Invite);
+    challenges(&bob, &first, "atlanta.example.com");
+    bob.gets(&Method::Ack);
+    let reinvite = bob.gets(&Method::Invite);
+    assert!(reinvite.header(Header::ProxyAuthorization).is_some());
+    bob.answers(&reinvite, 200, Some(SDP_CARRIER));
+    let ack = bob.gets(&Method::Ack);
+    assert_eq!(header(&ack, Header::ProxyAuthorization), header(&reinvite, Header::ProxyAuthorization));
+    assert_eq!(ack.cseq().expect("a CSeq").number, reinvite.cseq().expect("a CSeq").number);
+    alice.hears(200);
+    alice.acks(None);
+    flow.media_is(&["A 10.0.0.9:30002"]);
     alice.hangs_up();
-    bob.gets_bye();
+    let first = bob.gets(&Method::Bye);
+    challenges(&bob, &first, "atlanta.example.com");
+    assert!(bob.gets_bye().header(Header::ProxyAuthorization).is_some());
     assert_eq!((flow.record().status, flow.record().attempts.len()), (200, 1));
 }
 

@@ -188,6 +188,57 @@ fn s3_1_4_reinvite_while_in_moratorium_that_never_ends() {
     assert_eq!(flow.record().ended_by, EndedBy::Sbc);
 }
 
+/// §3.1.4, when Alice thinks better of it before her ACK has come: by CANCEL, or by BYE.
+#[test]
+fn s3_1_4_reinvite_while_in_moratorium_that_is_taken_back() {
+    for by_bye in [false, true] {
+        let flow = Flow::new();
+        let (mut alice, mut bob) = flow.alice_and_bob();
+        until_moratorium(&mut alice, &mut bob, Some(SDP_PBX));
+        let lost = alice.writes(&Method::Ack, None);
+        let reinvite = alice.sends(&Method::Invite, Some(&directed(SDP_PBX, "sendonly")));
+        if by_bye {
+            alice.sends(&Method::Bye, None);
+            alice.hears(200);
+            alice.is_refused(&reinvite, 487);
+            alice.sends_this(&lost);
+        } else {
+            alice.cancels(&reinvite);
+            alice.is_refused(&reinvite, 487);
+            alice.sends_this(&lost);
+            flow.is_silent();
+            alice.hangs_up();
+        }
+        bob.gets_bye();
+        flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000", "close"]);
+        assert_eq!(flow.record().ended_by, EndedBy::Caller);
+    }
+}
+
+/// §3.1.4 and §3.3.1 at once: both want a change before Alice's ACK has come. One goes on when it
+/// has, the other is then glare.
+#[test]
+fn s3_1_4_reinvites_of_both_while_in_moratorium() {
+    let flow = Flow::new();
+    let (mut alice, mut bob) = flow.alice_and_bob();
+    until_moratorium(&mut alice, &mut bob, Some(SDP_PBX));
+    let lost = alice.writes(&Method::Ack, None);
+    let hers = alice.sends(&Method::Invite, Some(&moved(SDP_PBX, "10.0.0.9 30002")));
+    bob.sends(&Method::Invite, Some(&moved(SDP_CARRIER, "198.51.100.77 40002")));
+    flow.is_silent();
+    alice.sends_this(&lost);
+    let carried = alice.gets(&Method::Invite);
+    alice.is_refused(&hers, 491);
+    alice.answers(&carried, 200, Some(SDP_PBX));
+    alice.gets(&Method::Ack);
+    bob.hears(200);
+    bob.acks(None);
+    flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000", "B 198.51.100.77:40002"]);
+    bob.hangs_up();
+    alice.gets_bye();
+    assert_eq!(flow.record().status, 200);
+}
+
 /// §3.1.5 Callee Receives re-INVITE (Established State) While in the Moratorium State (Case 2). The
 /// lost ACK has the answer to the first offer: until it comes no other can be taken.
 #[test]
