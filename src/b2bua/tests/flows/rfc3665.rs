@@ -278,6 +278,28 @@ fn s3_6_session_via_redirect_and_proxy_servers_with_sdp_in_ack() {
     assert_eq!(results, [AttemptResult::Status(302), AttemptResult::Status(200)]);
 }
 
+/// §3.6, when Alice's ACK never comes: Bob is ACKed all the same, without an answer, and sent BYE.
+#[test]
+fn s3_6_without_the_ack() {
+    let flow = Flow::new();
+    let (mut alice, mut bob) = flow.alice_and_bob();
+    alice.invites(None);
+    let invite = bob.gets(&Method::Invite);
+    bob.answers(&invite, 200, Some(SDP_CARRIER));
+    alice.hears(200);
+    flow.after_ms(31_999);
+    for _ in 0..10 {
+        alice.hears(200);
+    }
+    flow.is_silent();
+    flow.after_ms(1);
+    assert!(bob.gets(&Method::Ack).body().is_empty());
+    bob.gets_bye();
+    alice.gets_bye();
+    flow.media_is(&["open 1", "B 198.51.100.77:40000", "close"]);
+    assert_eq!(flow.record().ended_by, EndedBy::Sbc);
+}
+
 /// §3.6, where the trunk may not redirect: its Contact is of the other side, and is not shown.
 #[test]
 fn s3_6_a_redirection_is_refused_by_default() {

@@ -363,6 +363,23 @@ fn s3_2_4_ack_while_in_mortal() {
     assert_eq!((record.outcome(), record.ended_by), (Outcome::Answered, EndedBy::Callee));
 }
 
+/// §3.2.1 and §3.2.4 at once: Bob's BYE waits for Alice's ACK, which is lost, and she hangs up. She
+/// needs no BYE any more, nor the 200 again.
+#[test]
+fn s3_2_4_bye_instead_of_the_ack_while_in_mortal() {
+    let flow = Flow::new();
+    let (mut alice, mut bob) = flow.alice_and_bob();
+    until_moratorium(&mut alice, &mut bob, Some(SDP_PBX));
+    let lost = alice.writes(&Method::Ack, None);
+    bob.hangs_up();
+    flow.is_silent();
+    alice.hangs_up();
+    flow.after_ms(40_000);
+    flow.is_silent();
+    alice.sends_this(&lost);
+    assert_eq!(flow.record().ended_by, EndedBy::Callee);
+}
+
 /// §3.3.1 Re-INVITE Crossover. Both are refused with 491, and both come again, at their own times.
 #[test]
 fn s3_3_1_reinvite_crossover() {
