@@ -106,6 +106,18 @@ impl Engine {
         self.end_call(now, key, end);
     }
 
+    /// BYE on a leg of a call that is over: what we still owed this side (our BYE, that waited for
+    /// its ACK, and the 2xx until then) it does not want any more.
+    pub(super) fn on_late_bye(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
+        self.respond_in_dialog(now, key, side, server, Status::of(200));
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
+            leg.unacked = None;
+            leg.bye_when_acked = None;
+        }
+        self.disarm(key, CallTimer::Unacked(side));
+        self.finish_if_done(key);
+    }
+
     /// Ends a call that no target took.
     pub(super) fn reject_call(&mut self, now: Instant, key: CallKey, rejection: Rejection) {
         let mut end = End::new(EndedBy::Sbc, &rejection.cause).refusing(rejection.status);

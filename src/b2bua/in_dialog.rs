@@ -58,9 +58,7 @@ impl Engine {
             dialog.hop = hop;
         }
         match (request.method(), phase) {
-            (Some(Method::Bye), Phase::Over) => {
-                self.respond_in_dialog(now, key, side, server, Status::of(200))
-            }
+            (Some(Method::Bye), Phase::Over) => self.on_late_bye(now, key, side, server),
             (_, Phase::Over) => self.respond_in_dialog(now, key, side, server, Status::of(481)),
             (Some(Method::Bye), _) => self.on_bye(now, key, side, server, &request),
             _ if capabilities::unsupported(&request).is_some() => {

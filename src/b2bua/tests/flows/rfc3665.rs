@@ -2,12 +2,12 @@
 //! Alice's proxies are on its trusted side, Bob's on the untrusted.
 //!
 //! What differs: credentials are the trunk's, not Alice's (§3.3); a proxy that does not answer is
-//! left after `failover.timeout`, not after timer B (§3.4); no registration is taken (§2), and no
-//! redirection is followed (§3.6).
+//! left after `failover.timeout`, not after timer B (§3.4); no registration is taken (§2), and it is we
+//! who follow a redirection, where the trunk says so (§3.6).
 
 use super::*;
 use crate::b2bua::{AttemptResult, EndedBy, Outcome};
-use crate::routing::Credentials;
+use crate::routing::{Credentials, Redirect};
 
 /// The values of Route, or of Record-Route.
 fn routes(message: &Message, header: Header) -> Vec<String> {
@@ -135,8 +135,24 @@ fn s3_3_session_with_proxy_authentication() {
     alice.hears(200);
     alice.acks(None);
     flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000"]);
+    // The proxy asks again for each request of the dialog.
+    alice.sends(&Method::Invite, Some(&moved(SDP_PBX, "10.0.0.9 30002")));
+    let first = bob.gets(&Method::Invite);
+    challenges(&bob, &first, "atlanta.example.com");
+    bob.gets(&Method::Ack);
+    let reinvite = bob.gets(&Method::Invite);
+    assert!(reinvite.header(Header::ProxyAuthorization).is_some());
+    bob.answers(&reinvite, 200, Some(SDP_CARRIER));
+    let ack = bob.gets(&Method::Ack);
+    assert_eq!(header(&ack, Header::ProxyAuthorization), header(&reinvite, Header::ProxyAuthorization));
+    assert_eq!(ack.cseq().expect("a CSeq").number, reinvite.cseq().expect("a CSeq").number);
+    alice.hears(200);
+    alice.acks(None);
+    flow.media_is(&["A 10.0.0.9:30002"]);
     alice.hangs_up();
-    bob.gets_bye();
+    let first = bob.gets(&Method::Bye);
+    challenges(&bob, &first, "atlanta.example.com");
+    assert!(bob.gets_bye().header(Header::ProxyAuthorization).is_some());
     assert_eq!((flow.record().status, flow.record().attempts.len()), (200, 1));
 }
 
@@ -226,13 +242,19 @@ fn s3_5_session_through_a_sip_alg() {
     assert_eq!(flow.record().status, 200);
 }
 
-/// §3.6 Session via Redirect and Proxy Servers with SDP in ACK: the second half. Bob's 2xx makes
-/// the offer, so that he is ACKed only when Alice's ACK has brought the answer.
+/// §3.6 Session via Redirect and Proxy Servers with SDP in ACK. The first carrier is the redirect
+/// server, the second the proxy. Bob's 2xx makes the offer, so that he is ACKed only when Alice's
+/// ACK has brought the answer.
 #[test]
-fn s3_6_session_with_sdp_in_ack() {
-    let flow = Flow::new();
-    let (mut alice, mut bob) = flow.alice_and_bob();
+fn s3_6_session_via_redirect_and_proxy_servers_with_sdp_in_ack() {
+    let flow = Flow::changed(|settings| settings.routing.trunks[1].redirect = Redirect::Follow);
+    let (mut alice, mut server, mut bob) = (flow.phone(PBX), flow.phone(CARRIER_A), flow.phone(CARRIER_B));
     alice.invites(None);
+    let invite = server.gets(&Method::Invite);
+    server.answers_with(&invite, 302, None, |writer| {
+        writer.header(Header::Contact, "<sip:+442079460000@carrier-b.example>")
+    });
+    server.gets(&Method::Ack);
     let invite = bob.gets(&Method::Invite);
     assert!(invite.body().is_empty());
     bob.answers(&invite, 180, None);
@@ -252,12 +274,35 @@ fn s3_6_session_with_sdp_in_ack() {
     alice.gets_bye();
     let record = flow.record();
     assert_eq!((record.status, record.codec.as_deref()), (200, Some("PCMU")));
+    let results: Vec<_> = record.attempts.iter().map(|attempt| attempt.result).collect();
+    assert_eq!(results, [AttemptResult::Status(302), AttemptResult::Status(200)]);
 }
 
-/// §3.6, the first half: a redirection names somebody on the other side, which Alice cannot reach.
-/// It is refused, and its Contact is not shown.
+/// §3.6, when Alice's ACK never comes: Bob is ACKed all the same, without an answer, and sent BYE.
 #[test]
-fn s3_6_a_redirection_is_refused() {
+fn s3_6_without_the_ack() {
+    let flow = Flow::new();
+    let (mut alice, mut bob) = flow.alice_and_bob();
+    alice.invites(None);
+    let invite = bob.gets(&Method::Invite);
+    bob.answers(&invite, 200, Some(SDP_CARRIER));
+    alice.hears(200);
+    flow.after_ms(31_999);
+    for _ in 0..10 {
+        alice.hears(200);
+    }
+    flow.is_silent();
+    flow.after_ms(1);
+    assert!(bob.gets(&Method::Ack).body().is_empty());
+    bob.gets_bye();
+    alice.gets_bye();
+    flow.media_is(&["open 1", "B 198.51.100.77:40000", "close"]);
+    assert_eq!(flow.record().ended_by, EndedBy::Sbc);
+}
+
+/// §3.6, where the trunk may not redirect: its Contact is of the other side, and is not shown.
+#[test]
+fn s3_6_a_redirection_is_refused_by_default() {
     let flow = Flow::new();
     let (mut alice, mut bob) = flow.alice_and_bob();
     let sent = alice.invites(None);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 2.1–2.3 hold, consultation, music | the re-INVITEs, with and without an offer |
 //! | 2.4–2.6 transfers | not here: they are REFER's |
-//! | 2.7–2.9 forwarding | Bob's network forwards and tells it (181, new To tags) |
+//! | 2.7–2.9 forwarding | Bob's network forwards and tells it (181, new To tags), or asks us to (302) |
 //! | 2.10 conference, a third party is added | the focus's re-INVITE; inviting the third is a call like any |
 //! | 2.11 conference, a third party joins | Join names a dialog of the other leg, and is refused |
 //! | 2.12 find-me | one branch after the other, each with its To tag |
@@ -14,7 +14,7 @@
 
 use super::*;
 use crate::b2bua::{EndedBy, Outcome};
-use crate::routing::{CallerIdFallback, CallerIdPolicy};
+use crate::routing::{CallerIdFallback, CallerIdPolicy, Redirect};
 
 const BOTH: [&str; 3] = ["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000"];
 
@@ -187,6 +187,47 @@ fn s2_9_call_forwarding_no_answer() {
     second.answers(&bye, 200, None);
     let record = flow.record();
     assert_eq!(record.answer.expect("an answer") - record.start, Duration::from_secs(20));
+}
+
+/// §2.7 and §2.9, by us: Bob's PBX sends the call back out, at once or after he did not answer. It
+/// may call whom it could call by itself; the media of both sides is then on the carriers' side.
+#[test]
+fn s2_7_and_s2_9_call_forwarding_by_redirection() {
+    for rings in [false, true] {
+        let flow = Flow::changed(|settings| {
+            settings.routing.trunks[0].redirect = Redirect::Follow;
+            settings.routing.routes[0].tiers.truncate(1);
+        });
+        let (mut alice, mut bob) = (flow.phone(CARRIER_B), flow.phone(PBX));
+        let mut second = flow.phone(CARRIER_A);
+        alice.invites(Some(SDP_CARRIER));
+        let invite = bob.gets(&Method::Invite);
+        flow.media_is(&["open 1", "A 198.51.100.77:40000"]);
+        if rings {
+            bob.answers(&invite, 180, None);
+            alice.hears(180);
+            flow.after_ms(20_000);
+        }
+        bob.answers_with(&invite, 302, None, |writer| {
+            writer.header(Header::Contact, "<sip:+442079460000@10.0.0.5:5060>")
+        });
+        bob.gets(&Method::Ack);
+        flow.media_is(&["close", "open 1", "A 198.51.100.77:40000"]);
+        let invite = second.gets(&Method::Invite);
+        assert_eq!(invite.request_uri_raw(), b"sip:+442079460000@carrier-a.example");
+        second.answers(&invite, 180, None);
+        alice.hears(180);
+        second.answers(&invite, 200, Some(&moved(SDP_CARRIER, "198.51.100.78 40010")));
+        second.gets(&Method::Ack);
+        alice.hears(200);
+        alice.acks(None);
+        flow.media_is(&["B 198.51.100.78:40010"]);
+        alice.hangs_up();
+        second.gets_bye();
+        let record = flow.record();
+        assert_eq!(record.redirected_to.as_deref(), Some("+442079460000"));
+        assert_eq!((record.outcome(), record.attempts.len()), (Outcome::Answered, 2));
+    }
 }
 
 /// §2.10 3-Way Conference - Third Party Is Added: Bob becomes the focus. That his Contact says so

@@ -188,6 +188,57 @@ fn s3_1_4_reinvite_while_in_moratorium_that_never_ends() {
     assert_eq!(flow.record().ended_by, EndedBy::Sbc);
 }
 
+/// §3.1.4, when Alice thinks better of it before her ACK has come: by CANCEL, or by BYE.
+#[test]
+fn s3_1_4_reinvite_while_in_moratorium_that_is_taken_back() {
+    for by_bye in [false, true] {
+        let flow = Flow::new();
+        let (mut alice, mut bob) = flow.alice_and_bob();
+        until_moratorium(&mut alice, &mut bob, Some(SDP_PBX));
+        let lost = alice.writes(&Method::Ack, None);
+        let reinvite = alice.sends(&Method::Invite, Some(&directed(SDP_PBX, "sendonly")));
+        if by_bye {
+            alice.sends(&Method::Bye, None);
+            alice.hears(200);
+            alice.is_refused(&reinvite, 487);
+            alice.sends_this(&lost);
+        } else {
+            alice.cancels(&reinvite);
+            alice.is_refused(&reinvite, 487);
+            alice.sends_this(&lost);
+            flow.is_silent();
+            alice.hangs_up();
+        }
+        bob.gets_bye();
+        flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000", "close"]);
+        assert_eq!(flow.record().ended_by, EndedBy::Caller);
+    }
+}
+
+/// §3.1.4 and §3.3.1 at once: both want a change before Alice's ACK has come. One goes on when it
+/// has, the other is then glare.
+#[test]
+fn s3_1_4_reinvites_of_both_while_in_moratorium() {
+    let flow = Flow::new();
+    let (mut alice, mut bob) = flow.alice_and_bob();
+    until_moratorium(&mut alice, &mut bob, Some(SDP_PBX));
+    let lost = alice.writes(&Method::Ack, None);
+    let hers = alice.sends(&Method::Invite, Some(&moved(SDP_PBX, "10.0.0.9 30002")));
+    bob.sends(&Method::Invite, Some(&moved(SDP_CARRIER, "198.51.100.77 40002")));
+    flow.is_silent();
+    alice.sends_this(&lost);
+    let carried = alice.gets(&Method::Invite);
+    alice.is_refused(&hers, 491);
+    alice.answers(&carried, 200, Some(SDP_PBX));
+    alice.gets(&Method::Ack);
+    bob.hears(200);
+    bob.acks(None);
+    flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000", "B 198.51.100.77:40002"]);
+    bob.hangs_up();
+    alice.gets_bye();
+    assert_eq!(flow.record().status, 200);
+}
+
 /// §3.1.5 Callee Receives re-INVITE (Established State) While in the Moratorium State (Case 2). The
 /// lost ACK has the answer to the first offer: until it comes no other can be taken.
 #[test]
@@ -310,6 +361,23 @@ fn s3_2_4_ack_while_in_mortal() {
     alice.gets_bye();
     let record = flow.record();
     assert_eq!((record.outcome(), record.ended_by), (Outcome::Answered, EndedBy::Callee));
+}
+
+/// §3.2.1 and §3.2.4 at once: Bob's BYE waits for Alice's ACK, which is lost, and she hangs up. She
+/// needs no BYE any more, nor the 200 again.
+#[test]
+fn s3_2_4_bye_instead_of_the_ack_while_in_mortal() {
+    let flow = Flow::new();
+    let (mut alice, mut bob) = flow.alice_and_bob();
+    until_moratorium(&mut alice, &mut bob, Some(SDP_PBX));
+    let lost = alice.writes(&Method::Ack, None);
+    bob.hangs_up();
+    flow.is_silent();
+    alice.hangs_up();
+    flow.after_ms(40_000);
+    flow.is_silent();
+    alice.sends_this(&lost);
+    assert_eq!(flow.record().ended_by, EndedBy::Callee);
 }
 
 /// §3.3.1 Re-INVITE Crossover. Both are refused with 491, and both come again, at their own times.
