@@ -81,6 +81,8 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
         ("X: y", "f: <sip:a@h>;tag=2", Some(Repeated(Header::From))),
         ("<sip:a@h>;tag=1", "<sip:a@h>;tag=1, <sip:b@h>;tag=2", Some(Invalid(Header::From))),
         ("tag=1", "tag=1;tag=2", Some(Invalid(Header::From))),
+        ("tag=1", "tag=", Some(Invalid(Header::From))),
+        ("<sip:b@h>", "<sip:b@h>;tag", Some(Invalid(Header::To))),
         ("<sip:b@h>", "<sip:b@h>;x=\"y", Some(Invalid(Header::To))),
         ("branch=z9hG4bKa", "branch=z9hG4bKa;x=<y", Some(Invalid(Header::Via))),
         ("tag=1", "tag=\"1\"", Some(Invalid(Header::From))),

@@ -377,6 +377,8 @@ impl Message {
         let readable = NameAddr::parse(value).is_some_and(|address| {
             address.uri().is_ok()
                 && is_closed(address.params.0)
+                // An empty one is a tag to some, and none to those who would add theirs.
+                && address.params.has("tag") == address.tag().is_some()
                 && address.tag().is_none_or(|tag| tag.len() <= MAX_KEY_BYTES && is_token(tag))
                 && !address.params.repeats("tag")
         });

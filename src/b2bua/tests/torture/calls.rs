@@ -224,7 +224,7 @@ fn a_multipart_body_with_bytes_of_every_kind_is_read_to_its_end() {
     let case = CASES.iter().find(|case| case.name == "mpart01").unwrap();
     let message = Message::parse(case.bytes.into()).unwrap();
     assert_eq!((message.fault(), message.body().len()), (None, 553));
-    // As the body of an INVITE it holds no SDP.
+    // No part of it is SDP, so that it offers nothing in an INVITE, whether parts are looked into or not.
     let mut lab = Lab::new();
     let body = message.body();
     let uri = format!("sip:+442079460000@{}", sbc_towards(PBX));
