@@ -54,6 +54,8 @@ pub struct Lab {
     pub failing_opens: usize,
     /// `Open`s are answered by hand.
     pub holds_opens: bool,
+    /// Whether what is sent is searched for words of the other side.
+    pub looks_for_leaks: bool,
     /// Call-IDs and tags of each side, which the other must never see.
     identifiers: ByRealm<BTreeSet<Vec<u8>>>,
 }
@@ -79,6 +81,7 @@ impl Lab {
             open_sessions: BTreeSet::new(),
             failing_opens: 0,
             holds_opens: false,
+            looks_for_leaks: true,
             identifiers: ByRealm::default(),
         };
         lab.drain();
@@ -209,7 +212,9 @@ impl Lab {
             match output {
                 Output::Send { hop, bytes } => {
                     let message = Message::parse(bytes).expect("the engine sends SIP");
-                    self.expect_no_leak(realm_of(hop), &message);
+                    if self.looks_for_leaks {
+                        self.expect_no_leak(realm_of(hop), &message);
+                    }
                     self.sent.push_back((hop, message));
                 }
                 Output::Resolve { host } => self.lookups.push(host),

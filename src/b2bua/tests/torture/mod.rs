@@ -5,8 +5,10 @@
 //! the tables say. The tables are in `rfc4475.rs` and `rfc5118.rs`, and for people in
 //! `docs/torture.md`, which a test holds to them. What a message that opens a call must come to, on
 //! the way and on the other side, is in `calls.rs`, what a response must, in `responses.rs`.
+//! `mutations.rs` breaks the messages further.
 
 mod calls;
+mod mutations;
 mod responses;
 mod rfc4475;
 mod rfc5118;
@@ -129,11 +131,13 @@ fn answer_and_end(lab: &mut Lab, peer: &str, invite: &Message, outgoing: &Messag
 /// Takes the first format of each audio stream of an offer, and refuses the others.
 fn answer_to_offer(offer: &[u8]) -> String {
     let mut answer = "v=0\r\no=- 7 7 IN IP4 198.51.100.77\r\ns=-\r\nt=0 0\r\n".to_owned();
-    let offer = String::from_utf8(offer.to_vec()).unwrap();
+    let offer = String::from_utf8_lossy(offer);
     for line in offer.lines().filter(|line| line.starts_with("m=")) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let port = if words[0] == "m=audio" { 40_000 } else { 0 };
-        answer += &format!("{} {port} {} {}\r\nc=IN IP4 198.51.100.77\r\n", words[0], words[2], words[3]);
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        let &[kind, _, proto, formats] = &words[..] else { continue };
+        let format = formats.split(' ').next().unwrap_or("0");
+        let port = if kind == "m=audio" { 40_000 } else { 0 };
+        answer += &format!("{kind} {port} {proto} {format}\r\nc=IN IP4 198.51.100.77\r\n");
     }
     answer
 }
