@@ -137,6 +137,36 @@ fn s2_3_music_on_hold() {
     assert_eq!(flow.record().status, 200);
 }
 
+/// §2.3, when one of them hangs up before the music has begun: the ACK that is owed to Alice is paid,
+/// Bob's is waited for.
+#[test]
+fn s2_3_music_on_hold_that_does_not_begin() {
+    for alice_hangs_up in [true, false] {
+        let flow = Flow::new();
+        let (mut alice, mut bob) = flow.alice_and_bob();
+        establish(&mut alice, &mut bob);
+        flow.media_is(&BOTH);
+        bob.sends(&Method::Invite, None);
+        let asked = alice.gets(&Method::Invite);
+        alice.answers(&asked, 200, Some(SDP_PBX));
+        bob.hears(200);
+        if alice_hangs_up {
+            alice.hangs_up();
+            alice.gets(&Method::Ack);
+            flow.is_silent();
+            bob.acks(Some(SDP_CARRIER));
+            bob.gets_bye();
+        } else {
+            bob.hangs_up();
+            alice.gets(&Method::Ack);
+            alice.gets_bye();
+        }
+        flow.media_is(&["close"]);
+        let by = if alice_hangs_up { EndedBy::Caller } else { EndedBy::Callee };
+        assert_eq!(flow.record().ended_by, by);
+    }
+}
+
 /// §2.7 Call Forwarding Unconditional, and §2.8, Busy: Bob's proxy asks elsewhere and says so. The
 /// busy phone is between it and Bob.
 #[test]
