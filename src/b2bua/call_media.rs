@@ -425,11 +425,16 @@ impl Engine {
         let sdp = Sdp::parse(&message.body()).map_err(|_| Status::of(488))?;
         let call = self.calls.get_mut(key).ok_or(Status::of(481))?;
         let settings = self.snapshots.get(call.snapshot);
-        let body = rewrite(call, &settings, from, &sdp, role).ok_or(Status::of(488))?;
         let mut media = side_media(call, from, &sdp);
         for remote in &mut media.remotes {
-            *remote = remote.filter(|remote| !is_own(&self.ports, &settings, remote));
+            let is_own = remote.is_some_and(|remote| is_own(&self.ports, &settings, &remote));
+            if is_own && role == SdpRole::Offer && call.media.answered {
+                // Its maker goes on as before, and better so than in silence.
+                return Err(Status::of(488));
+            }
+            *remote = remote.filter(|_| !is_own);
         }
+        let body = rewrite(call, &settings, from, &sdp, role).ok_or(Status::of(488))?;
         match role {
             SdpRole::Offer if call.media.answered => {
                 call.media.offer = Some(PendingOffer { by: from, media, body: message.body() })

@@ -9,7 +9,8 @@
 //! | 2.11 conference, a third party joins | Join names a dialog of the other leg, and is refused |
 //! | 2.12 find-me | one branch after the other, each with its To tag |
 //! | 2.13, 2.14 screening | Bob's network refuses; we refuse |
-//! | 2.15 park, 2.16 pickup, 2.18 click to dial | not here: REFER and Replaces |
+//! | 2.15 park, 2.16 pickup | not here: REFER and Replaces |
+//! | 2.18 click to dial | without REFER: two calls of a controller, which it joins (RFC 3725) |
 //! | 2.17 automatic redial | left out: the dialog event package is asked of Bob's server, not of us; SUBSCRIBE gets 405 |
 
 use super::*;
@@ -134,6 +135,36 @@ fn s2_3_music_on_hold() {
     alice.hangs_up();
     bob.gets_bye();
     assert_eq!(flow.record().status, 200);
+}
+
+/// §2.3, when one of them hangs up before the music has begun: the ACK that is owed to Alice is paid,
+/// Bob's is waited for.
+#[test]
+fn s2_3_music_on_hold_that_does_not_begin() {
+    for alice_hangs_up in [true, false] {
+        let flow = Flow::new();
+        let (mut alice, mut bob) = flow.alice_and_bob();
+        establish(&mut alice, &mut bob);
+        flow.media_is(&BOTH);
+        bob.sends(&Method::Invite, None);
+        let asked = alice.gets(&Method::Invite);
+        alice.answers(&asked, 200, Some(SDP_PBX));
+        bob.hears(200);
+        if alice_hangs_up {
+            alice.hangs_up();
+            alice.gets(&Method::Ack);
+            flow.is_silent();
+            bob.acks(Some(SDP_CARRIER));
+            bob.gets_bye();
+        } else {
+            bob.hangs_up();
+            alice.gets(&Method::Ack);
+            alice.gets_bye();
+        }
+        flow.media_is(&["close"]);
+        let by = if alice_hangs_up { EndedBy::Caller } else { EndedBy::Callee };
+        assert_eq!(flow.record().ended_by, by);
+    }
 }
 
 /// §2.7 Call Forwarding Unconditional, and §2.8, Busy: Bob's proxy asks elsewhere and says so. The
@@ -334,4 +365,40 @@ fn s2_14_outgoing_call_screening() {
         let record = flow.record();
         assert_eq!((record.status, record.outcome()), (status, Outcome::Rejected));
     }
+}
+
+/// §2.18 Click to Dial, as a third party does it that calls both and joins them, or as a PBX does it
+/// that would take itself out of the media between two calls: each is offered our own port of the
+/// other. Media would go round within us, so the change is refused, and both calls keep what they had.
+#[test]
+fn s2_18_calls_that_are_joined_keep_their_media() {
+    let flow = Flow::changed(|settings| drop(settings.routing.routes[0].tiers.remove(0)));
+    let (mut alice, mut bob) = (flow.phone(CARRIER_A), flow.phone(PBX));
+    establish(&mut alice, &mut bob);
+    let (mut bobs_second_line, mut carol) = (flow.phone(PBX), flow.phone(CARRIER_B));
+    establish(&mut bobs_second_line, &mut carol);
+    flow.media_is(&[
+        "open 1",
+        "A 198.51.100.77:40000",
+        "B 10.0.0.9:30000",
+        "open 1",
+        "A 10.0.0.9:30000",
+        "B 198.51.100.77:40000",
+    ]);
+    let carols_port: String = flow.ports().0.chars().filter(char::is_ascii_digit).collect();
+    let joined = moved(SDP_PBX, &format!("10.0.0.5 {carols_port}"));
+    let reinvite = bob.sends(&Method::Invite, Some(&joined));
+    bob.is_refused(&reinvite, 488);
+    bob.sends(&Method::Update, Some(&joined));
+    bob.hears(488);
+    flow.is_silent();
+    flow.media_is(&[]);
+    // Nothing of it is left: a change that can be made is made.
+    reinvites(&mut bob, &mut alice, &moved(SDP_PBX, "10.0.0.9 30002"), SDP_CARRIER);
+    flow.media_is(&["B 10.0.0.9:30002"]);
+    bobs_second_line.hangs_up();
+    carol.gets_bye();
+    alice.hangs_up();
+    bob.gets_bye();
+    assert_eq!(flow.records().len(), 2);
 }

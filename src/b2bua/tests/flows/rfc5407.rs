@@ -594,3 +594,42 @@ fn appendix_e_forking_and_new_to_tags() {
     assert_eq!(to_tag(&bob.gets_bye()), "tag-phone-2");
     assert_eq!(flow.record().status, 200);
 }
+
+/// Appendix E: a phone that answers after the call is over is ACKed and sent BYE all the same, and a
+/// third that does so after Alice gave up.
+#[test]
+fn appendix_e_answers_after_the_call() {
+    for gives_up in [false, true] {
+        let flow = Flow::new();
+        let (mut alice, mut bob) = flow.alice_and_bob();
+        let carol = flow.phone(CARRIER_A);
+        let sent = alice.invites(Some(SDP_PBX));
+        let invite = bob.gets(&Method::Invite);
+        if gives_up {
+            bob.answers(&invite, 180, None);
+            alice.hears(180);
+            alice.cancels(&sent);
+            alice.is_refused(&sent, 487);
+            let cancel = bob.gets(&Method::Cancel);
+            bob.answers(&cancel, 200, None);
+            bob.answers(&invite, 200, Some(SDP_CARRIER));
+            bob.gets(&Method::Ack);
+            bob.gets_bye();
+        } else {
+            bob.answers(&invite, 200, Some(SDP_CARRIER));
+            bob.gets(&Method::Ack);
+            alice.hears(200);
+            alice.acks(None);
+            alice.hangs_up();
+            bob.gets_bye();
+        }
+        flow.after_ms(10_000);
+        carol.answers(&invite, 200, Some(SDP_CARRIER));
+        assert_eq!(to_tag(&bob.gets(&Method::Ack)), "tag-phone-3");
+        let bye = bob.gets(&Method::Bye);
+        assert_eq!(to_tag(&bye), "tag-phone-3");
+        carol.answers(&bye, 200, None);
+        let outcome = if gives_up { Outcome::Cancelled } else { Outcome::Answered };
+        assert_eq!(flow.record().outcome(), outcome);
+    }
+}
