@@ -471,7 +471,7 @@ impl Engine {
             *remote = remote.filter(|remote| !is_own(&self.ports, &settings, remote));
         }
         if let Some(leg) = call.leg_mut(side) {
-            leg.sdp.heard = message.body();
+            leg.sdp.heard = Bytes::copy_from_slice(&message.body());
         }
         self.put_in_force(key, side, media);
     }
@@ -531,7 +531,8 @@ fn note_in_force(call: &mut Call, said: Option<(Side, &Bytes)>) {
         let Some(leg) = call.leg_mut(side) else { continue };
         leg.sdp.in_force.clone_from(&leg.sdp.last);
         if let Some((_, body)) = said.filter(|(by, _)| *by == side) {
-            leg.sdp.heard = body.clone();
+            // A copy: a slice would keep the whole datagram.
+            leg.sdp.heard = Bytes::copy_from_slice(body);
         }
     }
 }

@@ -484,6 +484,38 @@ fn the_callers_leg_is_refreshed_too_where_the_caller_leaves_it_to_us() {
 }
 
 #[test]
+fn after_a_late_offer_each_side_is_refreshed_by_what_it_was_told() {
+    let mut lab = Lab::new();
+    let asks = "Supported: timer\r\nSession-Expires: 190;refresher=uas\r\n";
+    let invite = with(&invite(PBX, "+442079460000", "1", None), asks);
+    lab.receive(PBX, &invite);
+    lab.take_response(PBX, 100);
+    let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+    let agreed = "Session-Expires: 200;refresher=uac\r\n";
+    lab.receive(CARRIER_A, &answer_with(&outgoing, 200, agreed, Some(SDP_CARRIER)));
+    let answer = lab.take_response(PBX, 200);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), Some(SDP_PBX)));
+    let ack = lab.take_request(CARRIER_A, &Method::Ack);
+    let call = Answered { invite, answer, outgoing };
+    lab.advance(Duration::from_secs(95));
+    let refresh = lab.take_request(PBX, &Method::Invite);
+    assert_eq!(refresh.body(), call.answer.body());
+    lab.receive(PBX, &answer_of_pbx(&refresh, 200, "Session-Expires: 190;refresher=uac\r\n", Some(SDP_PBX)));
+    lab.take_request(PBX, &Method::Ack);
+    lab.advance(Duration::from_secs(5));
+    let refresh = lab.take_request(CARRIER_A, &Method::Invite);
+    assert_eq!(refresh.body(), ack.body());
+    lab.receive(CARRIER_A, &answer_with(&refresh, 200, agreed, Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    // Neither side's repetition of what it said concerns the other.
+    lab.receive(CARRIER_A, &call.by_carrier(&Method::Invite, 1, agreed, Some(SDP_CARRIER)));
+    lab.take_response(CARRIER_A, 100);
+    assert_eq!(lab.take_response(CARRIER_A, 200).body(), ack.body());
+    lab.receive(CARRIER_A, &call.by_carrier(&Method::Ack, 1, "", None));
+    end(&mut lab, &call, 2);
+}
+
+#[test]
 fn a_challenged_refresh_is_sent_again_with_credentials() {
     let mut settings = settings();
     settings.routing.trunks[1].credentials =
