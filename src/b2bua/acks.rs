@@ -74,6 +74,7 @@ impl Engine {
             return self.bye_after_ack(now, key, side);
         }
         if self.pay_owed_ack(now, key, side, request) {
+            self.realign_caller(now, key);
             self.resume_deferred(now, key, side.other());
             self.resume_deferred(now, key, side);
         }
@@ -178,7 +179,8 @@ impl Engine {
     fn ack_and_bye(&mut self, now: Instant, client: ClientId, mut dialog: Dialog) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
-        let is_reinvite = matches!(outgoing.purpose, Purpose::Relay { .. } | Purpose::Refresh);
+        let is_reinvite =
+            matches!(outgoing.purpose, Purpose::Relay { .. } | Purpose::Refresh | Purpose::Realign);
         dialog.local_sequence = dialog.local_sequence.max(outgoing.early_sequence);
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
         let hop = self.safe_hop(realm, &dialog);
@@ -206,7 +208,7 @@ impl Engine {
 
     /// The next hop of a dialog, if its realm's allowlist has it: what we would not listen to we
     /// do not send to either, and its answers would be dropped.
-    fn safe_hop(&self, realm: Realm, dialog: &Dialog) -> Hop {
+    pub(super) fn safe_hop(&self, realm: Realm, dialog: &Dialog) -> Hop {
         let hop = dialog.next_hop();
         if self.may_speak(realm, hop.peer.ip()) { hop } else { dialog.hop }
     }

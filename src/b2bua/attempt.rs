@@ -6,6 +6,7 @@
 use super::call::{CallKey, CallTimer, Leg, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::{Attempt, AttemptResult, EndedBy};
+use super::early_dialogs::Arrival;
 use super::ending::End;
 use super::engine::{Engine, Outgoing, Purpose};
 use super::identity::{self, Addressing};
@@ -13,7 +14,7 @@ use super::inbound::Rejection;
 use super::{Event, capabilities, header_policy};
 use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
-use crate::dialog::{Dialog, tagged};
+use crate::dialog::tagged;
 use crate::media::Side;
 use crate::routing::{Failover, Target, Trunk};
 use crate::sip::{Header, Message, Method, Status, Writer};
@@ -160,7 +161,12 @@ impl Engine {
             .header(Header::CSeq, "1 INVITE")
             .header(Header::Contact, &contact)
             .display(Header::MaxForwards, max_forwards);
-        writer = self.ask_session_timer(key, Side::B, capabilities::add(writer));
+        writer = if self.offers_reliable(key) {
+            capabilities::add(writer)
+        } else {
+            capabilities::add_without(writer, capabilities::RELIABLE)
+        };
+        writer = self.ask_session_timer(key, Side::B, writer);
         writer = identity::add_identity(writer, addressing);
         let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
         writer = header_policy::add_crossing(writer, &invite, &rules);
@@ -214,7 +220,7 @@ impl Engine {
                 self.on_stray_success(now, client, response, hop);
             }
         } else if status.is_provisional() {
-            self.on_provisional(now, key, response, status, client, hop);
+            self.on_provisional(now, key, response, client, hop);
         } else if status.is_success() {
             self.on_success(now, key, client, response, hop);
         } else {
@@ -222,56 +228,27 @@ impl Engine {
         }
     }
 
-    fn on_provisional(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        response: &Message,
-        status: Status,
-        client: ClientId,
-        hop: Hop,
-    ) {
+    fn on_provisional(&mut self, now: Instant, key: CallKey, response: &Message, client: ClientId, hop: Hop) {
         self.disarm(key, CallTimer::NoProvisional);
         let answer = self.timeouts_of(key, Side::B).answer;
         let Some(call) = self.calls.get_mut(key) else { return };
         if !call.timers.contains_key(&CallTimer::NoAnswer) {
             self.arm(key, CallTimer::NoAnswer, now + answer);
         }
-        if status.code() == 100 {
+        if response.status() == Some(Status::of(100)) {
             return;
         }
         self.disarm(key, CallTimer::NoProgress);
-        if response.to().is_some_and(|to| to.tag().is_some()) {
-            self.learn_dialog(key, client, response, hop);
+        let has_tag = response.to().is_some_and(|to| to.tag().is_some());
+        let arrival = self.arrival_of(key, client, response);
+        if arrival == Arrival::NotNext || (has_tag && !self.learn_dialog(key, client, response, hop)) {
+            return;
         }
-        // SDP in a provisional response is an answer; an offer in one needs 100rel, which was not
-        // offered, and is not looked at.
-        let made_offer = self.calls.get(key).is_some_and(|call| !call.invite.body().is_empty());
-        let body = if made_offer {
-            self.carry_sdp(key, Side::B, response, SdpRole::Answer).unwrap_or(None)
-        } else {
-            None
-        };
-        self.pass_response(now, key, response, status, body);
         if let Some(call) = self.calls.get_mut(key) {
             call.plan.rang = true;
             call.record.ring.get_or_insert(now);
         }
-    }
-
-    /// Leg B's dialog as this response says it. A dialog that is known by its tag goes on counting
-    /// where it was: an UPDATE before the 2xx must not share its CSeq with the BYE after it.
-    fn learn_dialog(&mut self, key: CallKey, client: ClientId, response: &Message, hop: Hop) {
-        let Some(outgoing) = self.clients.get(client) else { return };
-        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
-        leg.peer.learn(response);
-        let hop = Hop { listener: leg.hop.listener, ..hop };
-        let mut dialog = Dialog::from_response(&outgoing.request, response, hop);
-        if let Some(known) = leg.dialog.as_ref().filter(|known| known.remote_tag == dialog.remote_tag) {
-            dialog.local_sequence = known.local_sequence;
-            dialog.remote_sequence = known.remote_sequence;
-        }
-        leg.dialog = Some(dialog);
+        self.on_ringing(now, key, client, response, arrival);
     }
 
     /// A target answered: the callee's SDP goes to the caller with the 2xx.
@@ -285,9 +262,8 @@ impl Engine {
             // The same 2xx again, while its ports are being opened.
             return;
         }
-        let is_late_offer = call.invite.body().is_empty();
-        let was_answered = call.media.is_answered();
         self.learn_dialog(key, client, response, hop);
+        let is_late_offer = self.is_offer_in_success(key, response);
         if is_late_offer {
             match self.prepare_offer(now, key, Side::B, response, Parked::LateOffer(client, response.clone()))
             {
@@ -298,20 +274,10 @@ impl Engine {
                 }
             }
         }
-        let role = if is_late_offer { SdpRole::Offer } else { SdpRole::Answer };
-        let body = match self.carry_sdp(key, Side::B, response, role) {
-            Ok(Some(body)) => body,
-            // Some gateways answer in the 183 alone; then the 2xx to the caller repeats that.
-            Ok(None) if was_answered => self.last_sdp(key, Side::A),
-            Ok(None) | Err(_) => {
-                return self.refuse_success(
-                    now,
-                    key,
-                    client,
-                    Rejection::new(502, "no usable SDP in the 2xx"),
-                );
-            }
+        let Ok(Some(body)) = self.carry_final_sdp(key, response) else {
+            return self.refuse_success(now, key, client, Rejection::new(502, "no usable SDP in the 2xx"));
         };
+        self.forget_early_dialogs(now, key);
         if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) {
             leg.outgoing = None;
             if is_late_offer {
@@ -344,11 +310,15 @@ impl Engine {
         }
     }
 
-    fn answer_caller(&mut self, now: Instant, key: CallKey, response: &Message, body: &[u8]) {
+    /// Answers the caller, if need be when its PRACK has come.
+    pub(super) fn answer_caller(&mut self, now: Instant, key: CallKey, response: &Message, body: &[u8]) {
         self.disarm(key, CallTimer::NoAnswer);
+        if self.hold_success(key, response, body) {
+            return;
+        }
         let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
         let writer = self.dialog_response(key, Side::A, server, Status::of(200), Some(response));
-        let Some(Ok(answer)) = writer.map(|writer| writer.finish_with(b"application/sdp", body)) else {
+        let Some(Ok(answer)) = writer.map(|writer| self.finish_success(key, writer, body)) else {
             self.send_bye(now, key, Side::B, None);
             return self.reject_call(now, key, Rejection::new(502, "the answer fits no datagram"));
         };
@@ -498,8 +468,8 @@ impl Engine {
         }
     }
 
-    /// Passes a provisional response on to the caller.
-    fn pass_response(
+    /// Passes a provisional response on to the caller, unreliably.
+    pub(super) fn pass_response(
         &mut self,
         now: Instant,
         key: CallKey,

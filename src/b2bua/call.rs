@@ -12,7 +12,9 @@ use super::caller::Privacy;
 use super::capabilities::Capabilities;
 use super::cdr::{Attempt, EndedBy};
 use super::diversion::Diversions;
+use super::early_dialogs::EarlyDialogs;
 use super::redirect::Redirection;
+use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
 use crate::dialog::Dialog;
@@ -59,6 +61,8 @@ pub struct Call {
     pub timers: BTreeMap<CallTimer, TimerId>,
     /// Requests of one side that wait for the other side's answer.
     pub relays: Vec<ClientId>,
+    /// Reliable provisional responses towards the caller.
+    pub reliable: Reliable,
 }
 
 /// How far a call is.
@@ -89,6 +93,9 @@ pub struct Leg {
     pub peer: Capabilities,
     /// The dialog, once the peer's tag is known.
     pub dialog: Option<Dialog>,
+    /// While our INVITE is not answered: the branches of a fork. `dialog` is of the one that spoke
+    /// last.
+    pub early: EarlyDialogs,
     /// The INVITE of the peer's that we have not answered.
     pub incoming: Option<ServerId>,
     /// Our INVITE that the peer has not answered.
@@ -238,6 +245,8 @@ pub enum CallTimer {
     NoProgress,
     /// No final response came in time (Timer C).
     NoAnswer,
+    /// Repeat the reliable provisional response towards the caller, or give up.
+    Reliable,
     /// Repeat the 2xx towards this side, or give up.
     Unacked(Side),
     /// The relay did not say whether it could open the ports.
@@ -293,6 +302,7 @@ impl Leg {
             local_tag,
             peer: Capabilities::default(),
             dialog: None,
+            early: EarlyDialogs::default(),
             incoming: None,
             outgoing: None,
             unacked: None,

@@ -61,7 +61,7 @@ struct SideMedia {
 
 /// An offer without its answer.
 #[derive(Clone, Debug)]
-struct PendingOffer {
+pub(super) struct PendingOffer {
     by: Side,
     media: SideMedia,
     body: Bytes,
@@ -86,6 +86,8 @@ pub(super) enum Parked {
     Attempt(Hop),
     /// The 2xx of leg B has the offer.
     LateOffer(ClientId, Message),
+    /// A reliable provisional response of leg B has the offer.
+    EarlyOffer(ClientId, Message),
     /// A re-INVITE or UPDATE has more streams than before.
     Relay {
         /// The side that asked.
@@ -130,6 +132,16 @@ impl CallMedia {
         self.offer.as_ref().map(|offer| offer.by)
     }
 
+    /// Takes an offer away that a second answer to the first one must not settle.
+    pub(super) fn set_later_offer_aside(&mut self) -> Option<PendingOffer> {
+        if self.answered { self.offer.take() } else { None }
+    }
+
+    /// Puts it back.
+    pub(super) fn put_later_offer_back(&mut self, offer: Option<PendingOffer>) {
+        self.offer = offer;
+    }
+
     /// Whether an answer has come, be it in a provisional response.
     pub(super) fn is_answered(&self) -> bool {
         self.answered
@@ -144,7 +156,7 @@ impl CallMedia {
     pub(super) fn parked_late_offer(&self) -> Option<ClientId> {
         match self.opening.as_ref()?.parked {
             Parked::LateOffer(client, _) => Some(client),
-            Parked::Attempt(_) | Parked::Relay { .. } => None,
+            Parked::Attempt(_) | Parked::EarlyOffer(..) | Parked::Relay { .. } => None,
         }
     }
 
@@ -157,7 +169,7 @@ impl CallMedia {
     pub(super) fn parked_relay(&self) -> Option<(Side, ServerId)> {
         match self.opening.as_ref()?.parked {
             Parked::Relay { from, server, .. } => Some((from, server)),
-            Parked::Attempt(_) | Parked::LateOffer(..) => None,
+            Parked::Attempt(_) | Parked::LateOffer(..) | Parked::EarlyOffer(..) => None,
         }
     }
 
@@ -360,6 +372,7 @@ impl Engine {
                 }
             }
             Parked::LateOffer(client, response) => self.resume_late_offer(now, key, client, &response),
+            Parked::EarlyOffer(client, response) => self.pass_early_offer(now, key, client, &response),
             Parked::Relay { from, server, request } => self.resume_relay(now, key, from, server, &request),
         }
     }
@@ -391,7 +404,7 @@ impl Engine {
     fn give_media_up(&mut self, now: Instant, key: CallKey, parked: Parked, errno: i32) {
         let rejection = Rejection::new(503, &format!("no media port could be bound (errno {errno})"));
         match parked {
-            Parked::Attempt(_) => self.reject_call(now, key, rejection),
+            Parked::Attempt(_) | Parked::EarlyOffer(..) => self.reject_call(now, key, rejection),
             Parked::LateOffer(client, _) => self.refuse_success(now, key, client, rejection),
             Parked::Relay { from, server, .. } => {
                 self.respond_in_dialog(now, key, from, server, rejection.status);

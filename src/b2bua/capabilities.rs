@@ -4,10 +4,13 @@
 use crate::sip::{Header, Message, Method, Writer};
 
 /// The methods that we take, within dialogs and outside of them.
-pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE";
 
 /// The option tags that we understand in a Require.
-pub const SUPPORTED: &[&str] = &["timer"];
+pub const SUPPORTED: &[&str] = &[RELIABLE, "timer"];
+
+/// Reliable provisional responses (RFC 3262).
+pub const RELIABLE: &str = "100rel";
 
 /// The most option tags of Require that a 420 names.
 const MAX_REQUIRED: usize = 16;
@@ -33,12 +36,9 @@ impl Capabilities {
             self.update = message.lists_token(Header::Allow, Method::Update.label());
         }
         if message.header(Header::Supported).is_some() || message.header(Header::Require).is_some() {
-            let names = |tag| {
-                message.lists_token(Header::Supported, tag) || message.lists_token(Header::Require, tag)
-            };
-            self.reliable_provisionals = names("100rel");
-            self.session_timer = names("timer");
-            self.replaces = names("replaces");
+            self.reliable_provisionals = takes(message, RELIABLE);
+            self.session_timer = takes(message, "timer");
+            self.replaces = takes(message, "replaces");
         }
     }
 }
@@ -71,6 +71,18 @@ pub fn add(writer: Writer) -> Writer {
     if SUPPORTED.is_empty() { writer } else { writer.header(Header::Supported, SUPPORTED.join(", ")) }
 }
 
+/// The same but for one option, which is not offered to this peer, or not now.
+pub fn add_without(writer: Writer, withheld: &str) -> Writer {
+    let writer = writer.header(Header::Allow, ALLOW);
+    let offered: Vec<&str> = SUPPORTED.iter().copied().filter(|tag| *tag != withheld).collect();
+    if offered.is_empty() { writer } else { writer.header(Header::Supported, offered.join(", ")) }
+}
+
+/// Whether the sender of a message understands an option.
+pub fn takes(message: &Message, option: &str) -> bool {
+    message.lists_token(Header::Supported, option) || message.lists_token(Header::Require, option)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +109,16 @@ mod tests {
         assert!(accepts_sdp(&message(&[])) && accepts(""));
         assert!(accepts("text/plain, Application/SDP;level=1") && accepts("application/*") && accepts("*/*"));
         assert!(!accepts("text/plain, application/sdp2"));
+    }
+
+    #[test]
+    fn what_we_take_is_said_but_for_what_is_withheld() {
+        let said = |add: &dyn Fn(Writer) -> Writer| {
+            let message = add(Writer::request(&Method::Invite, b"sip:a@b")).finish().unwrap();
+            (message.lists_token(Header::Allow, "PRACK"), takes(&message, RELIABLE))
+        };
+        assert_eq!(said(&add), (true, true));
+        assert_eq!(said(&|writer| add_without(writer, RELIABLE)), (true, false));
     }
 
     #[test]

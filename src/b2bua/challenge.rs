@@ -2,7 +2,8 @@
 //! trunk's credentials. A carrier that challenges again is given up, unless it says that only the
 //! nonce was stale: one that does so for ever would keep a call in set-up for ever.
 
-use super::call::{CallKey, CallTimer};
+use super::call::{CallKey, CallTimer, Phase};
+use super::early_dialogs::EarlyDialogs;
 use super::engine::{Engine, Outgoing, Purpose};
 use crate::base::Instant;
 use crate::routing::Credentials;
@@ -49,6 +50,8 @@ impl Engine {
             self.send_request(now, outgoing.call, outgoing.side, outgoing.purpose, request, outgoing.hop);
         if let Some(sent) = self.clients.get_mut(again) {
             sent.trunk = outgoing.trunk.clone();
+            let used = sent.request.cseq().map_or(0, |cseq| cseq.number);
+            self.note_early_sequence(outgoing.call, outgoing.side, used);
         }
         self.replace_client(now, outgoing, client, again);
         Some(again)
@@ -59,7 +62,10 @@ impl Engine {
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
             Purpose::Bye => true,
-            Purpose::Relay { .. } => call.is_some_and(|call| call.relays.contains(&client)),
+            Purpose::Prack => call.is_some_and(|call| call.phase != Phase::Over),
+            Purpose::Relay { .. } | Purpose::Realign => {
+                call.is_some_and(|call| call.relays.contains(&client))
+            }
             Purpose::Refresh => {
                 call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.refresh == Some(client))
             }
@@ -109,7 +115,8 @@ impl Engine {
     fn next_sequence(&mut self, outgoing: &Outgoing) -> Option<u32> {
         let used = outgoing.request.cseq()?.number;
         let leg = self.calls.get_mut(outgoing.call).and_then(|call| call.leg_mut(outgoing.side));
-        match leg.and_then(|leg| leg.dialog.as_mut()) {
+        let tag = outgoing.remote_tag();
+        match leg.and_then(|leg| leg.dialog_with(tag)) {
             Some(dialog) if outgoing.purpose != Purpose::Setup => {
                 dialog.local_sequence = dialog.local_sequence.max(used) + 1;
                 Some(dialog.local_sequence)
@@ -136,6 +143,10 @@ impl Engine {
             leg.refresh = Some(after);
         }
         if outgoing.purpose == Purpose::Setup {
+            if let Some(leg) = call.leg_mut(outgoing.side) {
+                // What the first INVITE opened ended with its challenge.
+                (leg.dialog, leg.early) = (None, EarlyDialogs::default());
+            }
             let settings = self.snapshots.current();
             let trunk = outgoing.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
             if let Some(timeout) = trunk.map(|trunk| trunk.failover.timeout) {

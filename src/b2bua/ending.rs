@@ -98,7 +98,7 @@ impl Engine {
         };
         // Only a caller may end a call that is not answered with BYE (RFC 3261 §15.1.1); of a
         // callee's leg the final response to the INVITE is still to come and decides.
-        if call.phase == Phase::Setup && side == Side::B {
+        if call.phase == Phase::Setup && side == Side::B && !call.reliable.holds_success() {
             return;
         }
         let mut end = End::new(by, cause).refusing(Status::of(487)).without(side);
@@ -207,6 +207,9 @@ impl Engine {
 
     /// Leg B is cancelled; what it still answers is ACKed and ended by `acks.rs`.
     fn end_setup(&mut self, now: Instant, key: CallKey, end: &End) {
+        if self.drop_held_success(key) && end.gone != Some(Side::B) {
+            return self.send_bye(now, key, Side::B, end.reason.as_deref());
+        }
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
         let Some(client) = leg.outgoing.take() else { return };
         self.note_attempt(now, key, AttemptResult::Cancelled);

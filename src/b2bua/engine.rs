@@ -9,8 +9,12 @@
 //! | a new INVITE: checks, numbers, route | `inbound.rs` |
 //! | leg B: targets, failover, its responses | `attempt.rs` |
 //! | leg B's 3xx | `redirect.rs` |
+//! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
+//! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
+//! | an answer that differs from what the caller was told reliably | `realign.rs` |
 //! | ACK, and 2xx until it comes | `acks.rs` |
-//! | re-INVITE, UPDATE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
+//! | re-INVITE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
+//! | UPDATE | `update.rs` |
 //! | BYE, CANCEL, every end of a call | `ending.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
 //! | ports, SDP from one side to the other | `call_media.rs` |
@@ -105,6 +109,16 @@ impl Outgoing {
         self.purpose == Purpose::Relay { server: request }
     }
 
+    /// The tag of the dialog that it is of; empty if it opens one.
+    pub(super) fn remote_tag(&self) -> &[u8] {
+        self.request.to().and_then(|to| to.tag()).unwrap_or(b"")
+    }
+
+    /// Whether it is an INVITE.
+    pub(super) fn is_invite(&self) -> bool {
+        self.request.method() == Some(&Method::Invite)
+    }
+
     /// Whether it made an offer (RFC 3264).
     pub(super) fn carries_offer(&self) -> bool {
         matches!(self.request.method(), Some(Method::Invite | Method::Update))
@@ -124,6 +138,10 @@ pub(super) enum Purpose {
     },
     /// To refresh a leg's session timer.
     Refresh,
+    /// To acknowledge a reliable provisional response of leg B; nobody waits for the answer.
+    Prack,
+    /// To tell the caller, by a re-INVITE of ours, what the callee's answer is by now.
+    Realign,
     /// To end a leg; nobody waits for the answer.
     Bye,
 }
@@ -374,7 +392,8 @@ impl Engine {
             Purpose::Setup => self.on_setup_response(now, client, response, status, hop),
             Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status, hop),
             Purpose::Refresh => self.on_refresh_response(now, client, response, status, hop),
-            Purpose::Bye => {}
+            Purpose::Realign => self.on_realigned(now, client, response, status, hop),
+            Purpose::Prack | Purpose::Bye => {}
         }
     }
 
@@ -384,7 +403,9 @@ impl Engine {
             Purpose::Setup => self.on_setup_ended(now, client, why),
             Purpose::Relay { server } => self.on_relay_ended(now, client, server),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
-            Purpose::Bye => {}
+            Purpose::Realign => self.end_realign(client),
+            // A PRACK that failed ends nothing: the INVITE's own answer decides.
+            Purpose::Prack | Purpose::Bye => {}
         }
     }
 
@@ -396,6 +417,7 @@ impl Engine {
             CallTimer::NoProvisional => self.on_no_provisional(now, key),
             CallTimer::NoProgress => self.on_no_progress(now, key),
             CallTimer::NoAnswer => self.on_no_answer(now, key),
+            CallTimer::Reliable => self.on_unacknowledged(now, key),
             CallTimer::Unacked(side) => self.on_unacked(now, key, side),
             CallTimer::Opening => self.on_opening_overdue(now, key),
             CallTimer::Reinvite(side) => self.on_reinvite_unanswered(now, key, side),

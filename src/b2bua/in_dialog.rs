@@ -1,11 +1,11 @@
-//! What happens within a dialog: re-INVITE, UPDATE, INFO and OPTIONS are carried to the other
-//! leg as requests of its own dialog, and their answers back.
+//! What happens within a dialog: re-INVITE, UPDATE with an offer, INFO and OPTIONS are carried to the
+//! other leg as requests of its own dialog, and their answers back.
 
 use super::call::{CallKey, CallTimer, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::EndedBy;
 use super::ending::End;
-use super::engine::{Engine, Purpose};
+use super::engine::{Engine, Outgoing, Purpose};
 use super::{capabilities, header_policy};
 use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
@@ -26,10 +26,7 @@ impl Engine {
         let (local, remote) = (message.to()?.tag()?, message.from()?.tag().unwrap_or(b""));
         let (key, side) = *self.dialogs.get(local)?;
         let leg = self.calls.get(key)?.leg(side)?;
-        let matches = match &leg.dialog {
-            Some(dialog) => dialog.matches(message.call_id(), local, remote),
-            None => leg.call_id == message.call_id() && leg.local_tag == local,
-        };
+        let matches = leg.has_dialog(message.call_id(), local, remote);
         (matches && self.realm_of(hop) == Some(leg.realm)).then_some((key, side))
     }
 
@@ -48,6 +45,9 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let phase = call.phase;
         let sequence = request.cseq().map_or(0, |cseq| cseq.number);
+        if let (Some(leg), Some(tag)) = (call.leg_mut(side), request.from().and_then(|from| from.tag())) {
+            leg.turn_to(tag);
+        }
         let dialog = call.leg_mut(side).and_then(|leg| leg.dialog.as_mut());
         if dialog.is_some_and(|dialog| dialog.take_sequence(sequence).is_err()) {
             return self.respond_in_dialog(now, key, side, server, Status::of(500));
@@ -59,6 +59,9 @@ impl Engine {
         }
         match (request.method(), phase) {
             (Some(Method::Bye), Phase::Over) => self.on_late_bye(now, key, side, server),
+            (Some(Method::Prack), _) if capabilities::unsupported(&request).is_none() => {
+                self.on_prack(now, key, side, server, &request);
+            }
             (_, Phase::Over) => self.respond_in_dialog(now, key, side, server, Status::of(481)),
             (Some(Method::Bye), _) => self.on_bye(now, key, side, server, &request),
             _ if capabilities::unsupported(&request).is_some() => {
@@ -136,23 +139,6 @@ impl Engine {
         }
     }
 
-    /// RFC 3311 §5.2: one offer at a time.
-    fn on_update(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId, request: &Message) {
-        let offers = !request.body().is_empty();
-        if !offers {
-            return self.answer_update(now, key, side, server, request);
-        }
-        let pending = self.calls.get(key).and_then(|call| call.media.offered_by());
-        match pending {
-            Some(by) if offers && by == side => self.respond_retry_later(now, key, side, server),
-            Some(_) if offers => self.respond_in_dialog(now, key, side, server, Status::of(491)),
-            None if self.is_refreshing_by_offer(key) => {
-                self.respond_in_dialog(now, key, side, server, Status::of(491));
-            }
-            _ => self.relay_request(now, key, side, server, request),
-        }
-    }
-
     /// Carries a request to the other leg.
     pub(super) fn relay_request(
         &mut self,
@@ -172,12 +158,15 @@ impl Engine {
         }
         let is_answered = self.calls.get(key).is_some_and(|call| {
             call.leg(to).is_some_and(|leg| leg.dialog.is_some())
-                && (call.phase == Phase::Answered || to == Side::B)
+                && (call.phase == Phase::Answered || to == Side::B || call.reliable.was_acknowledged)
         });
         if !is_answered {
             // The other side cannot be asked yet.
             return self.respond_in_dialog(now, key, from, server, Status::of(491));
         }
+        let Some(method) = self.method_towards(key, to, request) else {
+            return self.respond_in_dialog(now, key, from, server, Status::of(491));
+        };
         if carries_offer(request) {
             if self.calls.get(key).is_some_and(|call| call.media.is_opening()) {
                 // Another offer waits for its ports.
@@ -190,11 +179,11 @@ impl Engine {
                 MediaReady::Never => return self.respond_in_dialog(now, key, from, server, Status::of(503)),
             }
         }
-        match self.write_relayed(key, from, request) {
+        match self.write_relayed(key, from, request, &method) {
             Ok((relayed, hop)) => {
-                self.note_early_sequence(key, to);
+                self.note_early_sequence(key, to, relayed.cseq().map_or(0, |cseq| cseq.number));
                 let client = self.send_request(now, key, to, Purpose::Relay { server }, relayed, hop);
-                self.note_relay(now, key, from, server, client, request.method() == Some(&Method::Invite));
+                self.note_relay(now, key, from, server, client);
             }
             Err(status) => {
                 if carries_offer(request) {
@@ -205,36 +194,41 @@ impl Engine {
         }
     }
 
-    /// A request went out in the dialog of an INVITE of ours that is not answered yet.
-    fn note_early_sequence(&mut self, key: CallKey, to: Side) {
-        let Some(leg) = self.calls.get(key).and_then(|call| call.leg(to)) else { return };
-        let sequence = leg.dialog.as_ref().map_or(0, |dialog| dialog.local_sequence);
-        if let Some(invite) = leg.outgoing.and_then(|client| self.clients.get_mut(client)) {
-            invite.early_sequence = sequence;
+    /// A request with this CSeq went out in a dialog of an INVITE of ours that is not answered yet.
+    pub(super) fn note_early_sequence(&mut self, key: CallKey, to: Side, sequence: u32) {
+        let leg = self.calls.get(key).and_then(|call| call.leg(to));
+        let invite = leg.and_then(|leg| leg.outgoing);
+        if let Some(invite) = invite.and_then(|client| self.clients.get_mut(client)) {
+            invite.early_sequence = invite.early_sequence.max(sequence);
         }
     }
 
-    fn note_relay(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        from: Side,
-        server: ServerId,
-        client: ClientId,
-        is_invite: bool,
-    ) {
+    fn note_relay(&mut self, now: Instant, key: CallKey, from: Side, server: ServerId, client: ClientId) {
         let answer = self.timeouts_of(key, from.other()).answer;
+        let (asked, sends) = (self.is_invite(server), self.clients.get(client).map(Outgoing::is_invite));
         let Some(call) = self.calls.get_mut(key) else { return };
         call.relays.push(client);
-        if is_invite {
-            if let Some(leg) = call.leg_mut(from) {
-                leg.incoming = Some(server);
-            }
-            if let Some(leg) = call.leg_mut(from.other()) {
-                leg.outgoing = Some(client);
-            }
+        if asked && let Some(leg) = call.leg_mut(from) {
+            leg.incoming = Some(server);
+        }
+        if sends == Some(true)
+            && let Some(leg) = call.leg_mut(from.other())
+        {
+            leg.outgoing = Some(client);
             self.arm(key, CallTimer::Reinvite(from.other()), now + answer);
         }
+    }
+
+    /// Whether a side waits for the answer to an offer in PRACK.
+    fn is_prack(&self, server: ServerId) -> bool {
+        self.transactions.request(server).is_some_and(|(request, _)| request.method() == Some(&Method::Prack))
+    }
+
+    /// Whether a side waits for the answer to an INVITE, not to another request that became one.
+    fn is_invite(&self, server: ServerId) -> bool {
+        self.transactions
+            .request(server)
+            .is_some_and(|(request, _)| request.method() == Some(&Method::Invite))
     }
 
     /// The same request, as one of the other leg's dialog.
@@ -243,6 +237,7 @@ impl Engine {
         key: CallKey,
         from: Side,
         request: &Message,
+        method: &Method,
     ) -> Result<(Message, Hop), Status> {
         let to = from.other();
         let gone = Status::of(481);
@@ -253,8 +248,10 @@ impl Engine {
         let (via, contact) = (self.mint_via(hop), self.contact_towards(key, to).ok_or(gone)?);
         let call = self.calls.get_mut(key).ok_or(gone)?;
         let settings = self.snapshots.get(call.snapshot);
-        let method = request.method().cloned().ok_or(gone)?;
-        if is_session && let Some(leg) = call.leg_mut(from) {
+        if is_session
+            && request.method() != Some(&Method::Prack)
+            && let Some(leg) = call.leg_mut(from)
+        {
             leg.peer.learn(request);
             if let Some(dialog) = &mut leg.dialog {
                 dialog.refresh_target(request);
@@ -265,9 +262,11 @@ impl Engine {
         let rules =
             leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name)).map(|trunk| &trunk.headers);
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
-        let mut writer = dialog.request(&method, &via);
+        let mut writer = dialog.request(method, &via);
         if is_session {
-            writer = capabilities::add(writer.header(Header::Contact, contact));
+            // Of a re-INVITE nobody waits for a provisional response.
+            let withheld = capabilities::RELIABLE;
+            writer = capabilities::add_without(writer.header(Header::Contact, contact), withheld);
         }
         if is_session && is_answered {
             writer = leg.session_timer.ask(writer, policy);
@@ -293,7 +292,7 @@ impl Engine {
     ) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, to) = (outgoing.call, outgoing.side);
-        let is_invite = outgoing.request.method() == Some(&Method::Invite);
+        let (is_invite, is_early) = (outgoing.is_invite(), self.is_early(outgoing));
         let is_update = outgoing.request.method() == Some(&Method::Update);
         let waits = self.calls.get(key).is_some_and(|call| call.relays.contains(&client));
         if !waits {
@@ -316,11 +315,14 @@ impl Engine {
             self.refresh_leg(key, to, response);
             self.begin_session_interval(now, key, to, Role::Uac, response);
         }
+        if offered && is_answered {
+            self.note_exchange(key, to, server, response);
+        }
         match (is_invite, status.is_success()) {
             (true, true) => self.on_reinvite_success(now, key, to, client, server, response),
             _ => self.pass_relayed_response(now, key, to, server, response, status, is_update),
         }
-        if matches!(status.code(), 481 | 408) {
+        if matches!(status.code(), 481 | 408) && !is_early {
             // RFC 3261 §12.2.1.2: that side does not know the dialog any more.
             let end = End::new(EndedBy::Sbc, "one side does not know the call any more");
             self.end_call(now, key, if status.code() == 481 { end.without(to) } else { end });
@@ -356,7 +358,11 @@ impl Engine {
         }
         let writer = self.dialog_response(key, from, server, Status::of(200), Some(response));
         match writer.map(|writer| writer.finish_with(b"application/sdp", &body)) {
-            Some(Ok(answer)) => self.send_success(now, key, from, server, answer),
+            Some(Ok(answer)) if self.is_invite(server) => self.send_success(now, key, from, server, answer),
+            Some(Ok(answer)) => {
+                self.begin_session_interval(now, key, from, Role::Uas, &answer);
+                self.transactions.respond(now, server, answer);
+            }
             Some(Err(_)) | None => {
                 self.respond_in_dialog(now, key, from, server, Status::of(500));
                 self.end_call(now, key, End::new(EndedBy::Sbc, "the answer to a re-INVITE fits no datagram"));
@@ -397,7 +403,7 @@ impl Engine {
         };
         match passed {
             Ok(passed) => {
-                if is_update && status.is_success() {
+                if is_update && status.is_success() && !self.is_prack(server) {
                     self.begin_session_interval(now, key, to.other(), Role::Uas, &passed);
                 }
                 self.transactions.respond(now, server, passed);
@@ -408,19 +414,47 @@ impl Engine {
 
     /// The other side never answered a request that was carried over: it is gone.
     pub(super) fn on_relay_ended(&mut self, now: Instant, client: ClientId, server: ServerId) {
-        let Some((key, to)) = self.clients.get(client).map(|outgoing| (outgoing.call, outgoing.side)) else {
-            return;
-        };
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let (key, to) = (outgoing.call, outgoing.side);
+        let (offered, is_early) = (outgoing.carries_offer(), self.is_early(outgoing));
         if !self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
             return;
         }
         self.forget_relay(key, client, to);
-        self.drop_offer(key);
+        if offered {
+            self.drop_offer(key);
+        }
         self.respond_in_dialog(now, key, to.other(), server, Status::of(408));
+        if is_early {
+            return;
+        }
         self.end_call(now, key, End::new(EndedBy::Sbc, "one side does not answer within the call any more"));
     }
 
-    fn forget_relay(&mut self, key: CallKey, client: ClientId, to: Side) {
+    /// Whether a request of ours went out in a dialog of leg B before that has answered: a branch may
+    /// be gone, and the INVITE's own answer decides what becomes of the call.
+    fn is_early(&self, outgoing: &Outgoing) -> bool {
+        outgoing.side == Side::B
+            && self.calls.get(outgoing.call).is_some_and(|call| call.phase == Phase::Setup)
+    }
+
+    /// An offer was answered: what leg B said in this exchange is its last word.
+    fn note_exchange(&mut self, key: CallKey, to: Side, server: ServerId, response: &Message) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.reliable.misaligned = None;
+        }
+        if to == Side::B {
+            let tag = response.to().and_then(|to| to.tag()).unwrap_or(b"");
+            return self.note_said(key, tag, response, false);
+        }
+        let Some(request) = self.transactions.request(server).map(|(request, _)| request.clone()) else {
+            return;
+        };
+        let tag = request.from().and_then(|from| from.tag()).unwrap_or(b"");
+        self.note_said(key, tag, &request, false);
+    }
+
+    pub(super) fn forget_relay(&mut self, key: CallKey, client: ClientId, to: Side) {
         if self.calls.get(key).and_then(|call| call.leg(to)).is_some_and(|leg| leg.outgoing == Some(client)) {
             self.disarm(key, CallTimer::Reinvite(to));
         }
@@ -436,12 +470,14 @@ impl Engine {
         }
     }
 
-    /// What the peer's message says of itself: what it takes, and where it is (RFC 3261 §12.2).
-    pub(super) fn refresh_leg(&mut self, key: CallKey, side: Side, response: &Message) {
+    /// Takes what a peer's message says of it: a target refresh request, or a 2xx to ours.
+    pub(super) fn refresh_leg(&mut self, key: CallKey, side: Side, message: &Message) {
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
-        leg.peer.learn(response);
-        if let Some(dialog) = &mut leg.dialog {
-            dialog.refresh_target(response);
+        leg.peer.learn(message);
+        let peer = if message.status().is_some() { message.to() } else { message.from() };
+        let tag = peer.and_then(|peer| peer.tag()).unwrap_or(b"");
+        if let Some(dialog) = leg.dialog_with(tag) {
+            dialog.refresh_target(message);
         }
     }
 
@@ -480,10 +516,10 @@ impl Engine {
         }
         for client in relays {
             let Some(outgoing) = self.clients.get(client) else { continue };
-            if let Purpose::Relay { server } = outgoing.purpose {
-                let from = outgoing.side.other();
-                // A re-INVITE that was answered by a provisional response would wait for ever.
-                self.transactions.cancel(now, client, None);
+            let (purpose, from) = (outgoing.purpose, outgoing.side.other());
+            // A re-INVITE that was answered by a provisional response would wait for ever.
+            self.transactions.cancel(now, client, None);
+            if let Purpose::Relay { server } = purpose {
                 self.respond_in_dialog(now, key, from, server, Status::of(487));
             }
         }
@@ -515,7 +551,7 @@ impl Engine {
         }
     }
 
-    fn respond_retry_later(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
+    pub(super) fn respond_retry_later(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
         let wait_s = self.random.below(MAX_RETRY_AFTER_S + 1);
         let writer = self.dialog_response(key, side, server, Status::of(500), None);
         self.send_response(now, server, writer.map(|writer| writer.display(Header::RetryAfter, wait_s)));
@@ -542,13 +578,13 @@ fn has_foreign_body(request: &Message) -> bool {
     !request.body().is_empty() && !request.has_body_type("application/sdp")
 }
 
+/// Whether its SDP is an offer; a PRACK that is carried over has one.
 fn is_session(request: &Message) -> bool {
-    matches!(request.method(), Some(Method::Invite | Method::Update))
+    matches!(request.method(), Some(Method::Invite | Method::Prack | Method::Update))
 }
 
 fn carries_offer(request: &Message) -> bool {
-    matches!(request.method(), Some(Method::Invite | Method::Update))
-        && request.has_body_type("application/sdp")
+    is_session(request) && request.has_body_type("application/sdp")
 }
 
 /// Ends a message with another's body, byte for byte.

@@ -7,6 +7,7 @@ use super::call_media::CallMedia;
 use super::cdr::EndedBy;
 use super::engine::{Engine, MAX_CALLS};
 use super::party::{self, Party};
+use super::reliable::Reliable;
 use super::{Event, Settings, caller, capabilities};
 use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
@@ -153,6 +154,7 @@ impl Engine {
             record: Record::new(now, hop),
             timers: std::collections::BTreeMap::new(),
             relays: Vec::new(),
+            reliable: Reliable::default(),
             tags_b: Vec::new(),
             contact_user_b: String::new(),
         };

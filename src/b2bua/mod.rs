@@ -12,6 +12,7 @@ mod capabilities;
 mod cdr;
 mod challenge;
 mod diversion;
+mod early_dialogs;
 mod ending;
 mod engine;
 mod header_policy;
@@ -20,10 +21,13 @@ mod in_dialog;
 mod inbound;
 mod io;
 mod party;
+mod realign;
 mod redirect;
+mod reliable;
 mod session_timer;
 mod settings;
 mod snapshots;
+mod update;
 
 #[cfg(test)]
 mod tests;

@@ -190,7 +190,8 @@ impl Engine {
         }
         let method = if by_update { Method::Update } else { Method::Invite };
         let writer = leg.dialog.as_mut()?.request(&method, &via).header(Header::Contact, contact);
-        let writer = self.ask_session_timer(key, side, capabilities::add(writer));
+        let writer = capabilities::add_without(writer, capabilities::RELIABLE);
+        let writer = self.ask_session_timer(key, side, writer);
         let request = match by_update {
             true => writer.finish(),
             false => writer.finish_with(b"application/sdp", &body),

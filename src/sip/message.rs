@@ -68,6 +68,15 @@ pub struct CSeq {
     pub method: Method,
 }
 
+/// The value of RAck (RFC 3262 §7.2): which reliable provisional response a PRACK acknowledges.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RAck {
+    /// RSeq of the response.
+    pub rseq: u32,
+    /// CSeq of the response.
+    pub cseq: CSeq,
+}
+
 /// What arrived is no SIP message that could be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Unparsable;
@@ -251,6 +260,15 @@ impl Message {
         let number: u32 = parse_number(&value[..blank])?;
         let method = trim(&value[blank..]);
         (number < 1 << 31 && is_token(method)).then(|| CSeq { number, method: Method::from_slice(method) })
+    }
+
+    /// RAck of a PRACK: `776656 1 INVITE`.
+    pub fn rack(&self) -> Option<RAck> {
+        let mut words =
+            self.header(Header::RAck)?.split(|byte| is_space(*byte)).filter(|word| !word.is_empty());
+        let (rseq, number, method) = (words.next()?, words.next()?, words.next()?);
+        let cseq = CSeq { number: parse_number(number)?, method: Method::from_slice(method) };
+        words.next().is_none().then_some(RAck { rseq: parse_number(rseq)?, cseq })
     }
 
     /// The first Contact.
@@ -560,6 +578,18 @@ mod tests {
         l: 4\r\n\
         \r\n\
         bodytrailing";
+
+    #[test]
+    fn a_rack_is_three_words() {
+        let rack =
+            |value: &str| parse(&INVITE.replace("Subject: one\r\n two", &format!("RAck: {value}"))).rack();
+        let cseq = CSeq { number: 1, method: Method::Invite };
+        assert_eq!(rack("776656 1 INVITE"), Some(RAck { rseq: 776_656, cseq: cseq.clone() }));
+        assert_eq!(rack("1\t 1  INVITE"), Some(RAck { rseq: 1, cseq }));
+        for odd in ["", "1", "1 INVITE", "1 x INVITE", "4294967296 1 INVITE", "1 1 INVITE x", "-1 1 INVITE"] {
+            assert_eq!(rack(odd), None, "{odd}");
+        }
+    }
 
     fn parse(text: &str) -> Message {
         Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()

@@ -23,7 +23,7 @@ mod via;
 
 pub use build::{MessageTooLarge, Writer, response_to};
 pub use header::Header;
-pub use message::{CSeq, HeaderField, Message, MessageFault, Unparsable};
+pub use message::{CSeq, HeaderField, Message, MessageFault, RAck, Unparsable};
 pub use method::Method;
 pub use name_addr::{NameAddr, written_display};
 pub use params::Params;

@@ -75,10 +75,12 @@ fn what_is_not_taken_within_a_call_is_refused_as_the_rfc_says() {
     lab.receive(PBX, &finish(request(&Method::Refer, 2), None));
     lab.take_response(PBX, 603);
     lab.receive(PBX, &finish(request(&Method::Prack, 3), None));
-    assert!(lab.take_response(PBX, 405).header(Header::Allow).is_some());
-    lab.receive(PBX, &finish(request(&Method::Invite, 4).header(Header::Require, "100rel"), Some(SDP_PBX)));
+    lab.take_response(PBX, 481);
+    lab.receive(PBX, &finish(request(&Method::Message, 3), None));
+    lab.take_response(PBX, 500);
+    lab.receive(PBX, &finish(request(&Method::Invite, 4).header(Header::Require, "x-odd"), Some(SDP_PBX)));
     lab.take_response(PBX, 100);
-    assert_eq!(lab.take_response(PBX, 420).header(Header::Unsupported), Some(&b"100rel"[..]));
+    assert_eq!(lab.take_response(PBX, 420).header(Header::Unsupported), Some(&b"x-odd"[..]));
     let foreign = request(&Method::Invite, 5).finish_with(b"multipart/mixed", b"--x--").unwrap();
     lab.receive(PBX, &foreign);
     lab.take_response(PBX, 100);

@@ -342,6 +342,11 @@ pub fn respond(peer: &str, request: &Message, status: u16, tag: &str, sdp: Optio
     finish(writer, sdp)
 }
 
+/// The same message with further header lines.
+pub fn with_header(message: &Message, lines: &str) -> Message {
+    Message::parse(text(message).replacen("\r\n", &format!("\r\n{lines}\r\n"), 1).into()).unwrap()
+}
+
 /// Ends a message with or without SDP.
 pub fn finish(writer: Writer, sdp: Option<&str>) -> Message {
     match sdp {

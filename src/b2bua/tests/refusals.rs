@@ -25,7 +25,7 @@ fn refused(from: &str, to: &str, status: u16) -> crate::sip::Message {
 #[test]
 fn an_invite_that_cannot_be_taken_is_refused_as_the_rfc_says() {
     refused("Max-Forwards: 70", "Max-Forwards: 0", 483);
-    let answer = refused("User-Agent: Secret 1.0", "Require: x-odd, timer, y", 420);
+    let answer = refused("User-Agent: Secret 1.0", "Require: x-odd, timer, y, 100rel", 420);
     assert_eq!(answer.header(Header::Unsupported), Some(&b"x-odd, y"[..]));
     refused("INVITE sip:", "INVITE urn:", 416);
     let answer = refused("application/sdp", "application/xml", 415);

@@ -273,6 +273,9 @@ fn an_unusable_answer_to_a_change_ends_the_call_and_is_told() {
 fn an_update_changes_the_media_and_one_without_an_answer_blocks_nothing() {
     let mut lab = Lab::new();
     let (invite, answer, outgoing) = establish(&mut lab, "1");
+    let refresh = callee_request(CARRIER_A, &outgoing, "callee", &Method::Update, 1);
+    lab.receive(CARRIER_A, &finish(refresh.header(Header::Allow, "UPDATE"), None));
+    lab.take_response(CARRIER_A, 200);
     for (sequence, sdp) in [(2, None), (3, Some(SDP_CARRIER)), (4, Some(SDP_CARRIER))] {
         let update = caller_request(PBX, &invite, &answer, &Method::Update, sequence);
         lab.receive(PBX, &finish(update, Some(SDP_HOLD)));

@@ -174,7 +174,8 @@ fn a_2xx_without_usable_sdp_is_acked_and_ended_and_the_caller_hears_of_it() {
 fn an_update_before_the_answer_does_not_disturb_the_cseq_after_it() {
     let mut lab = Lab::new();
     let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
-    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 183, "callee", Some(SDP_CARRIER)));
+    let progress = respond(CARRIER_A, &outgoing, 183, "callee", Some(SDP_CARRIER));
+    lab.receive(CARRIER_A, &with_header(&progress, "Allow: INVITE, UPDATE"));
     let early = lab.take_response(PBX, 183);
     lab.receive(PBX, &finish(caller_request(PBX, &invite, &early, &Method::Update, 2), Some(SDP_PBX)));
     let update = lab.take_request(CARRIER_A, &Method::Update);

@@ -42,6 +42,8 @@ pub struct Phone {
     pub contact: String,
     /// The Record-Route that the proxies on its side leave in what it sends.
     pub record_route: Vec<&'static str>,
+    /// The methods that it says it takes.
+    pub allow: &'static str,
     dialog: PhoneDialog,
     sequence: u32,
     invite_sequence: u32,
@@ -87,6 +89,7 @@ impl Flow {
             name: format!("phone-{}", self.phones.get()),
             contact: format!("<sip:phone@{at}>"),
             record_route: vec![],
+            allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE",
             dialog: PhoneDialog::default(),
             sequence: 0,
             invite_sequence: 0,
@@ -163,7 +166,8 @@ impl Phone {
         let writer =
             request(self.at, &Method::Invite, &format!("sip:{called}@{at}"), &self.name, self.sequence)
                 .header(Header::To, format!("<sip:{called}@{at}>"))
-                .header(Header::Contact, &self.contact);
+                .header(Header::Contact, &self.contact)
+                .header(Header::Allow, self.allow);
         let writer = self.record_route.iter().fold(writer, |w, route| w.header(Header::RecordRoute, route));
         let invite = finish(more(writer), sdp);
         self.dialog.call_id = invite.call_id().to_vec();
@@ -304,7 +308,7 @@ impl Phone {
         let mut writer = response_to(request, sbc, Status::of(status), None, tag);
         if (101..300).contains(&status) {
             writer = self.record_route.iter().fold(writer, |w, route| w.header(Header::RecordRoute, route));
-            writer = writer.header(Header::Contact, &self.contact);
+            writer = writer.header(Header::Contact, &self.contact).header(Header::Allow, self.allow);
         }
         finish(more(writer), sdp)
     }

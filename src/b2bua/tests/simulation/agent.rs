@@ -1,12 +1,16 @@
 //! A user agent of the simulation: it places, takes, changes and ends calls at random, but always
 //! as RFC 3261 allows. Its transactions are the layer's; its dialogs and offers are its own.
 
+mod reliable;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::reliable::Ringing;
+use super::lab;
 use crate::base::{Hop, Instant, ListenerId, Random, Transport};
 use crate::dialog::Dialog;
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
@@ -28,6 +32,8 @@ pub struct Agent {
     /// The next INVITE is not heard, nor anything else of its call.
     pub is_deaf_to_next: bool,
     ignored: BTreeSet<Bytes>,
+    /// What INVITEs say of `100rel`; at random unless this says it.
+    pub wishes: Option<Option<Header>>,
     /// What is to be sent.
     pub outbox: Vec<Message>,
 }
@@ -47,6 +53,7 @@ pub struct UaCall {
     acks: Vec<(u32, Bytes, Message)>,
     /// An UPDATE of ours with an offer is open.
     has_update_open: bool,
+    pub ringing: Ringing,
     /// The call ends as soon as it may.
     hangs_up: bool,
 }
@@ -91,6 +98,7 @@ impl Agent {
             minted: 0,
             is_deaf_to_next: false,
             ignored: BTreeSet::new(),
+            wishes: None,
             outbox: Vec::new(),
         }
     }
@@ -101,7 +109,8 @@ impl Agent {
 
     pub fn next_deadline(&self) -> Option<Instant> {
         let unacked = self.calls.iter().filter_map(|call| Some(call.unacked.as_ref()?.next)).min();
-        [self.transactions.next_deadline(), unacked].into_iter().flatten().min()
+        let ringing = self.calls.iter().filter_map(|call| call.ringing.next_deadline()).min();
+        [self.transactions.next_deadline(), unacked, ringing].into_iter().flatten().min()
     }
 
     pub fn on_time(&mut self, now: Instant) {
@@ -109,6 +118,7 @@ impl Agent {
         self.pump(now);
         for at in 0..self.calls.len() {
             self.repeat_success(now, at);
+            self.repeat_ringing(now, at);
         }
     }
 
@@ -142,11 +152,26 @@ impl Agent {
         let writer = self.session_timer(writer);
         let is_late = self.random.below(7) == 0;
         let offer = (!is_late).then(|| self.sdp(1, 1));
-        let invite = finish(writer, offer);
+        let wish = self.wish();
+        let writer = match wish {
+            Some(header) => writer.header(header, "100rel"),
+            None => writer,
+        };
+        let invite = finish(self.allow(writer), offer);
         let at = self.add_call(Bytes::from(call_id), Bytes::from(tag), true);
         let client = self.send(now, at, Purpose::Setup, invite);
         self.calls[at].client = Some(client);
+        self.calls[at].ringing.wish = wish;
         self.pump(now);
+    }
+
+    /// Some know UPDATE, and some say so.
+    fn allow(&mut self, writer: Writer) -> Writer {
+        match self.random.below(3) {
+            0 => writer,
+            1 => writer.header(Header::Allow, "INVITE, ACK, BYE, CANCEL"),
+            _ => writer.header(Header::Allow, "INVITE, ACK, BYE, CANCEL, UPDATE, PRACK"),
+        }
     }
 
     /// Does something with one of the calls. Returns what, for the log.
@@ -183,6 +208,7 @@ impl Agent {
                 }
             }
             UaState::Early => {
+                call.ringing.stop();
                 if let Some((server, request)) = call.server.take() {
                     call.state = UaState::Over;
                     self.respond(now, at, server, &request, 480, None);
@@ -196,6 +222,17 @@ impl Agent {
         "hangs up"
     }
 
+    /// Whether an INVITE waits for an answer.
+    pub fn is_asked(&self, at: usize) -> bool {
+        self.calls[at].server.is_some()
+    }
+
+    /// Rings, reliably if the SBC knows that.
+    pub fn ring(&mut self, now: Instant, at: usize) {
+        self.ring_reliably(now, at);
+        self.pump(now);
+    }
+
     /// Answers a call that came.
     pub fn take(&mut self, now: Instant, at: usize) {
         self.accept(now, at);
@@ -206,16 +243,22 @@ impl Agent {
         let Some((server, request)) = self.calls[at].server.clone() else { return "nothing" };
         let streams = streams_of(&request).max(1);
         match dice {
-            0..30 => self.respond(now, at, server, &request, 180, None),
-            30..45 if !request.body().is_empty() => {
+            0..15 => self.respond(now, at, server, &request, 180, None),
+            15..30 => return self.ring_reliably(now, at),
+            30..34 => return self.ring_elsewhere(now, at),
+            34..45 if self.calls[at].ringing.is_settled || self.calls[at].ringing.is_pending() => {
+                self.respond(now, at, server, &request, 183, None);
+            }
+            34..45 if !request.body().is_empty() => {
                 let answer = self.sdp(streams, 0);
                 self.respond(now, at, server, &request, 183, Some(answer));
             }
-            30..45 => self.respond(now, at, server, &request, 183, None),
+            34..45 => self.respond(now, at, server, &request, 183, None),
             45..85 => return self.accept(now, at),
             _ => {
                 let status = [486, 503, 603, 480, 500, 404, 302, 401][self.random.below(8) as usize];
                 self.calls[at].server = None;
+                self.calls[at].ringing.stop();
                 self.calls[at].state = UaState::Over;
                 self.respond(now, at, server, &request, status, None);
                 return "rejects";
@@ -225,10 +268,15 @@ impl Agent {
     }
 
     fn accept(&mut self, now: Instant, at: usize) -> &'static str {
+        if self.calls[at].ringing.is_pending() {
+            // RFC 3262 §3: the 2xx waits for the PRACK.
+            return "waits for PRACK";
+        }
         let Some((server, request)) = self.calls[at].server.take() else { return "nothing" };
         let streams = streams_of(&request).max(1);
         let sdp = self.sdp(streams, at as u32);
-        let response = self.response(at, &request, 200, Some(sdp));
+        let was_said = self.calls[at].state == UaState::Early && self.calls[at].ringing.is_settled;
+        let response = self.response(at, &request, 200, (!was_said).then_some(sdp));
         let sequence = request.cseq().unwrap().number;
         let call = &mut self.calls[at];
         if call.dialog.is_none() {
@@ -246,6 +294,7 @@ impl Agent {
         match dice {
             0..25 => self.hang_up(now, at),
             25..40 => self.ask(now, at, &Method::Info),
+            40..45 => self.update_early(now, at),
             _ => "waits",
         }
     }
@@ -308,6 +357,18 @@ impl Agent {
         self.calls[at].has_update_open = true;
         self.send(now, at, Purpose::Update, request);
         "UPDATEs"
+    }
+
+    /// An offer before the answer, once the first is answered.
+    fn update_early(&mut self, now: Instant, at: usize) -> &'static str {
+        if !self.calls[at].ringing.is_settled || self.calls[at].has_update_open {
+            return "waits";
+        }
+        let offer = self.sdp(1, 23);
+        let Some(request) = self.in_dialog(at, &Method::Update, Some(offer)) else { return "nothing" };
+        self.calls[at].has_update_open = true;
+        self.send(now, at, Purpose::Update, request);
+        "UPDATEs early"
     }
 
     fn ask(&mut self, now: Instant, at: usize, method: &Method) -> &'static str {
@@ -388,6 +449,8 @@ impl Agent {
             }
         }
         let is_over = call.state == UaState::Over;
+        let is_settled_early =
+            call.state == UaState::Early && call.ringing.is_settled && !call.ringing.is_pending();
         match request.method() {
             Some(Method::Bye) => {
                 call.state = UaState::Over;
@@ -395,6 +458,7 @@ impl Agent {
                 self.refuse_open(now, at);
             }
             _ if is_over => self.respond(now, at, server, &request, 481, None),
+            Some(Method::Prack) => self.on_prack(now, at, server, &request),
             Some(Method::Invite) if is_busy => self.respond(now, at, server, &request, 491, None),
             Some(Method::Invite) => {
                 call.server = Some((server, request));
@@ -402,7 +466,7 @@ impl Agent {
                     self.accept(now, at);
                 }
             }
-            Some(Method::Update) if !request.body().is_empty() && is_busy => {
+            Some(Method::Update) if !request.body().is_empty() && is_busy && !is_settled_early => {
                 self.respond(now, at, server, &request, 491, None);
             }
             Some(Method::Update) if !request.body().is_empty() => {
@@ -426,6 +490,7 @@ impl Agent {
         let Some(at) = at else { return };
         if let Some((server, request)) = self.calls[at].server.take() {
             if self.calls[at].state == UaState::Early {
+                self.calls[at].ringing.stop();
                 self.calls[at].state = UaState::Over;
             }
             self.respond(now, at, server, &request, 487, None);
@@ -452,6 +517,7 @@ impl Agent {
         if status.is_provisional() {
             if purpose == Purpose::Setup && response.to().is_some_and(|to| to.tag().is_some()) {
                 self.learn_dialog(at, client, response);
+                self.on_ringing(now, at, client, response);
             }
         } else if status.is_success() && is_invite {
             self.on_success(now, at, client, purpose, response);
@@ -489,7 +555,9 @@ impl Agent {
         self.learn_dialog(at, client, response);
         let is_late =
             self.clients.get(&client).map(|sent| &sent.2).is_some_and(|invite| invite.body().is_empty());
-        let answer = is_late.then(|| self.sdp(streams_of(response), 3));
+        let was_settled = purpose == Purpose::Setup && self.calls[at].ringing.is_settled;
+        assert_eq!(response.body().is_empty(), was_settled, "{}", lab::text(response));
+        let answer = (is_late && !was_settled).then(|| self.sdp(streams_of(response), 3));
         let via = self.via();
         let call = &mut self.calls[at];
         let Some(dialog) = &mut call.dialog else { panic!("a 2xx without a dialog") };
@@ -556,6 +624,7 @@ impl Agent {
             unacked: None,
             acks: Vec::new(),
             has_update_open: false,
+            ringing: Ringing::default(),
             hangs_up: false,
         });
         self.calls.len() - 1
@@ -600,7 +669,7 @@ impl Agent {
         let tag = String::from_utf8_lossy(&self.calls[at].local_tag).into_owned();
         let mut writer = response_to(request, self.sbc, Status::of(status), None, Some(&tag));
         if status < 300 {
-            writer = writer.header(Header::Contact, contact);
+            writer = self.allow(writer.header(Header::Contact, contact));
         }
         if status == 200 && matches!(request.method(), Some(Method::Invite | Method::Update)) {
             writer = self.session_answer(writer);
