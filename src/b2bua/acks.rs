@@ -224,18 +224,15 @@ impl Engine {
         let call = self.calls.get(key)?;
         let leg = call.leg(side)?;
         let settings = self.snapshots.get(call.snapshot);
-        let rules = leg
-            .trunk
-            .as_ref()
-            .and_then(|name| settings.routing.trunk(name))
-            .map(|trunk| trunk.headers.clone());
+        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let rules = trunk.map(|trunk| trunk.headers.clone());
         let tag = leg.local_tag.clone();
         let contact = self.contact_towards(key, side)?;
         let mut writer = self.response(server, status, Some(&tag))?;
         let request = self.transactions.request(server).map(|(request, _)| request.clone())?;
         if status.is_success() || (status.is_provisional() && status.code() != 100) {
             writer = writer.copy(&request, Header::RecordRoute).header(Header::Contact, contact);
-            writer = capabilities::add(writer);
+            writer = capabilities::add_towards(writer, trunk);
         }
         if status.is_success() {
             writer = self.answer_session_timer(key, side, &request, writer);

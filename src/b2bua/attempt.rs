@@ -160,7 +160,7 @@ impl Engine {
             .header(Header::CSeq, "1 INVITE")
             .header(Header::Contact, &contact)
             .display(Header::MaxForwards, max_forwards);
-        writer = self.ask_session_timer(key, Side::B, capabilities::add(writer));
+        writer = self.ask_session_timer(key, Side::B, capabilities::add_towards(writer, Some(trunk)));
         writer = identity::add_identity(writer, addressing);
         let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
         writer = header_policy::add_crossing(writer, &invite, &rules);

@@ -14,6 +14,7 @@ use super::cdr::{Attempt, EndedBy};
 use super::diversion::Diversions;
 use super::redirect::Redirection;
 use super::snapshots::SnapshotId;
+use super::transfer::Referral;
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::SessionTimer;
@@ -59,6 +60,8 @@ pub struct Call {
     pub timers: BTreeMap<CallTimer, TimerId>,
     /// Requests of one side that wait for the other side's answer.
     pub relays: Vec<ClientId>,
+    /// REFERs that were relayed, the oldest first.
+    pub referrals: Vec<Referral>,
 }
 
 /// How far a call is.

@@ -1,6 +1,7 @@
 //! What we take and what a peer says that it takes: methods (Allow) and option tags (Supported,
 //! Require; RFC 3261 §19.2, §20.5, §20.37). Each leg has a peer of its own; nothing of this crosses.
 
+use crate::routing::{Refer, Trunk};
 use crate::sip::{Header, Message, Method, Writer};
 
 /// The methods that we take, within dialogs and outside of them.
@@ -68,6 +69,16 @@ pub fn accepts_sdp(request: &Message) -> bool {
 /// Says what we take: Allow, and Supported if there is anything to say.
 pub fn add(writer: Writer) -> Writer {
     let writer = writer.header(Header::Allow, ALLOW);
+    if SUPPORTED.is_empty() { writer } else { writer.header(Header::Supported, SUPPORTED.join(", ")) }
+}
+
+/// Says what we take from a trunk: REFER and its NOTIFY only if it may transfer calls, for a PBX that
+/// reads them there leaves its own way of doing it.
+pub fn add_towards(writer: Writer, trunk: Option<&Trunk>) -> Writer {
+    if trunk.is_none_or(|trunk| trunk.refer == Refer::Reject) {
+        return add(writer);
+    }
+    let writer = writer.header(Header::Allow, format!("{ALLOW}, REFER, NOTIFY"));
     if SUPPORTED.is_empty() { writer } else { writer.header(Header::Supported, SUPPORTED.join(", ")) }
 }
 

@@ -11,6 +11,7 @@
 //! | leg B's 3xx | `redirect.rs` |
 //! | ACK, and 2xx until it comes | `acks.rs` |
 //! | re-INVITE, UPDATE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
+//! | REFER and its NOTIFYs | `transfer.rs`, `transfer/` |
 //! | BYE, CANCEL, every end of a call | `ending.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
 //! | ports, SDP from one side to the other | `call_media.rs` |

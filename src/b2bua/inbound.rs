@@ -153,6 +153,7 @@ impl Engine {
             record: Record::new(now, hop),
             timers: std::collections::BTreeMap::new(),
             relays: Vec::new(),
+            referrals: Vec::new(),
             tags_b: Vec::new(),
             contact_user_b: String::new(),
         };
@@ -218,7 +219,7 @@ fn has_target(request: &Message) -> bool {
 }
 
 /// What the caller hears when no route takes the call.
-fn status_of(why: &NoRoute) -> u16 {
+pub(super) fn status_of(why: &NoRoute) -> u16 {
     match why {
         NoRoute::NoMatch => 404,
         NoRoute::IngressDisabled(_) => 403,

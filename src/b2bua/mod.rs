@@ -24,6 +24,7 @@ mod redirect;
 mod session_timer;
 mod settings;
 mod snapshots;
+mod transfer;
 
 #[cfg(test)]
 mod tests;

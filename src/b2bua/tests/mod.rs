@@ -24,3 +24,4 @@ mod setup;
 mod shutdown;
 mod simulation;
 mod torture;
+mod transfer;
