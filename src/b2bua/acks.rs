@@ -178,7 +178,8 @@ impl Engine {
     fn ack_and_bye(&mut self, now: Instant, client: ClientId, mut dialog: Dialog) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
-        let is_reinvite = matches!(outgoing.purpose, Purpose::Relay { .. } | Purpose::Refresh);
+        let is_reinvite =
+            matches!(outgoing.purpose, Purpose::Relay { .. } | Purpose::Refresh | Purpose::Reconnect);
         dialog.local_sequence = dialog.local_sequence.max(outgoing.early_sequence);
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
         let hop = self.safe_hop(realm, &dialog);

@@ -346,7 +346,9 @@ impl Engine {
 
     fn answer_caller(&mut self, now: Instant, key: CallKey, response: &Message, body: &[u8]) {
         self.disarm(key, CallTimer::NoAnswer);
-        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
+        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else {
+            return self.on_errand_answered(now, key, response);
+        };
         let writer = self.dialog_response(key, Side::A, server, Status::of(200), Some(response));
         let Some(Ok(answer)) = writer.map(|writer| writer.finish_with(b"application/sdp", body)) else {
             self.send_bye(now, key, Side::B, None);
@@ -507,7 +509,9 @@ impl Engine {
         status: Status,
         body: Option<Vec<u8>>,
     ) {
-        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
+        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else {
+            return self.on_errand_progress(now, key, status);
+        };
         let Some(writer) = self.dialog_response(key, Side::A, server, status, Some(from)) else { return };
         let response = match body {
             Some(body) => writer.finish_with(b"application/sdp", &body),

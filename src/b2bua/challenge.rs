@@ -58,8 +58,10 @@ impl Engine {
     pub(super) fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
-            Purpose::Bye => true,
-            Purpose::Relay { .. } => call.is_some_and(|call| call.relays.contains(&client)),
+            Purpose::Bye | Purpose::Notify => true,
+            Purpose::Relay { .. } | Purpose::Reconnect => {
+                call.is_some_and(|call| call.relays.contains(&client))
+            }
             Purpose::Refresh => {
                 call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.refresh == Some(client))
             }

@@ -127,6 +127,10 @@ pub(super) enum Purpose {
     Refresh,
     /// To end a leg; nobody waits for the answer.
     Bye,
+    /// To tell a transferor how far its transfer is; nobody waits for the answer.
+    Notify,
+    /// To tell a party of another's media, after a transfer.
+    Reconnect,
 }
 
 impl Engine {
@@ -375,7 +379,8 @@ impl Engine {
             Purpose::Setup => self.on_setup_response(now, client, response, status, hop),
             Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status, hop),
             Purpose::Refresh => self.on_refresh_response(now, client, response, status, hop),
-            Purpose::Bye => {}
+            Purpose::Reconnect => self.on_reconnect_response(now, client, response, status, hop),
+            Purpose::Bye | Purpose::Notify => {}
         }
     }
 
@@ -385,7 +390,8 @@ impl Engine {
             Purpose::Setup => self.on_setup_ended(now, client, why),
             Purpose::Relay { server } => self.on_relay_ended(now, client, server),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
-            Purpose::Bye => {}
+            Purpose::Reconnect => self.on_reconnect_ended(now, client),
+            Purpose::Bye | Purpose::Notify => {}
         }
     }
 
@@ -402,6 +408,9 @@ impl Engine {
             CallTimer::Reinvite(side) => self.on_reinvite_unanswered(now, key, side),
             CallTimer::Refresh(side) => self.on_refresh_due(now, key, side),
             CallTimer::SessionExpiry(side) => self.on_session_expiry(now, key, side),
+            CallTimer::Join => self.join_when_quiet(now, key),
+            CallTimer::Reconnect => self.reconnect(now, key),
+            CallTimer::Leaving => self.on_leaving_overdue(now, key),
             CallTimer::Duration => {
                 self.end_call(now, key, End::new(EndedBy::Sbc, "the call lasted as long as a call may"));
             }

@@ -177,7 +177,7 @@ impl Engine {
             call.leg(to).is_some_and(|leg| leg.dialog.is_some())
                 && (call.phase == Phase::Answered || to == Side::B)
         });
-        if !is_answered {
+        if !is_answered || self.is_leaving(key) {
             // The other side cannot be asked yet.
             return self.respond_in_dialog(now, key, from, server, Status::of(491));
         }
@@ -433,7 +433,7 @@ impl Engine {
         self.end_call(now, key, End::new(EndedBy::Sbc, "one side does not answer within the call any more"));
     }
 
-    fn forget_relay(&mut self, key: CallKey, client: ClientId, to: Side) {
+    pub(super) fn forget_relay(&mut self, key: CallKey, client: ClientId, to: Side) {
         if self.calls.get(key).and_then(|call| call.leg(to)).is_some_and(|leg| leg.outgoing == Some(client)) {
             self.disarm(key, CallTimer::Reinvite(to));
         }
@@ -493,10 +493,10 @@ impl Engine {
         }
         for client in relays {
             let Some(outgoing) = self.clients.get(client) else { continue };
-            if let Purpose::Relay { server } = outgoing.purpose {
-                let from = outgoing.side.other();
-                // A re-INVITE that was answered by a provisional response would wait for ever.
-                self.transactions.cancel(now, client, None);
+            let (purpose, from) = (outgoing.purpose, outgoing.side.other());
+            // A re-INVITE that was answered by a provisional response would wait for ever.
+            self.transactions.cancel(now, client, None);
+            if let Purpose::Relay { server } = purpose {
                 self.respond_in_dialog(now, key, from, server, Status::of(487));
             }
         }

@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// The interval in force begins anew.
-    fn run_session_timer(&mut self, now: Instant, key: CallKey, side: Side) {
+    pub(super) fn run_session_timer(&mut self, now: Instant, key: CallKey, side: Side) {
         self.disarm(key, CallTimer::Refresh(side));
         self.disarm(key, CallTimer::SessionExpiry(side));
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };

@@ -6,12 +6,15 @@
 //! sender's numbers are, an emergency number is refused, and a route must take the call of whoever
 //! is going to make it. Refer-To's host counts for nothing, every call goes through us.
 
+mod consume;
+mod join;
 mod relay;
 mod replaces;
 
 use super::call::{CallKey, Phase};
 use super::engine::Engine;
-use super::inbound::{status_of, user_of};
+use super::inbound::status_of;
+use super::party::{Party, written_user};
 use crate::base::{Instant, Realm, TrunkName};
 use crate::media::Side;
 use crate::numbering::Number;
@@ -19,6 +22,8 @@ use crate::routing::{Ingress, Refer};
 use crate::sip::{Header, Message, NameAddr, Scheme, Status};
 use crate::transaction::ServerId;
 
+pub use consume::Transfer;
+pub use join::Reconnect;
 pub use relay::Referral;
 pub(super) use relay::is_refer_event;
 use replaces::Replaces;
@@ -28,6 +33,8 @@ use replaces::Replaces;
 struct Referred {
     /// The user part of Refer-To, unescaped.
     received: String,
+    /// The same as it was written.
+    written: Option<String>,
     /// What it means.
     number: Number,
     /// The sender's leg of another call of ours that is to be replaced (RFC 3891).
@@ -49,13 +56,16 @@ impl Engine {
         let trunk = call.leg(side).and_then(|leg| settings.routing.trunk(leg.trunk.as_ref()?));
         let mode = trunk.map_or(Refer::Reject, |trunk| trunk.refer);
         let status = match (mode, call.phase) {
-            (Refer::Reject | Refer::Consume, _) => Err(Status::of(603)),
-            (Refer::Relay, Phase::Setup | Phase::Over) => Err(Status::of(491)),
-            (Refer::Relay, Phase::Answered) => self.read_refer(key, side, request),
+            (Refer::Reject, _) => Err(Status::of(603)),
+            (Refer::Relay | Refer::Consume, Phase::Setup | Phase::Over) => Err(Status::of(491)),
+            (Refer::Relay | Refer::Consume, Phase::Answered) => self.read_refer(key, side, request),
         };
         match (status, mode) {
             (Err(status), _) => self.respond_in_dialog(now, key, side, server, status),
-            (Ok(referred), _) => self.relay_refer(now, key, side, server, request, &referred),
+            (Ok(referred), Refer::Consume) => self.consume_refer(now, key, side, server, request, &referred),
+            (Ok(referred), Refer::Reject | Refer::Relay) => {
+                self.relay_refer(now, key, side, server, request, &referred)
+            }
         }
     }
 
@@ -75,8 +85,8 @@ impl Engine {
         let settings = self.snapshots.get(call.snapshot);
         let trunk = call.leg(side).and_then(|leg| settings.routing.trunk(leg.trunk.as_ref()?));
         let numbering = trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering);
-        let received = user_of(&uri);
-        let number = numbering.normalise(&received).map_err(|_| Status::of(484))?;
+        let party = Party::of(&uri);
+        let number = party.normalise(numbering).map_err(|_| Status::of(484))?;
         if number.is_emergency() {
             return Err(Status::of(603));
         }
@@ -87,7 +97,7 @@ impl Engine {
                 Some(self.find_consultation(key, side, &named).ok_or(Status::of(603))?)
             }
         };
-        Ok(Referred { received, number, replaces })
+        Ok(Referred { received: party.user, written: written_user(&uri), number, replaces })
     }
 
     /// The other call that a transferor wants to join to this one: an answered one of ours, of which

@@ -7,8 +7,8 @@ use super::*;
 use crate::base::{Realm, TrunkName};
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, Refer, RouteSource,
-    Timeouts,
+    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, Refer,
+    RouteSource, Timeouts,
 };
 
 /// A file and its text.

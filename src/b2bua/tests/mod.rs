@@ -25,3 +25,4 @@ mod shutdown;
 mod simulation;
 mod torture;
 mod transfer;
+mod transfer_consumed;
