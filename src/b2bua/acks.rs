@@ -179,8 +179,7 @@ impl Engine {
     fn ack_and_bye(&mut self, now: Instant, client: ClientId, mut dialog: Dialog) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
-        let is_reinvite =
-            matches!(outgoing.purpose, Purpose::Relay { .. } | Purpose::Refresh | Purpose::Realign);
+        let is_reinvite = !matches!(outgoing.purpose, Purpose::Setup);
         dialog.local_sequence = dialog.local_sequence.max(outgoing.early_sequence);
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
         let hop = self.safe_hop(realm, &dialog);
@@ -226,18 +225,15 @@ impl Engine {
         let call = self.calls.get(key)?;
         let leg = call.leg(side)?;
         let settings = self.snapshots.get(call.snapshot);
-        let rules = leg
-            .trunk
-            .as_ref()
-            .and_then(|name| settings.routing.trunk(name))
-            .map(|trunk| trunk.headers.clone());
+        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let rules = trunk.map(|trunk| trunk.headers.clone());
         let tag = leg.local_tag.clone();
         let contact = self.contact_towards(key, side)?;
         let mut writer = self.response(server, status, Some(&tag))?;
         let request = self.transactions.request(server).map(|(request, _)| request.clone())?;
         if status.is_success() || (status.is_provisional() && status.code() != 100) {
             writer = writer.copy(&request, Header::RecordRoute).header(Header::Contact, contact);
-            writer = capabilities::add(writer);
+            writer = capabilities::add_towards(writer, trunk, None);
         }
         if status.is_success() {
             writer = self.answer_session_timer(key, side, &request, writer);

@@ -161,11 +161,8 @@ impl Engine {
             .header(Header::CSeq, "1 INVITE")
             .header(Header::Contact, &contact)
             .display(Header::MaxForwards, max_forwards);
-        writer = if self.offers_reliable(key) {
-            capabilities::add(writer)
-        } else {
-            capabilities::add_without(writer, capabilities::RELIABLE)
-        };
+        let withheld = (!self.offers_reliable(key)).then_some(capabilities::RELIABLE);
+        writer = capabilities::add_towards(writer, Some(trunk), withheld);
         writer = self.ask_session_timer(key, Side::B, writer);
         writer = identity::add_identity(writer, addressing);
         let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
@@ -316,7 +313,9 @@ impl Engine {
         if self.hold_success(key, response, body) {
             return;
         }
-        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
+        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else {
+            return self.on_errand_answered(now, key, response);
+        };
         let writer = self.dialog_response(key, Side::A, server, Status::of(200), Some(response));
         let Some(Ok(answer)) = writer.map(|writer| self.finish_success(key, writer, body)) else {
             self.send_bye(now, key, Side::B, None);
@@ -477,7 +476,9 @@ impl Engine {
         status: Status,
         body: Option<Vec<u8>>,
     ) {
-        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else { return };
+        let Some(server) = self.calls.get(key).and_then(|call| call.a.incoming) else {
+            return self.on_errand_progress(now, key, status);
+        };
         let Some(writer) = self.dialog_response(key, Side::A, server, status, Some(from)) else { return };
         let response = match body {
             Some(body) => writer.finish_with(b"application/sdp", &body),

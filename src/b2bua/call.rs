@@ -10,12 +10,13 @@ use bytes::Bytes;
 use super::call_media::CallMedia;
 use super::caller::Privacy;
 use super::capabilities::Capabilities;
-use super::cdr::{Attempt, EndedBy};
+use super::cdr::{Attempt, CdrLeg, CdrTransfer, EndedBy};
 use super::diversion::Diversions;
 use super::early_dialogs::EarlyDialogs;
 use super::redirect::Redirection;
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
+use super::transfer::{Reconnect, Referral, Transfer};
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::SessionTimer;
@@ -63,6 +64,14 @@ pub struct Call {
     pub relays: Vec<ClientId>,
     /// Reliable provisional responses towards the caller.
     pub reliable: Reliable,
+    /// REFERs that were relayed, the oldest first.
+    pub referrals: Vec<Referral>,
+    /// Its part in a transfer that we carry out.
+    pub transfer: Transfer,
+    /// After a transfer, which party is to be told of the other's media.
+    pub reconnect: Option<Reconnect>,
+    /// We placed it ourselves, for a transfer: the record of that call speaks of it.
+    pub has_no_record: bool,
 }
 
 /// How far a call is.
@@ -116,6 +125,8 @@ pub struct Leg {
     pub session_ends: Instant,
     /// Our refresh that the peer has not answered; a re-INVITE is `outgoing` as well.
     pub refresh: Option<ClientId>,
+    /// User part of our Contact, of a leg that came from another call.
+    pub contact_user: Option<String>,
 }
 
 /// Our 2xx to an INVITE, repeated until the ACK comes (RFC 3261 §13.3.1.4).
@@ -234,6 +245,10 @@ pub struct Record {
     pub cause: String,
     /// The codec of the answer.
     pub codec: Option<String>,
+    /// The transfers that we carried out.
+    pub transfers: Vec<CdrTransfer>,
+    /// The legs as they were before the first of them.
+    pub first_legs: Option<(CdrLeg, Option<CdrLeg>)>,
 }
 
 /// The timers of a call.
@@ -259,6 +274,12 @@ pub enum CallTimer {
     Refresh(Side),
     /// This side was not refreshed in time (§10).
     SessionExpiry(Side),
+    /// Look whether the calls of a transfer can be joined.
+    Join,
+    /// A party is offered the other's media again.
+    Reconnect,
+    /// A transferor that does not hang up gets BYE.
+    Leaving,
 }
 
 impl Call {
@@ -313,6 +334,7 @@ impl Leg {
             session_timer: SessionTimer::default(),
             session_ends: Instant::ZERO,
             refresh: None,
+            contact_user: None,
         }
     }
 }

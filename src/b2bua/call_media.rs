@@ -5,6 +5,8 @@
 //! (an offer) comes into force with the answer, so that a refused re-INVITE changes nothing; only
 //! the first offer of a call counts at once.
 
+mod joined;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,6 +52,11 @@ pub struct CallMedia {
     b: SideMedia,
     offer: Option<PendingOffer>,
     answered: bool,
+    /// The sessions of parties that another call brought in, by side; see `joined.rs`.
+    tail_a: Option<joined::Tail>,
+    tail_b: Option<joined::Tail>,
+    /// The ports of `id`, where a tail's stand in `streams`.
+    own: Vec<StreamPorts>,
 }
 
 /// What one side's SDP said, as it is in force.
@@ -176,6 +183,9 @@ impl CallMedia {
     /// Every port of the call, to be given back: it has none any more.
     pub(super) fn take_ports(&mut self) -> Vec<StreamPorts> {
         let mut pairs = std::mem::take(&mut self.streams);
+        if self.is_joined() {
+            pairs = std::mem::take(&mut self.own);
+        }
         pairs.extend(self.opening.take().into_iter().flat_map(|opening| opening.streams));
         pairs
     }
@@ -255,7 +265,7 @@ impl Engine {
             return MediaReady::Later;
         }
         let missing = wanted.min(MAX_STREAMS).saturating_sub(call.media.streams.len());
-        if missing == 0 {
+        if missing == 0 || call.media.is_joined() {
             return MediaReady::Now;
         }
         self.open(now, key, missing, Opening { streams: Vec::new(), places, tries: 0, parked })
@@ -441,8 +451,9 @@ impl Engine {
         let mut media = side_media(call, from, &sdp);
         for remote in &mut media.remotes {
             let is_own = remote.is_some_and(|remote| is_own(&self.ports, &settings, &remote));
-            if is_own && role == SdpRole::Offer && call.media.answered {
-                // Its maker goes on as before, and better so than in silence.
+            if is_own && role == SdpRole::Offer && call.media.answered && call.reconnect.is_none() {
+                // Its maker goes on as before, and better so than in silence. (After a transfer we
+                // offer one party what the other was once told by ourselves.)
                 return Err(Status::of(488));
             }
             *remote = remote.filter(|_| !is_own);
@@ -504,7 +515,7 @@ impl Engine {
     /// Tells the relay what changed on a side.
     fn put_in_force(&mut self, key: CallKey, side: Side, media: SideMedia) {
         let Some(call) = self.calls.get_mut(key) else { return };
-        let Some(session) = call.media.id else { return };
+        let Some((session, faces)) = call.media.facing(side) else { return };
         let was_held = call.media.a.held || call.media.b.held;
         let before = std::mem::replace(call.media.side_mut(side), media);
         let held = call.media.a.held || call.media.b.held;
@@ -516,13 +527,15 @@ impl Engine {
                 self.outputs.push_back(Output::Media(MediaCommand::SetRemote {
                     session,
                     stream,
-                    side,
+                    side: faces,
                     remote,
                 }));
             }
         }
         if held != was_held {
-            self.outputs.push_back(Output::Media(MediaCommand::SetHold { session, held }));
+            for session in call.media.sessions() {
+                self.outputs.push_back(Output::Media(MediaCommand::SetHold { session, held }));
+            }
         }
     }
 
@@ -534,6 +547,7 @@ impl Engine {
             Side::A => &call.numbers.called_received,
             Side::B => &call.contact_user_b,
         };
+        let user = leg.contact_user.as_ref().unwrap_or(user);
         Some(identity::contact(user, &self.advertised(leg.hop), leg.hop.transport))
     }
 }

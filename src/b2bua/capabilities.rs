@@ -1,6 +1,7 @@
 //! What we take and what a peer says that it takes: methods (Allow) and option tags (Supported,
 //! Require; RFC 3261 §19.2, §20.5, §20.37). Each leg has a peer of its own; nothing of this crosses.
 
+use crate::routing::{Refer, Trunk};
 use crate::sip::{Header, Message, Method, Writer};
 
 /// The methods that we take, within dialogs and outside of them.
@@ -65,16 +66,19 @@ pub fn accepts_sdp(request: &Message) -> bool {
     ranges.peek().is_none() || ranges.any(names_sdp)
 }
 
-/// Says what we take: Allow, and Supported if there is anything to say.
+/// Says what we take: Allow and Supported.
 pub fn add(writer: Writer) -> Writer {
-    let writer = writer.header(Header::Allow, ALLOW);
-    if SUPPORTED.is_empty() { writer } else { writer.header(Header::Supported, SUPPORTED.join(", ")) }
+    add_towards(writer, None, None)
 }
 
-/// The same but for one option, which is not offered to this peer, or not now.
-pub fn add_without(writer: Writer, withheld: &str) -> Writer {
-    let writer = writer.header(Header::Allow, ALLOW);
-    let offered: Vec<&str> = SUPPORTED.iter().copied().filter(|tag| *tag != withheld).collect();
+/// Says what we take from a peer, but for an option that is withheld from it. REFER and its NOTIFY
+/// are taken only from a trunk that may transfer calls: a PBX that reads them there leaves its own
+/// way of doing it.
+pub fn add_towards(writer: Writer, trunk: Option<&Trunk>, withheld: Option<&str>) -> Writer {
+    let transfers = trunk.is_some_and(|trunk| trunk.refer != Refer::Reject);
+    let allowed = if transfers { format!("{ALLOW}, REFER, NOTIFY") } else { ALLOW.to_owned() };
+    let offered: Vec<&str> = SUPPORTED.iter().copied().filter(|tag| Some(*tag) != withheld).collect();
+    let writer = writer.header(Header::Allow, allowed);
     if offered.is_empty() { writer } else { writer.header(Header::Supported, offered.join(", ")) }
 }
 
@@ -118,7 +122,7 @@ mod tests {
             (message.lists_token(Header::Allow, "PRACK"), takes(&message, RELIABLE))
         };
         assert_eq!(said(&add), (true, true));
-        assert_eq!(said(&|writer| add_without(writer, RELIABLE)), (true, false));
+        assert_eq!(said(&|writer| add_towards(writer, None, Some(RELIABLE))), (true, false));
     }
 
     #[test]

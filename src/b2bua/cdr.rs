@@ -32,7 +32,9 @@ pub struct Cdr {
     pub ingress: CdrLeg,
     /// Where it went in the end; `None` if no target was tried.
     pub egress: Option<CdrLeg>,
-    /// Every target tried, in order.
+    /// The transfers that we carried out, in order.
+    pub transfers: Vec<CdrTransfer>,
+    /// Every target tried, in order; those of transfers too.
     pub attempts: Vec<Attempt>,
     /// The final status that the caller got.
     pub status: u16,
@@ -72,6 +74,17 @@ pub struct CdrLeg {
     pub remote: SocketAddr,
     /// The dialog's Call-ID.
     pub call_id: String,
+}
+
+/// A transfer of a call (RFC 3515) that was carried out here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CdrTransfer {
+    /// Whose place was taken: the caller's or the callee's.
+    pub by: EndedBy,
+    /// The number that was referred to.
+    pub to: String,
+    /// What became of it: the last status that the transferor was told, 200 if it succeeded.
+    pub status: u16,
 }
 
 /// One target that was tried.

@@ -61,9 +61,9 @@ impl Engine {
     pub(super) fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
-            Purpose::Bye => true,
+            Purpose::Bye | Purpose::Notify => true,
             Purpose::Prack => call.is_some_and(|call| call.phase != Phase::Over),
-            Purpose::Relay { .. } | Purpose::Realign => {
+            Purpose::Relay { .. } | Purpose::Realign | Purpose::Reconnect => {
                 call.is_some_and(|call| call.relays.contains(&client))
             }
             Purpose::Refresh => {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Event;
-use super::call::{Call, CallKey, CallTimer, Phase};
+use super::call::{Call, CallKey, CallTimer, Leg, Phase};
 use super::call_media::ClosingMedia;
 use super::cdr::{AttemptResult, Cdr, CdrLeg, EndedBy};
 use super::engine::{Engine, Purpose, RETRY_AFTER_S};
@@ -91,6 +91,9 @@ impl Engine {
         request: &Message,
     ) {
         self.respond_in_dialog(now, key, side, server, Status::of(200));
+        if self.transferor_left(key, side) {
+            return;
+        }
         let Some(call) = self.calls.get(key) else { return };
         let (by, cause) = match side {
             Side::A => (EndedBy::Caller, "BYE from the caller"),
@@ -165,6 +168,7 @@ impl Engine {
         for timer in armed {
             self.disarm(key, timer);
         }
+        self.give_transfer_up(now, key);
         self.end_relays(now, key);
         self.end_refreshes(now, key);
         match before {
@@ -178,6 +182,7 @@ impl Engine {
             }
             Phase::Over => {}
         }
+        self.report_errand(now, key);
         self.close_media(key);
         self.stop_counting(key);
         self.finish_if_done(key);
@@ -299,6 +304,7 @@ impl Engine {
 
     /// The relay closes the call's ports and says what it measured.
     fn close_media(&mut self, key: CallKey) {
+        self.close_tails(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(session) = call.media.id else { return };
         let pairs = call.media.take_ports();
@@ -339,7 +345,9 @@ impl Engine {
             self.dialogs.remove(tag);
         }
         self.snapshots.release(call.snapshot);
-        self.outputs.push_back(Output::Cdr(Box::new(record_of(call))));
+        if !call.has_no_record {
+            self.outputs.push_back(Output::Cdr(Box::new(record_of(call))));
+        }
     }
 }
 
@@ -356,6 +364,17 @@ fn record_of(call: Call) -> Cdr {
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let record = call.record;
+    let leg_of = |leg: &Leg, remote| CdrLeg {
+        realm: leg.realm,
+        trunk: leg.trunk.clone(),
+        remote,
+        call_id: text(&leg.call_id),
+    };
+    let legs = record.first_legs.unwrap_or_else(|| {
+        let egress = call.b.as_ref().map(|leg| leg_of(leg, leg.hop.peer));
+        (leg_of(&call.a, record.remote), egress)
+    });
+    let (ingress, egress) = legs;
     Cdr {
         start: record.start,
         ring: record.ring,
@@ -366,18 +385,9 @@ fn record_of(call: Call) -> Cdr {
         redirected_to: call.plan.redirection.called().map(|number| number.as_str().to_owned()),
         from: call.numbers.from_received,
         to: call.numbers.called_received,
-        ingress: CdrLeg {
-            realm: call.a.realm,
-            trunk: call.a.trunk,
-            remote: record.remote,
-            call_id: text(&call.a.call_id),
-        },
-        egress: call.b.map(|leg| CdrLeg {
-            realm: leg.realm,
-            trunk: leg.trunk,
-            remote: leg.hop.peer,
-            call_id: text(&leg.call_id),
-        }),
+        ingress,
+        egress,
+        transfers: record.transfers,
         attempts: record.attempts,
         status: record.status,
         ended_by: record.ended_by,

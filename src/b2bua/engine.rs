@@ -15,6 +15,7 @@
 //! | ACK, and 2xx until it comes | `acks.rs` |
 //! | re-INVITE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
 //! | UPDATE | `update.rs` |
+//! | REFER and its NOTIFYs | `transfer.rs`, `transfer/` |
 //! | BYE, CANCEL, every end of a call | `ending.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
 //! | ports, SDP from one side to the other | `call_media.rs` |
@@ -144,6 +145,10 @@ pub(super) enum Purpose {
     Realign,
     /// To end a leg; nobody waits for the answer.
     Bye,
+    /// To tell a transferor how far its transfer is; nobody waits for the answer.
+    Notify,
+    /// To tell a party of another's media, after a transfer.
+    Reconnect,
 }
 
 impl Engine {
@@ -393,7 +398,8 @@ impl Engine {
             Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status, hop),
             Purpose::Refresh => self.on_refresh_response(now, client, response, status, hop),
             Purpose::Realign => self.on_realigned(now, client, response, status, hop),
-            Purpose::Prack | Purpose::Bye => {}
+            Purpose::Reconnect => self.on_reconnect_response(now, client, response, status, hop),
+            Purpose::Prack | Purpose::Bye | Purpose::Notify => {}
         }
     }
 
@@ -404,8 +410,9 @@ impl Engine {
             Purpose::Relay { server } => self.on_relay_ended(now, client, server),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Realign => self.end_realign(client),
+            Purpose::Reconnect => self.on_reconnect_ended(now, client),
             // A PRACK that failed ends nothing: the INVITE's own answer decides.
-            Purpose::Prack | Purpose::Bye => {}
+            Purpose::Prack | Purpose::Bye | Purpose::Notify => {}
         }
     }
 
@@ -423,6 +430,9 @@ impl Engine {
             CallTimer::Reinvite(side) => self.on_reinvite_unanswered(now, key, side),
             CallTimer::Refresh(side) => self.on_refresh_due(now, key, side),
             CallTimer::SessionExpiry(side) => self.on_session_expiry(now, key, side),
+            CallTimer::Join => self.join_when_quiet(now, key),
+            CallTimer::Reconnect => self.reconnect(now, key),
+            CallTimer::Leaving => self.on_leaving_overdue(now, key),
             CallTimer::Duration => {
                 self.end_call(now, key, End::new(EndedBy::Sbc, "the call lasted as long as a call may"));
             }

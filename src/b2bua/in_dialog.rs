@@ -6,7 +6,7 @@ use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::{Engine, Outgoing, Purpose};
-use super::{capabilities, header_policy};
+use super::{capabilities, header_policy, transfer};
 use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
@@ -76,7 +76,10 @@ impl Engine {
             (Some(Method::Invite), _) => self.on_reinvite(now, key, side, server, request),
             (Some(Method::Update), _) => self.on_update(now, key, side, server, &request),
             (Some(Method::Info | Method::Options), _) => self.relay_request(now, key, side, server, &request),
-            (Some(Method::Refer), _) => self.respond_in_dialog(now, key, side, server, Status::of(603)),
+            (Some(Method::Refer), _) => self.on_refer(now, key, side, server, &request),
+            (Some(Method::Notify), _) if transfer::is_refer_event(&request) => {
+                self.on_refer_notify(now, key, side, server, &request)
+            }
             (Some(Method::Other(_)), _) => self.respond_in_dialog(now, key, side, server, Status::of(501)),
             _ => self.respond_in_dialog(now, key, side, server, Status::of(405)),
         }
@@ -160,7 +163,7 @@ impl Engine {
             call.leg(to).is_some_and(|leg| leg.dialog.is_some())
                 && (call.phase == Phase::Answered || to == Side::B || call.reliable.was_acknowledged)
         });
-        if !is_answered {
+        if !is_answered || self.is_leaving(key) {
             // The other side cannot be asked yet.
             return self.respond_in_dialog(now, key, from, server, Status::of(491));
         }
@@ -259,14 +262,15 @@ impl Engine {
         }
         let is_answered = call.phase == Phase::Answered;
         let leg = call.leg_mut(to).ok_or(gone)?;
-        let rules =
-            leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name)).map(|trunk| &trunk.headers);
+        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let rules = trunk.map(|trunk| &trunk.headers);
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
         let mut writer = dialog.request(method, &via);
         if is_session {
             // Of a re-INVITE nobody waits for a provisional response.
             let withheld = capabilities::RELIABLE;
-            writer = capabilities::add_without(writer.header(Header::Contact, contact), withheld);
+            writer = writer.header(Header::Contact, contact);
+            writer = capabilities::add_towards(writer, trunk, Some(withheld));
         }
         if is_session && is_answered {
             writer = leg.session_timer.ask(writer, policy);
@@ -305,7 +309,11 @@ impl Engine {
             return;
         }
         let offered = outgoing.carries_offer();
+        let (method, request) = (outgoing.request.method().cloned(), outgoing.request.clone());
         self.forget_relay(key, client, to);
+        if method == Some(Method::Refer) {
+            self.on_refer_answered(key, &request, status);
+        }
         let is_answered = status.is_success() && response.has_body_type("application/sdp");
         if offered && !is_answered {
             // What was in force before still is, and the next offer is free to come.
@@ -322,7 +330,8 @@ impl Engine {
             (true, true) => self.on_reinvite_success(now, key, to, client, server, response),
             _ => self.pass_relayed_response(now, key, to, server, response, status, is_update),
         }
-        if matches!(status.code(), 481 | 408) && !is_early {
+        // A NOTIFY ends nothing but its subscription (RFC 5057 §5.1).
+        if matches!(status.code(), 481 | 408) && !is_early && method != Some(Method::Notify) {
             // RFC 3261 §12.2.1.2: that side does not know the dialog any more.
             let end = End::new(EndedBy::Sbc, "one side does not know the call any more");
             self.end_call(now, key, if status.code() == 481 { end.without(to) } else { end });
@@ -420,12 +429,14 @@ impl Engine {
         if !self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
             return;
         }
+        let is_notify =
+            self.clients.get(client).is_some_and(|sent| sent.request.method() == Some(&Method::Notify));
         self.forget_relay(key, client, to);
         if offered {
             self.drop_offer(key);
         }
         self.respond_in_dialog(now, key, to.other(), server, Status::of(408));
-        if is_early {
+        if is_early || is_notify {
             return;
         }
         self.end_call(now, key, End::new(EndedBy::Sbc, "one side does not answer within the call any more"));

@@ -8,6 +8,8 @@ use super::cdr::EndedBy;
 use super::engine::{Engine, MAX_CALLS};
 use super::party::{self, Party};
 use super::reliable::Reliable;
+use super::snapshots::SnapshotId;
+use super::transfer::Transfer;
 use super::{Event, Settings, caller, capabilities};
 use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
@@ -37,7 +39,7 @@ impl Engine {
     }
 
     /// Finds where the call may go, and begins to try.
-    fn arrange(&mut self, now: Instant, key: CallKey) {
+    pub(super) fn arrange(&mut self, now: Instant, key: CallKey) {
         match self.plan_call(now, key) {
             Ok(()) => self.try_next_target(now, key),
             Err(rejection) => self.reject_call(now, key, rejection),
@@ -141,23 +143,8 @@ impl Engine {
         a.incoming = Some(server);
         let id = String::from_utf8_lossy(&self.random.token::<16>()).into_owned();
         let invite = invite_key(&request);
-        let call = Call {
-            id,
-            snapshot: self.snapshots.hold(),
-            phase: Phase::Setup,
-            a,
-            b: None,
-            numbers: CallNumbers::from_request(&request),
-            invite: request,
-            plan: Plan::default(),
-            media: CallMedia::default(),
-            record: Record::new(now, hop),
-            timers: std::collections::BTreeMap::new(),
-            relays: Vec::new(),
-            reliable: Reliable::default(),
-            tags_b: Vec::new(),
-            contact_user_b: String::new(),
-        };
+        let numbers = CallNumbers::from_request(&request);
+        let call = Call::new(id, self.snapshots.hold(), a, numbers, request, now, hop);
         let key = self.calls.insert(call);
         self.dialogs.insert(local_tag, (key, Side::A));
         self.invites.insert(invite, key);
@@ -175,8 +162,11 @@ impl Engine {
         let is_believed = trunk
             .and_then(|name| settings.routing.trunk(name))
             .map_or(call.a.realm == Realm::Trusted, |trunk| trunk.trust_identity);
-        call.numbers.learn_caller(&call.invite, is_believed, numbering);
-        call.numbers.learn_called(&call.invite, numbering)?;
+        // Of a call that we place ourselves, for a transfer, the numbers are known.
+        if !call.has_no_record {
+            call.numbers.learn_caller(&call.invite, is_believed, numbering);
+            call.numbers.learn_called(&call.invite, numbering)?;
+        }
         let ingress = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
         let selection = self.router.route(&ingress, &call.numbers.called);
         let selection = selection.map_err(|why| Rejection::new(status_of(&why), &why.to_string()))?;
@@ -220,7 +210,7 @@ fn has_target(request: &Message) -> bool {
 }
 
 /// What the caller hears when no route takes the call.
-fn status_of(why: &NoRoute) -> u16 {
+pub(super) fn status_of(why: &NoRoute) -> u16 {
     match why {
         NoRoute::NoMatch => 404,
         NoRoute::IngressDisabled(_) => 403,
@@ -254,6 +244,41 @@ impl Rejection {
     }
 }
 
+impl Call {
+    /// A call of which nothing is known but where it comes from and where it wants to go.
+    pub(super) fn new(
+        id: String,
+        snapshot: SnapshotId,
+        a: Leg,
+        numbers: CallNumbers,
+        invite: Message,
+        now: Instant,
+        hop: Hop,
+    ) -> Call {
+        Call {
+            id,
+            snapshot,
+            phase: Phase::Setup,
+            a,
+            b: None,
+            numbers,
+            invite,
+            plan: Plan::default(),
+            media: CallMedia::default(),
+            record: Record::new(now, hop),
+            timers: std::collections::BTreeMap::new(),
+            relays: Vec::new(),
+            reliable: Reliable::default(),
+            referrals: Vec::new(),
+            transfer: Transfer::None,
+            reconnect: None,
+            has_no_record: false,
+            tags_b: Vec::new(),
+            contact_user_b: String::new(),
+        }
+    }
+}
+
 impl Record {
     fn new(now: Instant, hop: Hop) -> Record {
         Record {
@@ -267,6 +292,8 @@ impl Record {
             ended_by: EndedBy::Sbc,
             cause: String::new(),
             codec: None,
+            transfers: Vec::new(),
+            first_legs: None,
         }
     }
 }

@@ -27,12 +27,13 @@ mod reliable;
 mod session_timer;
 mod settings;
 mod snapshots;
+mod transfer;
 mod update;
 
 #[cfg(test)]
 mod tests;
 
-pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, EndedBy, Outcome};
+pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer, EndedBy, Outcome};
 pub use engine::{Engine, MAX_CALLS, MAX_TRANSACTIONS, RETRY_AFTER_S};
 pub use io::{Census, Event, Input, Output};
 pub use settings::{Listener, Settings, Timeouts};

@@ -44,7 +44,7 @@ impl Engine {
         let dialog = self.calls.get_mut(key).and_then(|call| call.a.dialog.as_mut());
         let Some(dialog) = dialog else { return };
         let writer = dialog.request(&Method::Invite, &via).header(Header::Contact, contact);
-        let writer = capabilities::add_without(writer, capabilities::RELIABLE);
+        let writer = capabilities::add_towards(writer, None, Some(capabilities::RELIABLE));
         let writer = self.ask_session_timer(key, Side::A, writer);
         let Ok(request) = writer.finish_with(b"application/sdp", &body) else { return self.drop_offer(key) };
         let client = self.send_request(now, key, Side::A, Purpose::Realign, request, hop);

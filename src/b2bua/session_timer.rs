@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// The interval in force begins anew.
-    fn run_session_timer(&mut self, now: Instant, key: CallKey, side: Side) {
+    pub(super) fn run_session_timer(&mut self, now: Instant, key: CallKey, side: Side) {
         self.disarm(key, CallTimer::Refresh(side));
         self.disarm(key, CallTimer::SessionExpiry(side));
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
@@ -190,7 +190,7 @@ impl Engine {
         }
         let method = if by_update { Method::Update } else { Method::Invite };
         let writer = leg.dialog.as_mut()?.request(&method, &via).header(Header::Contact, contact);
-        let writer = capabilities::add_without(writer, capabilities::RELIABLE);
+        let writer = capabilities::add_towards(writer, None, Some(capabilities::RELIABLE));
         let writer = self.ask_session_timer(key, side, writer);
         let request = match by_update {
             true => writer.finish(),

@@ -127,6 +127,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         limits,
         redirect,
         calls: own_calls,
+        refer,
         enabled,
     } = trunk;
     let mut put = |name: &str, value: String| {
@@ -148,6 +149,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
     put("limits", format!("{limits:?}"));
+    put("refer", format!("{refer:?}"));
     put("redirect", format!("{redirect:?}"));
     for (name, value) in own_calls.iter().flat_map(calls) {
         put(&format!("calls.{name}"), value);

@@ -7,8 +7,8 @@ use super::*;
 use crate::base::{Realm, TrunkName};
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, RouteSource,
-    Timeouts,
+    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, Refer,
+    RouteSource, Timeouts,
 };
 
 /// A file and its text.
@@ -153,6 +153,7 @@ failover  = { codes = ["408", "5xx"], timeout = "4s" }
 limits    = { calls = 100, cps = 10 }
 redirect  = "follow"
 calls     = { answer_timeout = "90s" }
+refer     = "consume"
 enabled   = true
 "#;
 
@@ -184,7 +185,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!(sinch.caller_id.otherwise, CallerIdFallback::Anonymous);
     assert_eq!(sinch.headers.set, [("X-Site".to_owned(), "ams".to_owned())]);
     assert_eq!(sinch.failover.codes, [CodePattern::Code(408), CodePattern::Class(5)]);
-    assert_eq!(sinch.redirect, Redirect::Follow);
+    assert_eq!((sinch.redirect, sinch.refer), (Redirect::Follow, Refer::Consume));
     assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
     assert_eq!(sinch.calls.unwrap().answer.as_secs(), 90);
     let vonage = routing.trunk(&"vonage-a".into()).unwrap();

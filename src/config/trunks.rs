@@ -9,7 +9,7 @@ use crate::base::{Realm, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Host, Identity,
-    Limits, Redirect, Route, RouteSource, Timeouts, Trunk, TrunkHost,
+    Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -119,6 +119,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         limits: section(table, "limits", limits).unwrap_or_default(),
         redirect: redirect(table).unwrap_or_default(),
         calls: section(table, "calls", |own| Some(read_calls(own, calls))),
+        refer: refer(table).unwrap_or_default(),
         enabled: table.value("enabled").and_then(|value| value.boolean()).unwrap_or(true),
         hosts,
     }
@@ -268,6 +269,14 @@ fn diversion(table: &Table<'_>) -> Option<DiversionForm> {
         ("pass", DiversionForm::Pass),
         ("diversion", DiversionForm::Diversion),
         ("history-info", DiversionForm::HistoryInfo),
+    ])
+}
+
+fn refer(table: &Table<'_>) -> Option<Refer> {
+    table.value("refer")?.text()?.one_of(&[
+        ("reject", Refer::Reject),
+        ("relay", Refer::Relay),
+        ("consume", Refer::Consume),
     ])
 }
 

@@ -14,7 +14,7 @@ pub use limits::{CallLimits, LimitReached};
 pub use router::{Ingress, NoRoute, Router, Selection, Target};
 pub use settings::{
     CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover, HeaderRules, Host,
-    Identity, Limits, NumberPattern, Redirect, Route, RouteSource, Settings, Trunk, TrunkHost,
+    Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
 pub use timeouts::Timeouts;

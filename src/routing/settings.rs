@@ -67,6 +67,8 @@ pub struct Trunk {
     pub redirect: Redirect,
     /// How long its calls may take, where that differs from the node's.
     pub calls: Option<Timeouts>,
+    /// What happens when this trunk asks to transfer a call.
+    pub refer: Refer,
     /// A disabled trunk is routed to by no call and may send none.
     pub enabled: bool,
 }
@@ -180,6 +182,18 @@ pub enum Redirect {
     Follow,
     /// The caller gets the 3xx, its Contacts rewritten to addresses of ours.
     Pass,
+}
+
+/// What becomes of a REFER that a trunk sends within a call (RFC 3515).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Refer {
+    /// 603.
+    #[default]
+    Reject,
+    /// The other party gets it, and calls through us.
+    Relay,
+    /// We carry the transfer out.
+    Consume,
 }
 
 /// When to give a target up and try the next.

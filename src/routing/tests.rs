@@ -32,6 +32,7 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
         limits: Limits::default(),
         redirect: Redirect::default(),
         calls: None,
+        refer: Refer::default(),
         enabled: true,
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::rfc3339::utc_millis;
 use super::{Metrics, log};
-use crate::b2bua::{Attempt, AttemptResult, Cdr, CdrLeg};
+use crate::b2bua::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer};
 use crate::base::{Instant, TrunkName};
 use crate::media::DirectionReport;
 use crate::runtime::Clock;
@@ -210,6 +210,8 @@ struct Record<'a> {
     redirected_to: Option<&'a str>,
     ingress: LegRecord<'a>,
     egress: Option<LegRecord<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    transfers: Vec<TransferRecord<'a>>,
     attempts: Vec<AttemptRecord<'a>>,
     status: u16,
     ended_by: &'static str,
@@ -236,6 +238,7 @@ impl<'a> Record<'a> {
             redirected_to: cdr.redirected_to.as_deref(),
             ingress: LegRecord::from(&cdr.ingress),
             egress: cdr.egress.as_ref().map(LegRecord::from),
+            transfers: cdr.transfers.iter().map(TransferRecord::from).collect(),
             attempts: cdr.attempts.iter().map(AttemptRecord::from).collect(),
             status: cdr.status,
             ended_by: cdr.ended_by.as_str(),
@@ -265,6 +268,19 @@ impl<'a> From<&'a CdrLeg> for LegRecord<'a> {
             remote: leg.remote,
             call_id: &leg.call_id,
         }
+    }
+}
+
+#[derive(Serialize)]
+struct TransferRecord<'a> {
+    by: &'static str,
+    to: &'a str,
+    status: u16,
+}
+
+impl<'a> From<&'a CdrTransfer> for TransferRecord<'a> {
+    fn from(transfer: &'a CdrTransfer) -> Self {
+        TransferRecord { by: transfer.by.as_str(), to: &transfer.to, status: transfer.status }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::media::{
 use crate::numbering;
 use crate::routing::{
     self, CallerIdPolicy, DiversionForm, Failover, HeaderRules, Host, Identity, Limits, NumberPattern,
-    Redirect, Route, RouteSource, Trunk, TrunkHost,
+    Redirect, Refer, Route, RouteSource, Trunk, TrunkHost,
 };
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -441,6 +441,7 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
         limits: Limits::default(),
         redirect: Redirect::default(),
         calls: None,
+        refer: Refer::default(),
         enabled: true,
     }
 }

@@ -26,4 +26,6 @@ mod setup;
 mod shutdown;
 mod simulation;
 mod torture;
+mod transfer;
+mod transfer_consumed;
 mod update;

@@ -21,6 +21,7 @@ fn cdr(clock: &Clock) -> Cdr {
         from_e164: None,
         to_e164: Some("+442071234567".to_owned()),
         redirected_to: None,
+        transfers: vec![],
         ingress: CdrLeg {
             realm: Realm::Trusted,
             trunk: None,

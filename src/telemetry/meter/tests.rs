@@ -60,6 +60,7 @@ fn cdr() -> Cdr {
         from_e164: None,
         to_e164: None,
         redirected_to: None,
+        transfers: vec![],
         ingress: leg(Realm::Trusted, None),
         egress: Some(leg(Realm::Untrusted, Some("sinch"))),
         attempts: vec![

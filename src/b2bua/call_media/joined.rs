@@ -1,0 +1,166 @@
+//! The media of two calls as one, after a transfer: each party keeps its port of ours, and the two
+//! ports on which the transferor was heard send to each other. The second session is the **tail** of
+//! the first; the packets cross the relay twice, so that no party's port ever changes.
+
+use bytes::Bytes;
+
+use super::{CallMedia, ClosingMedia, MediaSessionId, StreamPorts};
+use crate::b2bua::Output;
+use crate::b2bua::call::CallKey;
+use crate::b2bua::engine::Engine;
+use crate::media::{MediaCommand, PortPair, RemoteMedia, Side};
+
+/// The session that faces the party of one side.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    session: MediaSessionId,
+    /// The side of that session on which the party is.
+    side: Side,
+    /// Its ports, to be given back.
+    ports: Vec<StreamPorts>,
+}
+
+impl CallMedia {
+    /// Where the relay has the party of a side.
+    pub(super) fn facing(&self, side: Side) -> Option<(MediaSessionId, Side)> {
+        match self.tail(side) {
+            Some(tail) => Some((tail.session, tail.side)),
+            None => Some((self.id?, side)),
+        }
+    }
+
+    /// Every session of the call.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = MediaSessionId> {
+        let tails = [&self.tail_a, &self.tail_b].into_iter().flatten().map(|tail| tail.session);
+        self.id.into_iter().chain(tails)
+    }
+
+    /// Whether its ports are those of two sessions: then no stream can be added.
+    pub(super) fn is_joined(&self) -> bool {
+        !self.own.is_empty()
+    }
+
+    /// The ports of the first session.
+    fn own_ports(&self) -> &[StreamPorts] {
+        if self.own.is_empty() { &self.streams } else { &self.own }
+    }
+
+    fn tail(&self, side: Side) -> Option<&Tail> {
+        match side {
+            Side::A => self.tail_a.as_ref(),
+            Side::B => self.tail_b.as_ref(),
+        }
+    }
+
+    fn tail_mut(&mut self, side: Side) -> &mut Option<Tail> {
+        match side {
+            Side::A => &mut self.tail_a,
+            Side::B => &mut self.tail_b,
+        }
+    }
+
+    /// Whether the ports of `slot` and of the other's `other_slot` can send to each other, and the
+    /// other's party is not behind a tail itself.
+    pub(in crate::b2bua) fn can_join(&self, slot: Side, other: &CallMedia, other_slot: Side) -> bool {
+        let mut pairs = self.own_ports().iter().zip(other.own_ports());
+        let has_streams = !self.own_ports().is_empty() && !other.own_ports().is_empty();
+        let is_same_family = pairs
+            .all(|(here, there)| of(here, slot).address.is_ipv6() == of(there, other_slot).address.is_ipv6());
+        has_streams && is_same_family && other.tail(other_slot.other()).is_none()
+    }
+
+    /// The pending offer was made of what its side said to another: where that side is stays as it
+    /// is.
+    pub(in crate::b2bua) fn keep_what_offers(&mut self, heard: Bytes) {
+        if let Some(by) = self.offered_by() {
+            let mut media = self.side(by).clone();
+            media.held = false;
+            if let Some(offer) = &mut self.offer {
+                offer.media = media;
+                offer.body = heard;
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Connects the party across `slot` with the party across `other_slot` of another call, whose
+    /// media becomes this call's.
+    pub(in crate::b2bua) fn join_media(
+        &mut self,
+        key: CallKey,
+        slot: Side,
+        other: CallKey,
+        other_slot: Side,
+    ) {
+        let Some([here, there]) = self.calls.get_disjoint_mut([key, other]) else { return };
+        let (mut joined, mut far) = (std::mem::take(&mut here.media), std::mem::take(&mut there.media));
+        let (Some(id), Some(far_id)) = (joined.id, far.id) else { return };
+        self.close_tail(joined.tail_mut(slot).take());
+        self.close_tail(far.tail_mut(other_slot).take());
+        let (own, ports) = (joined.own_ports().to_vec(), far.own_ports().to_vec());
+        let count = joined.streams.len().min(far.streams.len());
+        for stream in 0..own.len().max(ports.len()) {
+            let inner = |ports: &[StreamPorts], side| {
+                ports.get(stream).filter(|_| stream < count).map(|ports| inside(of(ports, side)))
+            };
+            let (to_far, to_here) = (inner(&ports, other_slot), inner(&own, slot));
+            let stream = stream as u8;
+            for (session, side, remote) in [(id, slot, to_far), (far_id, other_slot, to_here)] {
+                self.outputs.push_back(Output::Media(MediaCommand::SetRemote {
+                    session,
+                    stream,
+                    side,
+                    remote,
+                }));
+            }
+        }
+        let party = other_slot.other();
+        joined.streams.truncate(count);
+        for (ports, far_ports) in joined.streams.iter_mut().zip(&far.streams) {
+            match slot {
+                Side::A => ports.a = of(far_ports, party),
+                Side::B => ports.b = of(far_ports, party),
+            }
+        }
+        joined.own = own;
+        joined.offer = None;
+        *joined.side_mut(slot) = far.side(party).clone();
+        *joined.tail_mut(slot) = Some(Tail { session: far_id, side: party, ports });
+        let held = joined.a.held || joined.b.held;
+        for session in joined.sessions() {
+            self.outputs.push_back(Output::Media(MediaCommand::SetHold { session, held }));
+        }
+        self.media_sessions.insert(far_id, key);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.media = joined;
+        }
+    }
+
+    /// Closes the tails of a call that ends.
+    pub(in crate::b2bua) fn close_tails(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let tails = [call.media.tail_a.take(), call.media.tail_b.take()];
+        tails.into_iter().for_each(|tail| self.close_tail(tail));
+    }
+
+    fn close_tail(&mut self, tail: Option<Tail>) {
+        let Some(Tail { session, ports, .. }) = tail else { return };
+        self.media_sessions.remove(&session);
+        self.closing_media.insert(session, ClosingMedia { pairs: ports, call: None });
+        self.outputs.push_back(Output::Media(MediaCommand::Close { session }));
+    }
+}
+
+fn of(ports: &StreamPorts, side: Side) -> PortPair {
+    match side {
+        Side::A => ports.a,
+        Side::B => ports.b,
+    }
+}
+
+/// A pair of ours as the peer of another.
+fn inside(pair: PortPair) -> RemoteMedia {
+    let (rtp, rtcp) = (pair.rtp(), pair.rtcp());
+    RemoteMedia { rtp, rtcp, signalling: pair.address, receives: true, sends: true }
+}
