@@ -169,6 +169,7 @@ impl Engine {
         self.end_refreshes(now, key);
         match before {
             Phase::Setup => {
+                self.stop_counting_setup(key);
                 self.end_setup(now, key, &end);
                 self.refuse_caller(now, key, &end);
             }
@@ -317,6 +318,12 @@ impl Engine {
         }
         self.invites.remove(&invite);
         self.event(Event::CallEnded { trunk });
+    }
+
+    fn stop_counting_setup(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get(key) {
+            self.setups.end((call.a.realm, call.record.remote.ip()));
+        }
     }
 
     /// Forgets the call and writes its record, once nothing of it is under way.

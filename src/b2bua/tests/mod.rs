@@ -13,6 +13,7 @@ mod glare;
 mod identity_policy;
 mod in_dialog;
 mod lab;
+mod limits;
 mod media_ports;
 mod operators_timers;
 mod peers_mistakes;
