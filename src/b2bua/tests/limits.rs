@@ -54,7 +54,7 @@ fn a_message_at_a_bound_is_taken_and_one_beyond_it_is_not() {
 
 #[test]
 fn max_forwards_ends_a_call_and_is_no_matter_for_what_is_asked_of_us() {
-    // RFC 3261 §11: a server may answer an OPTIONS with Max-Forwards 0 as if it were for itself.
+    // RFC 3261 §11 lets a server answer an OPTIONS with Max-Forwards 0 as if it were for itself.
     assert_eq!(options("Max-Forwards: 70", "Max-Forwards: 0"), 200);
     assert_eq!(options("Max-Forwards: 70\r\n", ""), 200);
     for (came, goes) in [("Max-Forwards: 1", "0"), ("Max-Forwards: 255", "69"), ("X-None: 1", "69")] {

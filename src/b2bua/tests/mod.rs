@@ -12,7 +12,7 @@ mod flows;
 mod glare;
 mod identity_policy;
 mod in_dialog;
-mod lab;
+pub mod lab;
 mod limits;
 mod media_ports;
 mod operators_timers;
