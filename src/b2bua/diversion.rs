@@ -171,6 +171,14 @@ impl Diversion {
 }
 
 impl Diversions {
+    /// Adds whom the call was for until a 3xx sent it on.
+    pub(super) fn add_redirected(&mut self, number: &Number, received: &str) {
+        let (party, number) = (Party::named(received), number.clone());
+        let reason = "unconditional";
+        self.list.insert(0, Diversion { party, number, reason, counter: 1, is_private: false });
+        self.list.truncate(MAX_DIVERSIONS);
+    }
+
     /// The header lines for a trunk. `target` is the Request-URI of the INVITE that they stand in.
     pub(super) fn lines(
         &self,
