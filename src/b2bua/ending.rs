@@ -322,7 +322,7 @@ impl Engine {
 
     fn stop_counting_setup(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get(key) {
-            self.setups.end((call.a.realm, call.record.remote.ip()));
+            self.setups.end((call.a.realm, call.record.remote.ip()), &call.invite);
         }
     }
 

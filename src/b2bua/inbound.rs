@@ -35,8 +35,8 @@ impl Engine {
         if self.draining || self.calls.len() >= most {
             return self.refuse_for_now(now, server);
         }
-        let pairs = self.ports.limit(realm) / 2;
-        if !emergency && !self.setups.has_room((realm, hop.peer.ip()), pairs) {
+        let streams = self.ports.streams_limit();
+        if !emergency && !self.setups.has_room((realm, hop.peer.ip()), &request, streams) {
             self.event(Event::Dropped { realm, reason: DropReason::RateLimited });
             return self.refuse_for_now(now, server);
         }
@@ -158,6 +158,7 @@ impl Engine {
         a.incoming = Some(server);
         let id = String::from_utf8_lossy(&self.random.token::<16>()).into_owned();
         let invite = invite_key(&request);
+        self.setups.begin((realm, hop.peer.ip()), &request);
         let call = Call {
             id,
             snapshot: self.snapshots.hold(),
@@ -179,7 +180,6 @@ impl Engine {
         self.dialogs.insert(local_tag, (key, Side::A));
         self.invites.insert(invite, key);
         self.servers.insert(server, key);
-        self.setups.begin((realm, hop.peer.ip()));
         self.event(Event::CallBegan { trunk });
         key
     }

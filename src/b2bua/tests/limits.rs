@@ -148,6 +148,35 @@ fn a_flood_of_calls_from_one_source_leaves_ports_for_others_and_for_emergencies(
 }
 
 #[test]
+fn a_call_counts_for_as_many_ports_as_it_asks() {
+    let mut lab = Lab::new();
+    let video = format!("{SDP_PBX}m=video 30002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
+    let mut placed = Vec::new();
+    for id in 0..12 {
+        placed.push(invite(PBX, "+442079460000", &id.to_string(), Some(&video)));
+        lab.receive(PBX, &placed[id]);
+        lab.take_response(PBX, 100);
+        lab.take_request(CARRIER_A, &Method::Invite);
+    }
+    for (id, sdp, fits) in [("x", &video[..], false), ("y", SDP_PBX, true), ("z", SDP_PBX, false)] {
+        let one = invite(PBX, "+442079460000", id, Some(sdp));
+        lab.receive(PBX, &one);
+        lab.take_response(PBX, 100);
+        if fits {
+            lab.take_request(CARRIER_A, &Method::Invite);
+            placed.push(one);
+        } else {
+            lab.take_response(PBX, 503);
+        }
+    }
+    for invite in &placed {
+        lab.receive(PBX, &cancel_of(invite));
+    }
+    lab.sent.clear();
+    lab.expect_nothing_left();
+}
+
+#[test]
 fn an_answered_call_is_in_set_up_no_more() {
     let mut settings = settings();
     settings.media.ports = (10_000, 10_003);
