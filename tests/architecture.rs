@@ -1,5 +1,5 @@
 //! The arrows between modules (docs/design.md): which module may use which, where `unsafe` may
-//! stand, who may read a clock. The tables are at the top; a violation names file, line and arrow.
+//! stand, who may read a clock; and that docs/limits.md tells the truth. The tables are at the top; a violation names file, line and arrow.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -91,6 +91,38 @@ fn expect_words_only_in(words: &[&str], may: impl Fn(&str) -> bool) {
         for (number, line) in code_lines(&file.text) {
             if let Some(word) = words.iter().find(|word| line.contains(**word)) {
                 writeln!(faults, "{}:{number}: `{word}` in {module}", file.path.display()).unwrap();
+            }
+        }
+    }
+    expect_none(&faults);
+}
+
+/// Each row of docs/limits.md names constants and the file that they are in, and the first value of the
+/// row is that of the first of them, where the code writes it as a number.
+#[test]
+fn the_bounds_are_what_the_documentation_says() {
+    let sources = sources();
+    let mut faults = String::new();
+    for row in include_str!("../docs/limits.md").lines() {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, names, value, .., file, _] = cells[..] else { continue };
+        let file = file.trim_matches('`');
+        let is_constant = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let constants = names.split('`').filter(|name| name.len() > 2).filter(is_constant);
+        for (place, name) in constants.enumerate() {
+            let source = sources.iter().find(|source| source.path == Path::new(file));
+            let found = source.and_then(|source| {
+                let line = source.text.lines().find(|line| line.contains(&format!("const {name}:")))?;
+                Some(line.split("= ").nth(1)?.trim_end_matches(';').replace('_', ""))
+            });
+            let Some(found) = found else {
+                writeln!(faults, "docs/limits.md: there is no {name} in {file}").unwrap();
+                continue;
+            };
+            let is_number = found.bytes().all(|byte| byte.is_ascii_digit());
+            let told: String = value.chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
+            if place == 0 && is_number && told.replace(',', "") != found {
+                writeln!(faults, "docs/limits.md: {name} is {found}, not {told}").unwrap();
             }
         }
     }

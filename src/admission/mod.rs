@@ -28,6 +28,9 @@ pub enum DropReason {
     Malformed,
     /// The node holds as many transactions as it may.
     Overloaded,
+    /// Its source has as much of the node as one source may: transactions, or calls in set-up. As with
+    /// `Overloaded`, the sender is told 503.
+    RateLimited,
     /// A response or an ACK that belongs to nothing here.
     Unmatched,
     /// A keep-alive (RFC 5626 §4.4.1: CRLF, or a lone NUL).
@@ -36,10 +39,11 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [DropReason; 5] = [
+    pub const ALL: [DropReason; 6] = [
         DropReason::SourceNotAllowed,
         DropReason::Malformed,
         DropReason::Overloaded,
+        DropReason::RateLimited,
         DropReason::Unmatched,
         DropReason::KeepAlive,
     ];
@@ -50,6 +54,7 @@ impl DropReason {
             DropReason::SourceNotAllowed => "source_not_allowed",
             DropReason::Malformed => "malformed",
             DropReason::Overloaded => "overloaded",
+            DropReason::RateLimited => "rate_limited",
             DropReason::Unmatched => "unmatched",
             DropReason::KeepAlive => "keep_alive",
         }

@@ -323,6 +323,7 @@ impl Engine {
         };
         if let Some(call) = self.calls.get_mut(key) {
             call.phase = Phase::Answered;
+            self.setups.end((call.a.realm, call.record.remote.ip()), &call.invite);
             call.record.answer = Some(now);
             call.record.status = 200;
             call.a.incoming = None;

@@ -29,7 +29,7 @@ use crate::sip::{Message, Status};
 use crate::transaction::{ClientId, ServerId};
 
 /// The most m= lines of a call that get ports; further ones are refused with port 0.
-const MAX_STREAMS: usize = 4;
+pub(super) const MAX_STREAMS: usize = 4;
 
 /// How often ports are reserved anew when the relay cannot bind them.
 const MAX_OPEN_TRIES: u8 = 8;

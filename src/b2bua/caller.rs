@@ -161,9 +161,8 @@ fn remote_party_asks(value: &NameAddr<'_>, kinds: &[&str]) -> bool {
 }
 
 /// Whether a privacy is asked for that we do not know, and rather no call than one without it.
-/// RFC 3323 §5: "If a privacy service is not capable of providing all of the levels of privacy
-/// requested … and 'critical' is present, it MUST fail the request with a 500". The known ones are
-/// met by what we are: user agents of our own on each side, and media through our own relay.
+/// RFC 3323 §5 then wants 500. The known ones are met by what we are: user agents of our own on each
+/// side, and media through our own relay.
 pub(super) fn asks_for_unknown_privacy(invite: &Message) -> bool {
     const KNOWN: [&str; 7] = ["critical", "header", "history", "id", "none", "session", "user"];
     let is_known = |word: &[u8]| KNOWN.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));

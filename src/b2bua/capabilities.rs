@@ -5,7 +5,7 @@ use crate::routing::{Refer, Trunk};
 use crate::sip::{Header, Message, Method, Writer};
 
 /// The methods that we take, within dialogs and outside of them.
-pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, MESSAGE, NOTIFY";
 
 /// The option tags that we understand in a Require.
 pub const SUPPORTED: &[&str] = &[RELIABLE, "timer"];
@@ -85,6 +85,14 @@ pub fn add_towards(writer: Writer, trunk: Option<&Trunk>, withheld: Option<&str>
 /// Whether the sender of a message understands an option.
 pub fn takes(message: &Message, option: &str) -> bool {
     message.lists_token(Header::Supported, option) || message.lists_token(Header::Require, option)
+}
+
+/// Says what we take to the sender of a method that we do not take here: some of what we take is taken
+/// within dialogs alone, and a 405 must not name what it refuses (RFC 3261 §8.2.1).
+pub fn add_refusing(writer: Writer, refused: Option<&Method>) -> Writer {
+    let is_taken = |name: &&str| refused.is_none_or(|refused| refused.as_bytes() != name.as_bytes());
+    let taken: Vec<&str> = ALLOW.split(", ").filter(is_taken).collect();
+    writer.header(Header::Allow, taken.join(", "))
 }
 
 #[cfg(test)]

@@ -171,6 +171,14 @@ impl Diversion {
 }
 
 impl Diversions {
+    /// Adds whom the call was for until a 3xx sent it on.
+    pub(super) fn add_redirected(&mut self, number: &Number, received: &str) {
+        let (party, number) = (Party::named(received), number.clone());
+        let reason = "unconditional";
+        self.list.insert(0, Diversion { party, number, reason, counter: 1, is_private: false });
+        self.list.truncate(MAX_DIVERSIONS);
+    }
+
     /// The header lines for a trunk. `target` is the Request-URI of the INVITE that they stand in.
     pub(super) fn lines(
         &self,
@@ -227,5 +235,37 @@ impl Diversions {
             before = Some((std::mem::replace(&mut index, below), reason));
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{Method, Writer};
+
+    proptest::proptest! {
+        /// Whatever a peer writes: no panic, no more lines than there may be, none that is no header.
+        #[test]
+        fn junk_is_read_and_written_within_the_bounds(
+            values in proptest::collection::vec("[-<>\";=?&%@:.,+0-9 a-ciprsx]{0,40}", 0..12),
+            form in 0usize..3,
+            as_history: bool,
+        ) {
+            let header = if as_history { Header::HistoryInfo } else { Header::Diversion };
+            let mut writer = Writer::request(&Method::Invite, b"sip:a@b");
+            for (at, value) in values.iter().enumerate() {
+                let entry = format!("<sip:{at}{value}@h;cause=486>;index=1.{value};mp=1;reason={value};counter={at}");
+                writer = writer.header(header, if at % 2 == 0 { value } else { &entry });
+            }
+            let numbering = numbering::Settings::default();
+            let mut trunk = crate::b2bua::tests::lab::trunk("t", crate::base::Realm::Untrusted, "192.0.2.1:5060");
+            trunk.diversion = [DiversionForm::Pass, DiversionForm::Diversion, DiversionForm::HistoryInfo][form];
+            let read = read(&writer.finish().unwrap(), &numbering);
+            let lines = read.lines(&trunk, &numbering, "t.example", "sip:b@t.example");
+            proptest::prop_assert!(lines.len() <= MAX_DIVERSIONS + 1);
+            for (_, line) in lines {
+                proptest::prop_assert!(NameAddr::parse(line.as_bytes()).is_some_and(|value| value.uri().is_ok()), "{}", line);
+            }
+        }
     }
 }

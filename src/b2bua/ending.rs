@@ -173,6 +173,7 @@ impl Engine {
         self.end_refreshes(now, key);
         match before {
             Phase::Setup => {
+                self.stop_counting_setup(key);
                 self.end_setup(now, key, &end);
                 self.refuse_caller(now, key, &end);
             }
@@ -323,6 +324,13 @@ impl Engine {
         }
         self.invites.remove(&invite);
         self.event(Event::CallEnded { trunk });
+    }
+
+    fn stop_counting_setup(&mut self, key: CallKey) {
+        // An errand of a transfer came from nobody.
+        if let Some(call) = self.calls.get(key).filter(|call| !call.has_no_record) {
+            self.setups.end((call.a.realm, call.record.remote.ip()), &call.invite);
+        }
     }
 
     /// Forgets the call and writes its record, once nothing of it is under way.

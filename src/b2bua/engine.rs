@@ -33,6 +33,8 @@ use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
 use super::ending::End;
+use super::fairness::Setups;
+use super::loops::Branches;
 use super::snapshots::Snapshots;
 use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason};
@@ -77,6 +79,8 @@ pub struct Engine {
     pub(super) closing_media: BTreeMap<MediaSessionId, ClosingMedia>,
     pub(super) timers: Timers<(CallKey, CallTimer)>,
     pub(super) random: Random,
+    pub(super) branches: Branches,
+    pub(super) setups: Setups,
     shard: u8,
     pub(super) last_media_session: u64,
     pub(super) draining: bool,
@@ -155,6 +159,7 @@ impl Engine {
     /// An engine without calls. `shard` is carried by every Call-ID and tag that it mints.
     pub fn new(settings: Arc<Settings>, mut random: Random, shard: u8, now: Instant) -> Engine {
         let ports = PortPool::new(&settings.media, random.fork());
+        let branches = Branches::new(&mut random);
         let mut engine = Engine {
             router: Router::new(settings.routing.clone()),
             allowlist: Allowlist::new(settings.admission.clone()),
@@ -172,6 +177,8 @@ impl Engine {
             closing_media: BTreeMap::new(),
             timers: Timers::default(),
             random,
+            branches,
+            setups: Setups::default(),
             shard,
             last_media_session: 0,
             draining: false,
@@ -242,7 +249,7 @@ impl Engine {
     pub(super) fn leftovers(&self) -> usize {
         let tables = [self.dialogs.len(), self.invites.len(), self.clients.len(), self.servers.len()];
         let media = self.media_sessions.len() + self.closing_media.len();
-        tables.iter().sum::<usize>() + self.byes.len() + media
+        tables.iter().sum::<usize>() + self.byes.len() + media + self.setups.len()
     }
 
     /// Whether new calls are refused.
@@ -266,6 +273,9 @@ impl Engine {
         match message.fault() {
             None if is_answered_at_once(&message) => self.answer_at_once(&message, hop),
             None if is_for_another(&message) => self.drop_message(realm, DropReason::Unmatched),
+            None if self.calls_for_help(&message, realm, hop) => {
+                self.transactions.receive_emergency(now, message, hop)
+            }
             None => self.transactions.receive(now, message, hop),
             Some(fault) => self.answer_fault(realm, &message, fault, hop),
         }
@@ -277,7 +287,7 @@ impl Engine {
         let unsupported = capabilities::unsupported(request);
         let is_foreign = Uri::parse(request.request_uri_raw()).is_ok_and(|uri| uri.scheme == Scheme::Other);
         let status = match request.method() {
-            Some(Method::Other(_)) => 501,
+            Some(Method::Other(_)) => 405,
             Some(Method::Options) if is_foreign => 416,
             Some(_) if unsupported.is_some() => 420,
             Some(Method::Options) if self.draining => 503,
@@ -290,7 +300,8 @@ impl Engine {
         let tag = std::str::from_utf8(&tag).ok();
         let writer = response_to(request, hop.peer, Status::of(status), None, tag);
         let writer = match status {
-            200 | 405 | 501 => capabilities::add(writer).header(Header::Accept, "application/sdp"),
+            405 | 501 => capabilities::add_refusing(writer, request.method()),
+            200 => capabilities::add(writer).header(Header::Accept, "application/sdp"),
             420 => writer.header(Header::Unsupported, unsupported.unwrap_or_default()),
             503 => writer.display(Header::RetryAfter, RETRY_AFTER_S),
             _ => writer,
@@ -317,8 +328,9 @@ impl Engine {
     }
 
     /// 400 where it is known where a response goes (505 for another version, 501 for a method that
-    /// nobody knows); without a transaction, for nothing in it may be trusted. What the request
-    /// lacks, the response lacks too: "Ideally, it will respond with a 400" (RFC 4475 §3.3.1).
+    /// nobody knows, 414 for a Request-URI beyond the bound); without a transaction, for nothing in
+    /// it may be trusted. What the request lacks, the response lacks too: "Ideally, it will respond
+    /// with a 400" (RFC 4475 §3.3.1).
     fn answer_fault(&mut self, realm: Realm, message: &Message, fault: MessageFault, hop: Hop) {
         let is_answerable = message.method().is_some_and(|method| *method != Method::Ack);
         if !is_answerable || message.top_via().is_none() {
@@ -327,6 +339,7 @@ impl Engine {
         let status = Status::of(match (fault, message.method()) {
             (MessageFault::Version, _) => 505,
             (MessageFault::MethodMismatch, Some(Method::Other(_))) => 501,
+            (MessageFault::RequestUriTooLong, _) => 414,
             _ => 400,
         });
         let tag = self.mint_tag();
@@ -507,10 +520,9 @@ impl Engine {
 
     /// A Via of ours with a new branch (RFC 3261 §8.1.1.7), asking for `rport` (RFC 3581).
     pub(super) fn mint_via(&mut self, hop: Hop) -> String {
-        let branch = self.random.token::<20>();
-        let branch = String::from_utf8_lossy(&branch);
+        let branch = self.branches.mint(&mut self.random);
         let name = hop.transport.via_name();
-        format!("SIP/2.0/{name} {};rport;branch=z9hG4bK{branch}", self.advertised(hop))
+        format!("SIP/2.0/{name} {};rport;branch={branch}", self.advertised(hop))
     }
 
     /// A tag of ours; its first two digits are the shard.

@@ -12,7 +12,15 @@ use crate::routing::HeaderRules;
 use crate::sip::{Header, HeaderField, Message, Method, Writer};
 
 /// Headers that cross with a body that crosses as it is, for without them it could not be read.
-const ALWAYS: &[&str] = &["Content-Disposition", "Content-Language", "MIME-Version", "Info-Package", "Event"];
+const ALWAYS: &[&str] = &[
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Event",
+    "Info-Package",
+    "MIME-Version",
+    "Subscription-State",
+];
 
 /// The longest value of one of those.
 const MAX_ALWAYS_BYTES: usize = 256;
@@ -39,7 +47,7 @@ pub fn rules_for(rules: &HeaderRules, is_hidden: bool) -> Cow<'_, HeaderRules> {
 /// for responses (`acks.rs`); the rules are always those of the trunk that it goes *to*.
 pub fn add_crossing(mut writer: Writer, from: &Message, rules: &HeaderRules) -> Writer {
     let has_own_body = !from.body().is_empty() && !from.has_body_type("application/sdp");
-    let describes_body = has_own_body || from.method() == Some(&Method::Info);
+    let describes_body = has_own_body || matches!(from.method(), Some(Method::Info | Method::Notify));
     for field in from.fields() {
         let is_set =
             rules.set.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(full_name(&field)));

@@ -59,30 +59,32 @@ pub fn address(
     let to = format!("<sip:{called}@{domain}>");
     let shown = shown_caller(numbers, trunk, numbering)?;
     let uri = shown.as_ref().map(|shown| format!("<sip:{}@{domain}>", escape_user(&shown.number)));
-    let is_hidden = matches!(numbers.privacy, Privacy::Hidden { .. });
-    // RFC 3325 §7: "When a proxy forwards a message to an untrusted node … and there is a Privacy header
-    // field with an 'id' token, the proxy MUST remove all the P-Asserted-Identity header fields."
-    let may_know = !is_hidden || trunk.trust_identity;
-    let vouched = |shown: &Shown| if numbers.caller_is_asserted || !shown.is_own { "yes" } else { "no" };
-    let screen = shown.as_ref().map_or("no", vouched);
-    let identity = uri.as_ref().filter(|_| may_know);
-    let identity = identity.and_then(|uri| identity_header(trunk.identity, uri, is_hidden, screen));
-    let diversions = numbers.diversions.lines(trunk, numbering, &domain, &request_uri);
-    let named = shown.zip(uri).filter(|_| !is_hidden);
-    let anonymous = named.is_none();
-    let (from, contact_user) = match named {
-        Some((shown, uri)) => {
-            let display = numbers.caller_display.as_ref().filter(|_| shown.is_own);
-            let from = match display {
-                Some(display) => [display, &b" "[..], uri.as_bytes()].concat(),
-                None => uri.into_bytes(),
-            };
-            (from, shown.number)
-        }
-        None => (ANONYMOUS.to_vec(), "anonymous".to_owned()),
+    let identity = match (&shown, &uri) {
+        (Some(shown), Some(uri)) => identity_header(numbers, trunk, shown, uri),
+        _ => None,
     };
+    let diversions = numbers.diversions.lines(trunk, numbering, &domain, &request_uri);
+    let named = shown.zip(uri).filter(|_| !is_hidden(numbers));
+    let anonymous = named.is_none();
+    let (from, contact_user) = named.map_or_else(
+        || (ANONYMOUS.to_vec(), "anonymous".to_owned()),
+        |(shown, uri)| (from_of(numbers, &shown, uri), shown.number),
+    );
     let privacy = privacy(numbers.privacy, anonymous);
     Ok(Addressing { request_uri, from, to, contact_user, identity, anonymous, privacy, diversions })
+}
+
+/// Whether the caller is not to be shown. Who calls for help is: somebody may have to call back, and
+/// Privacy goes with it for a network that knows better.
+fn is_hidden(numbers: &CallNumbers) -> bool {
+    matches!(numbers.privacy, Privacy::Hidden { .. }) && !numbers.called.is_emergency()
+}
+
+fn from_of(numbers: &CallNumbers, shown: &Shown, uri: String) -> Vec<u8> {
+    match numbers.caller_display.as_ref().filter(|_| shown.is_own) {
+        Some(display) => [display, &b" "[..], uri.as_bytes()].concat(),
+        None => uri.into_bytes(),
+    }
 }
 
 /// From of a caller who is not shown (RFC 3323 §4.1.1.3).
@@ -100,14 +102,25 @@ fn privacy(asked: Privacy, anonymous: bool) -> Option<&'static str> {
     }
 }
 
-/// The header that names the caller to a trunk, beside From.
-fn identity_header(identity: Identity, uri: &str, is_hidden: bool, screen: &str) -> Option<(Header, String)> {
-    match identity {
+/// The header that names the caller to a trunk, beside From. Of a caller who asks not to be shown there
+/// is none outside the trust domain (RFC 3325 §7).
+fn identity_header(
+    numbers: &CallNumbers,
+    trunk: &Trunk,
+    shown: &Shown,
+    uri: &str,
+) -> Option<(Header, String)> {
+    let is_hidden = is_hidden(numbers);
+    if is_hidden && !trunk.trust_identity {
+        return None;
+    }
+    match trunk.identity {
         Identity::From => None,
         Identity::Pai => Some((Header::PAssertedIdentity, uri.to_owned())),
         Identity::Ppi => Some((Header::PPreferredIdentity, uri.to_owned())),
         Identity::Rpid => {
             let privacy = if is_hidden { "full" } else { "off" };
+            let screen = if numbers.caller_is_asserted || !shown.is_own { "yes" } else { "no" };
             Some((Header::RemotePartyId, format!("{uri};party=calling;privacy={privacy};screen={screen}")))
         }
     }
@@ -166,10 +179,16 @@ fn shown_caller(
     if is_allowed && policy.default.is_none() {
         return Ok(None);
     }
-    match (policy.otherwise, &policy.default) {
+    // No policy keeps a call for help back, or its caller in the dark.
+    let emergency = numbers.called.is_emergency();
+    let otherwise = if emergency { CallerIdFallback::Default } else { policy.otherwise };
+    match (otherwise, &policy.default) {
         (CallerIdFallback::Default, Some(default)) => {
             let number = numbering.format(&Number::E164(default.clone()), default, trunk.send_numbers);
             Ok(Some(Shown { number, is_own: false }))
+        }
+        (CallerIdFallback::Default, None) if emergency && !own.is_empty() => {
+            Ok(Some(Shown { number: own, is_own: true }))
         }
         // Without a default there is no number that may be shown.
         (CallerIdFallback::Default, None) | (CallerIdFallback::Anonymous, _) => Ok(None),

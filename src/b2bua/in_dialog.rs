@@ -1,5 +1,6 @@
-//! What happens within a dialog: re-INVITE, UPDATE with an offer, INFO and OPTIONS are carried to the
-//! other leg as requests of its own dialog, and their answers back.
+//! What happens within a dialog: re-INVITE, UPDATE with an offer, INFO, OPTIONS, MESSAGE (RFC 3428) and
+//! NOTIFY (of nobody's subscription, as gateways tell DTMF by it) are carried to the other leg as
+//! requests of its own dialog, and their answers back.
 
 use super::call::{CallKey, CallTimer, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
@@ -75,14 +76,26 @@ impl Engine {
             }
             (Some(Method::Invite), _) => self.on_reinvite(now, key, side, server, request),
             (Some(Method::Update), _) => self.on_update(now, key, side, server, &request),
-            (Some(Method::Info | Method::Options), _) => self.relay_request(now, key, side, server, &request),
             (Some(Method::Refer), _) => self.on_refer(now, key, side, server, &request),
             (Some(Method::Notify), _) if transfer::is_refer_event(&request) => {
                 self.on_refer_notify(now, key, side, server, &request)
             }
-            (Some(Method::Other(_)), _) => self.respond_in_dialog(now, key, side, server, Status::of(501)),
+            (Some(Method::Options), Phase::Setup) => self.answer_options(now, key, side, server),
+            (Some(Method::Info | Method::Options | Method::Message | Method::Notify), _) => {
+                self.relay_request(now, key, side, server, &request)
+            }
             _ => self.respond_in_dialog(now, key, side, server, Status::of(405)),
         }
+    }
+
+    /// OPTIONS asks whether the call lives. Until it is answered there is only us to say so.
+    fn answer_options(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
+        let writer = self.dialog_response(key, side, server, Status::of(200), None);
+        self.send_response(
+            now,
+            server,
+            writer.map(|writer| writer.header(Header::Accept, "application/sdp")),
+        );
     }
 
     /// RFC 3261 §14.2, and what a second leg adds to it.
@@ -298,6 +311,8 @@ impl Engine {
         let (key, to) = (outgoing.call, outgoing.side);
         let (is_invite, is_early) = (outgoing.is_invite(), self.is_early(outgoing));
         let is_update = outgoing.request.method() == Some(&Method::Update);
+        // RFC 5057 §5.1: to a NOTIFY, 481 says that there is no such subscription, not that there is no call.
+        let is_notify = outgoing.request.method() == Some(&Method::Notify);
         let waits = self.calls.get(key).is_some_and(|call| call.relays.contains(&client));
         if !waits {
             if is_invite && status.is_success() {
@@ -330,8 +345,7 @@ impl Engine {
             (true, true) => self.on_reinvite_success(now, key, to, client, server, response),
             _ => self.pass_relayed_response(now, key, to, server, response, status, is_update),
         }
-        // A NOTIFY ends nothing but its subscription (RFC 5057 §5.1).
-        if matches!(status.code(), 481 | 408) && !is_early && method != Some(Method::Notify) {
+        if matches!(status.code(), 481 | 408) && !is_early && !is_notify {
             // RFC 3261 §12.2.1.2: that side does not know the dialog any more.
             let end = End::new(EndedBy::Sbc, "one side does not know the call any more");
             self.end_call(now, key, if status.code() == 481 { end.without(to) } else { end });

@@ -6,17 +6,19 @@ use super::call::{Call, CallKey, CallNumbers, Leg, Phase, Plan, Record};
 use super::call_media::CallMedia;
 use super::cdr::EndedBy;
 use super::engine::{Engine, MAX_CALLS};
+use super::fairness::RESERVED_CALLS;
 use super::party::{self, Party};
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
 use super::transfer::Transfer;
 use super::{Event, Settings, caller, capabilities};
+use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
 use crate::numbering::{self, Number};
 use crate::routing::{Ingress, NoRoute};
-use crate::sip::{Header, Message, Scheme, Status, Uri, response_to};
+use crate::sip::{Header, Message, Method, Scheme, Status, Uri, response_to};
 use crate::transaction::ServerId;
 
 impl Engine {
@@ -30,8 +32,14 @@ impl Engine {
             return self.refuse(now, server, &Refusal { extra, ..Refusal::of(Status::of(422)) });
         }
         let Some(realm) = self.realm_of(hop) else { return };
-        let is_full = self.calls.len() >= MAX_CALLS && !self.is_emergency(&request, realm, hop);
-        if self.draining || is_full {
+        let emergency = self.calls_for_help(&request, realm, hop);
+        let most = if emergency { MAX_CALLS + RESERVED_CALLS } else { MAX_CALLS };
+        if self.draining || self.calls.len() >= most {
+            return self.refuse_for_now(now, server);
+        }
+        let streams = self.ports.streams_limit();
+        if !emergency && !self.setups.has_room((realm, hop.peer.ip()), &request, streams) {
+            self.event(Event::Dropped { realm, reason: DropReason::RateLimited });
             return self.refuse_for_now(now, server);
         }
         let key = self.open_call(now, server, request, hop, realm);
@@ -52,7 +60,10 @@ impl Engine {
         if request.number(Header::MaxForwards) == Some(0) {
             return Some(Refusal::of(status(483)));
         }
-        if self.is_own_loop(request) || self.invites.contains_key(&invite_key(request)) {
+        if self.is_own_loop(request)
+            || self.branches.is_own(request)
+            || self.invites.contains_key(&invite_key(request))
+        {
             return Some(Refusal::of(status(482)));
         }
         match Uri::parse(request.request_uri_raw()) {
@@ -92,8 +103,14 @@ impl Engine {
         None
     }
 
-    /// Whether an emergency number is called, as its sender dials: then no limit of ours counts.
-    pub(super) fn is_emergency(&self, request: &Message, realm: Realm, hop: Hop) -> bool {
+    /// Whether an INVITE outside any dialog calls an emergency number, as its sender dials: then no
+    /// limit of ours counts but the reserves for just that.
+    pub(super) fn calls_for_help(&self, request: &Message, realm: Realm, hop: Hop) -> bool {
+        let is_new =
+            request.method() == Some(&Method::Invite) && request.to().is_some_and(|to| to.tag().is_none());
+        if !is_new {
+            return false;
+        }
         let settings = self.snapshots.current();
         let trunk = self.router.trunk_of_source(realm, hop.peer.ip());
         party::is_emergency(request, numbering_of(settings, trunk))
@@ -143,6 +160,7 @@ impl Engine {
         a.incoming = Some(server);
         let id = String::from_utf8_lossy(&self.random.token::<16>()).into_owned();
         let invite = invite_key(&request);
+        self.setups.begin((realm, hop.peer.ip()), &request);
         let numbers = CallNumbers::from_request(&request);
         let call = Call::new(id, self.snapshots.hold(), a, numbers, request, now, hop);
         let key = self.calls.insert(call);

@@ -27,6 +27,11 @@ pub(super) struct Party {
 }
 
 impl Party {
+    /// A user part that was read before.
+    pub(super) fn named(user: &str) -> Party {
+        Party { user: user.to_owned(), context: None }
+    }
+
     /// Reads a URI of any scheme. Of `sip:` the parameters of a telephone-subscriber stand in the
     /// user part (RFC 3261 §19.1.6), of `tel:` behind it.
     pub(super) fn of(uri: &Uri<'_>) -> Party {

@@ -114,12 +114,16 @@ impl Call {
     pub(super) fn numbers_sent(&self) -> Cow<'_, CallNumbers> {
         match &self.plan.redirection.called {
             None => Cow::Borrowed(&self.numbers),
-            Some(Called { received, written, number }) => Cow::Owned(CallNumbers {
-                called: number.clone(),
-                called_received: received.clone(),
-                called_written: written.clone(),
-                ..self.numbers.clone()
-            }),
+            Some(Called { received, written, number }) => {
+                let mut numbers = self.numbers.clone();
+                if *number != numbers.called {
+                    numbers.diversions.add_redirected(&numbers.called, &numbers.called_received);
+                }
+                numbers.called.clone_from(number);
+                numbers.called_received.clone_from(received);
+                numbers.called_written.clone_from(written);
+                Cow::Owned(numbers)
+            }
         }
     }
 }

@@ -518,10 +518,15 @@ fn a_trunk_is_in_the_trust_domain_by_its_realm_or_by_its_key() {
     assert_eq!(trunk("trust_identity = true\ndiversion = \"pass\""), (true, DiversionForm::Pass));
     assert_eq!(trunk("diversion = \"diversion\"").1, DiversionForm::Diversion);
     assert_eq!(trunk("diversion = \"history-info\"").1, DiversionForm::HistoryInfo);
-    let text = minimal_and("[trunk.a]\nhost = \"a.example\"\ndiversion = \"all\"\ntrust_identity = 1\n");
+    let text = minimal_and(
+        "[trunk.a]\nhost = \"a.example\"\ndiversion = \"all\"\ntrust_identity = 1\nheaders = { pass = [\"X-*\", \"diversion\"] }\n",
+    );
     let found = faults(&[("drawbridge.toml", &text)]);
     assert!(found.contains("trunk.a.diversion: \"all\" is not known here; write \"drop\""), "{found}");
     assert!(found.contains("trunk.a.trust_identity: this is a whole number"), "{found}");
+    let cure =
+        "\"diversion\" is written anew for each trunk and passes by no rule; write diversion = \"pass\"";
+    assert!(found.contains(&format!("trunk.a.headers.pass[2]: {cure}")), "{found}");
 }
 
 #[test]

@@ -320,6 +320,7 @@ fn headers(table: &Table<'_>) -> Option<HeaderRules> {
         texts.iter().filter_map(|text| text.header_name(true)).collect()
     };
     let (pass, drop) = (names("pass"), names("drop"));
+    refuse_what_has_keys(table);
     let mut set = Vec::new();
     if let Some(rules) = table.value("set").and_then(|value| value.table()) {
         for (name, value) in rules.entries() {
@@ -327,6 +328,23 @@ fn headers(table: &Table<'_>) -> Option<HeaderRules> {
         }
     }
     Some(HeaderRules { pass, drop, set })
+}
+
+/// Names in `pass` that no rule passes: nothing would come of them, and nobody would be told.
+fn refuse_what_has_keys(table: &Table<'_>) {
+    const KEYS: [(&str, &str); 6] = [
+        ("P-Asserted-Identity", "write identity = \"pai\" in the trunk, and leave it out here"),
+        ("P-Preferred-Identity", "write identity = \"ppi\" in the trunk, and leave it out here"),
+        ("Remote-Party-ID", "write identity = \"rpid\" in the trunk, and leave it out here"),
+        ("Diversion", "write diversion = \"pass\" in the trunk, and leave it out here"),
+        ("History-Info", "write diversion = \"pass\" in the trunk, and leave it out here"),
+        ("Privacy", "leave it out: it is always honoured"),
+    ];
+    for text in table.value("pass").and_then(|value| value.texts()).unwrap_or_default() {
+        if let Some((_, cure)) = KEYS.iter().find(|(name, _)| text.text.eq_ignore_ascii_case(name)) {
+            text.fault("is written anew for each trunk and passes by no rule", *cure);
+        }
+    }
 }
 
 fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {

@@ -93,6 +93,14 @@ impl PortPool {
         2 * self.realms[realm].addresses.len() * pair_count(self.ports)
     }
 
+    /// How many streams there may be at once: a stream takes a pair of one address in each realm, and
+    /// where both realms share an address both are its.
+    pub fn streams_limit(&self) -> usize {
+        let of = |realm: Realm| self.realms[realm].addresses.iter().map(|media| media.bind);
+        let shares = of(Realm::Trusted).any(|address| of(Realm::Untrusted).any(|other| other == address));
+        if shares { pair_count(self.ports) / 2 } else { pair_count(self.ports) }
+    }
+
     fn pool_of(&mut self, pair: PortPair) -> Option<&mut AddressPool> {
         self.addresses.iter_mut().find(|pool| pool.address == pair.address)
     }

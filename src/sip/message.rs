@@ -88,8 +88,10 @@ pub enum MessageFault {
     Version,
     /// Blanks behind the version, where a reader that splits at blanks finds none.
     RequestLine,
-    /// The Request-URI is none, or too long.
+    /// The Request-URI is none.
     RequestUri(&'static str),
+    /// It is longer than [`MAX_URI_BYTES`]; answered by 414.
+    RequestUriTooLong,
     /// A header line without a name that is a token, or without a colon.
     HeaderName,
     /// A CR or LF that does not end a line.
@@ -116,6 +118,7 @@ impl fmt::Display for MessageFault {
             MessageFault::Version => f.write_str("SIP Version Not Supported"),
             MessageFault::RequestLine => f.write_str("Blanks After the SIP Version"),
             MessageFault::RequestUri(why) => write!(f, "Bad Request-URI: {why}"),
+            MessageFault::RequestUriTooLong => f.write_str("Request-URI Too Long"),
             MessageFault::HeaderName => f.write_str("Bad Header Name"),
             MessageFault::BareLineBreak => f.write_str("CR or LF Inside a Line"),
             MessageFault::ControlCharacter => f.write_str("Control Character in a Header"),
@@ -414,7 +417,7 @@ impl Message {
     fn request_uri_fault(&self) -> Option<MessageFault> {
         let StartLine::Request { uri, .. } = &self.start else { return None };
         if uri.len() > MAX_URI_BYTES {
-            return Some(MessageFault::RequestUri("too long"));
+            return Some(MessageFault::RequestUriTooLong);
         }
         match Uri::parse(self.request_uri_raw()) {
             Ok(_) => None,

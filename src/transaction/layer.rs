@@ -9,6 +9,7 @@ use super::client::{Client, ClientInput};
 use super::clock::Due;
 use super::key::{ClientKey, ServerKey, same_to_tag};
 use super::server::{Server, ServerInput, response_hop};
+use super::shares::{Claim, Shares};
 use super::{Class, ClientId, Effect, ServerId, TimerSettings, compose};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Timers};
@@ -18,10 +19,6 @@ use crate::sip::{Message, Method};
 /// refused. A call has about four open at its start and its end, each for some 32 s.
 pub const MAX_TRANSACTIONS: usize = 65_536;
 
-/// How many more may be opened by what ends calls rather than begins them: CANCEL, BYE and the other
-/// requests inside of dialogs.
-pub const RESERVED_TRANSACTIONS: usize = 16_384;
-
 /// What a refused sender is told in Retry-After, in seconds: after this long most of what is open now
 /// has ended.
 pub const RETRY_AFTER_SECONDS: u32 = 32;
@@ -30,7 +27,7 @@ pub const RETRY_AFTER_SECONDS: u32 = 32;
 #[derive(Debug)]
 pub struct Transactions {
     pub(super) settings: TimerSettings,
-    limit: usize,
+    pub(super) shares: Shares,
     pub(super) clients: SlotMap<ClientId, Client>,
     pub(super) servers: SlotMap<ServerId, Server>,
     pub(super) client_keys: HashMap<ClientKey, ClientId>,
@@ -42,12 +39,12 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// No transactions yet. Beyond `limit` open ones ([`MAX_TRANSACTIONS`] by default) new requests
-    /// outside of dialogs are refused with 503.
+    /// No transactions yet. Beyond `limit` open ones ([`MAX_TRANSACTIONS`] by default), or three
+    /// quarters of them of one source, new requests outside of dialogs are refused with 503; see `shares.rs`.
     pub fn new(timers: TimerSettings, limit: usize) -> Transactions {
         Transactions {
             settings: timers,
-            limit,
+            shares: Shares::new(limit),
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
             client_keys: HashMap::new(),
@@ -62,8 +59,17 @@ impl Transactions {
         match message.method() {
             None => self.receive_response(now, &message, hop),
             Some(Method::Ack) => self.receive_ack(now, message, hop),
-            Some(_) => self.receive_request(now, message, hop),
+            Some(_) => {
+                let is_within = message.method() == Some(&Method::Cancel) || has_to_tag(&message);
+                let claim = if is_within { Claim::Within } else { Claim::New };
+                self.receive_request(now, message, hop, claim);
+            }
         }
+    }
+
+    /// Takes an INVITE to an emergency number: there is room for it when there is none for others.
+    pub fn receive_emergency(&mut self, now: Instant, invite: Message, hop: Hop) {
+        self.receive_request(now, invite, hop, Claim::Emergency);
     }
 
     /// Sends a request through a new client transaction. Its top Via with a fresh branch is in it
@@ -170,10 +176,10 @@ impl Transactions {
         self.timers.len()
     }
 
-    /// How many keys are in the indexes; none without a transaction.
+    /// How much is in the indexes and shares; nothing without a transaction.
     #[cfg(test)]
     pub(super) fn keys(&self) -> usize {
-        self.client_keys.len() + self.server_keys.len()
+        self.client_keys.len() + self.server_keys.len() + self.shares.leftovers()
     }
 
     pub(super) fn transmit(&mut self, hop: Hop, message: Message, retransmission: bool) {
@@ -216,7 +222,7 @@ impl Transactions {
         same_to_tag(ack, last).then_some(found)
     }
 
-    fn receive_request(&mut self, now: Instant, request: Message, hop: Hop) {
+    fn receive_request(&mut self, now: Instant, request: Message, hop: Hop, claim: Claim) {
         let Some(key) = ServerKey::of(&request, hop.listener) else {
             return self.drop_message(hop, DropReason::Malformed);
         };
@@ -224,14 +230,17 @@ impl Transactions {
             self.step_server(now, found, ServerInput::Request);
             return;
         }
-        if self.is_refused(&request) {
-            if let Some(refusal) = compose::overloaded(&request, hop.peer, RETRY_AFTER_SECONDS) {
-                self.transmit(response_hop(&request, hop), refusal, false);
+        let place = match self.shares.take(claim, hop, request.as_bytes().len(), self.active()) {
+            Ok(place) => place,
+            Err(why) => {
+                if let Some(refusal) = compose::overloaded(&request, hop.peer, RETRY_AFTER_SECONDS) {
+                    self.transmit(response_hop(&request, hop), refusal, false);
+                }
+                return self.drop_message(hop, why);
             }
-            return self.drop_message(hop, DropReason::Overloaded);
-        }
+        };
         let invite_key = (request.method() == Some(&Method::Cancel)).then(|| key.of_invite());
-        let server = self.open_server(key, request.clone(), hop);
+        let server = self.open_server(key, request.clone(), hop, place);
         self.effects.push_back(match invite_key {
             Some(invite_key) => {
                 let invite = self.server_keys.get(&invite_key).copied();
@@ -239,16 +248,6 @@ impl Transactions {
             }
             None => Effect::Request { server, request, hop },
         });
-    }
-
-    /// Whether a request that would open a transaction gets none.
-    fn is_refused(&self, request: &Message) -> bool {
-        let reserve = if request.method() == Some(&Method::Cancel) || has_to_tag(request) {
-            RESERVED_TRANSACTIONS
-        } else {
-            0
-        };
-        self.active() >= self.limit.saturating_add(reserve)
     }
 }
 

@@ -8,7 +8,8 @@
 //!   `client_non_invite`, `server_invite`, `server_non_invite`. `client` and `server` carry out
 //!   what they say, `layer` finds the transaction that an input concerns.
 //! - `key` says which message belongs to which transaction, `timers` how long each timer runs,
-//!   `compose` makes the few messages that the layer itself says (100, 503, ACK, CANCEL).
+//!   `compose` makes the few messages that the layer itself says (100, 503, ACK, CANCEL), `shares` says
+//!   how much of the tables one source may have.
 //!
 //! What the layer does not do, because the RFC gives it to the TU: retransmit a 2xx to INVITE until
 //! its ACK comes (§13.3.1.4), send that ACK (§13.2.2.4), bound how long an INVITE may ring (timer C,
@@ -26,13 +27,15 @@ mod layer;
 mod server;
 mod server_invite;
 mod server_non_invite;
+mod shares;
 mod timers;
 
 #[cfg(test)]
 mod tests;
 
-pub use layer::{MAX_TRANSACTIONS, RESERVED_TRANSACTIONS, RETRY_AFTER_SECONDS, Transactions};
+pub use layer::{MAX_TRANSACTIONS, RETRY_AFTER_SECONDS, Transactions};
 pub use server::response_hop;
+pub use shares::{BYTES_PER_TRANSACTION, RESERVED_FOR_EMERGENCIES, RESERVED_TRANSACTIONS};
 pub use timers::{Timer, TimerSettings};
 
 use crate::admission::DropReason;

@@ -3,6 +3,7 @@
 use super::clock::{Clock, Due};
 use super::key::ServerKey;
 use super::layer::Transactions;
+use super::shares::Place;
 use super::{Class, Effect, ServerAction, ServerId, Timer, compose, server_invite, server_non_invite};
 use crate::base::{Hop, Instant};
 use crate::sip::{Message, Method};
@@ -20,6 +21,8 @@ pub(super) struct Server {
     clock: Clock,
     /// The last response.
     pub(super) last: Option<Message>,
+    /// What it holds of its source's share.
+    place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +49,13 @@ impl Transactions {
     /// Begins a server transaction. Of an INVITE it sends the 100 (§17.2.1): "The server transaction
     /// MUST generate a 100 (Trying) response unless it knows that the TU will generate a provisional
     /// or final response within 200 ms": it does not know.
-    pub(super) fn open_server(&mut self, key: ServerKey, request: Message, hop: Hop) -> ServerId {
+    pub(super) fn open_server(
+        &mut self,
+        key: ServerKey,
+        request: Message,
+        hop: Hop,
+        place: Place,
+    ) -> ServerId {
         let response_hop = response_hop(&request, hop);
         let (machine, last) = if request.method() == Some(&Method::Invite) {
             (ServerMachine::Invite(server_invite::State::Proceeding), compose::trying(&request, hop.peer))
@@ -57,7 +66,7 @@ impl Transactions {
             self.transmit(response_hop, trying.clone(), false);
         }
         let (indexed, clock) = (key.clone(), Clock::default());
-        let id = self.servers.insert(Server { key, machine, request, hop, response_hop, clock, last });
+        let id = self.servers.insert(Server { key, machine, request, hop, response_hop, clock, last, place });
         self.server_keys.insert(indexed, id);
         id
     }
@@ -123,6 +132,7 @@ impl Transactions {
         }
         let Some(mut server) = self.servers.remove(id) else { return };
         server.clock.stop_all(&mut self.timers);
+        self.shares.release(&server.place);
         if self.server_keys.get(&server.key) == Some(&id) {
             self.server_keys.remove(&server.key);
         }

@@ -68,6 +68,78 @@ fn the_body_of_an_info_crosses_byte_for_byte() {
 }
 
 #[test]
+fn a_message_and_a_notify_cross_with_their_bodies_and_answers() {
+    let mut lab = Lab::new();
+    let (invite, answer, outgoing) = establish(&mut lab, "1");
+    let message = caller_request(PBX, &invite, &answer, &Method::Message, 2)
+        .header(Header::ContentLanguage, "en")
+        .header(Header::ContentEncoding, "identity")
+        .header(Header::UserAgent, "Secret 1.0");
+    lab.receive(PBX, &message.finish_with(b"text/plain;charset=utf-8", "grüß dich".as_bytes()).unwrap());
+    let carried = lab.take_request(CARRIER_A, &Method::Message);
+    assert_eq!(&carried.body()[..], "grüß dich".as_bytes());
+    assert_eq!(carried.header(Header::ContentType), Some(&b"text/plain;charset=utf-8"[..]));
+    assert_eq!(carried.header(Header::ContentLanguage), Some(&b"en"[..]));
+    assert_eq!(carried.header(Header::ContentEncoding), Some(&b"identity"[..]));
+    assert!(carried.header(Header::Contact).is_none(), "RFC 3428 §4: none in a MESSAGE");
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 202, "callee", None));
+    lab.take_response(PBX, 202);
+    // And from the other side: DTMF as gateways tell it.
+    let notify = callee_request(CARRIER_A, &outgoing, "callee", &Method::Notify, 1)
+        .header(Header::Event, "telephone-event;rate=1000")
+        .header(Header::SubscriptionState, "active");
+    lab.receive(CARRIER_A, &notify.finish_with(b"audio/telephone-event", b"\x05\x0a\x00\xa0").unwrap());
+    let carried = lab.take_request(PBX, &Method::Notify);
+    assert_eq!(&carried.body()[..], b"\x05\x0a\x00\xa0");
+    assert_eq!(carried.header(Header::Event), Some(&b"telephone-event;rate=1000"[..]));
+    assert_eq!(carried.header(Header::SubscriptionState), Some(&b"active"[..]));
+    lab.receive(PBX, &respond(PBX, &carried, 489, "x", None));
+    lab.take_response(CARRIER_A, 489);
+    hang_up(&mut lab, &invite, &answer, 3);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().ended_by, EndedBy::Caller);
+}
+
+#[test]
+fn a_notify_that_nobody_subscribed_to_ends_no_call() {
+    let mut lab = Lab::new();
+    let (invite, answer, _) = establish(&mut lab, "1");
+    let notify = caller_request(PBX, &invite, &answer, &Method::Notify, 2).header(Header::Event, "talk");
+    lab.receive(PBX, &finish(notify, None));
+    let carried = lab.take_request(CARRIER_A, &Method::Notify);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 481, "callee", None));
+    lab.take_response(PBX, 481);
+    lab.expect_silence();
+    hang_up(&mut lab, &invite, &answer, 3);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().ended_by, EndedBy::Caller);
+}
+
+#[test]
+fn options_before_the_answer_are_answered_by_us_and_after_it_by_the_other_side() {
+    let mut lab = Lab::new();
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    let ringing = lab.take_response(PBX, 180);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &ringing, &Method::Options, 2), None));
+    assert!(lab.take_response(PBX, 200).header(Header::Allow).is_some());
+    let options = callee_request(CARRIER_A, &outgoing, "callee", &Method::Options, 1);
+    lab.receive(CARRIER_A, &finish(options, None));
+    assert!(lab.take_response(CARRIER_A, 200).header(Header::Accept).is_some());
+    lab.expect_silence();
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let answer = lab.take_response(PBX, 200);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Options, 3), None));
+    let carried = lab.take_request(CARRIER_A, &Method::Options);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 200, "callee", None));
+    lab.take_response(PBX, 200);
+    hang_up(&mut lab, &invite, &answer, 4);
+    lab.expect_nothing_left();
+}
+
+#[test]
 fn what_is_not_taken_within_a_call_is_refused_as_the_rfc_says() {
     let mut lab = Lab::new();
     let (invite, answer, _) = establish(&mut lab, "1");
@@ -78,17 +150,22 @@ fn what_is_not_taken_within_a_call_is_refused_as_the_rfc_says() {
     lab.take_response(PBX, 481);
     lab.receive(PBX, &finish(request(&Method::Message, 3), None));
     lab.take_response(PBX, 500);
-    lab.receive(PBX, &finish(request(&Method::Invite, 4).header(Header::Require, "x-odd"), Some(SDP_PBX)));
+    for (sequence, method) in [(4, Method::Subscribe), (5, Method::Publish), (6, Method::Register)] {
+        lab.receive(PBX, &finish(request(&method, sequence), None));
+        let allow = lab.take_response(PBX, 405);
+        assert!(!allow.lists_token(Header::Allow, method.label()), "{}", text(&allow));
+    }
+    lab.receive(PBX, &finish(request(&Method::Invite, 7).header(Header::Require, "x-odd"), Some(SDP_PBX)));
     lab.take_response(PBX, 100);
     assert_eq!(lab.take_response(PBX, 420).header(Header::Unsupported), Some(&b"x-odd"[..]));
-    let foreign = request(&Method::Invite, 5).finish_with(b"multipart/mixed", b"--x--").unwrap();
+    let foreign = request(&Method::Invite, 8).finish_with(b"multipart/mixed", b"--x--").unwrap();
     lab.receive(PBX, &foreign);
     lab.take_response(PBX, 100);
     assert_eq!(lab.take_response(PBX, 415).header(Header::Accept), Some(&b"application/sdp"[..]));
     lab.receive(PBX, &finish(request(&Method::Info, 4), None));
     lab.take_response(PBX, 500);
     lab.expect_silence();
-    hang_up(&mut lab, &invite, &answer, 6);
+    hang_up(&mut lab, &invite, &answer, 9);
     lab.sent.clear();
     lab.expect_nothing_left();
     assert_eq!(lab.cdr().status, 200);

@@ -144,6 +144,29 @@ fn the_policy_of_the_trunk_counts_for_the_asserted_number() {
 }
 
 #[test]
+fn who_calls_for_help_is_shown_and_never_refused() {
+    use crate::routing::CallerIdFallback::{Anonymous, Reject};
+    let privacy = [(Header::Privacy, "id")];
+    for (otherwise, default, shown) in [
+        (Reject, None, "+14155550100"),
+        (Anonymous, None, "+14155550100"),
+        (Reject, Some("+12125550199"), "+12125550199"),
+    ] {
+        let mut settings = carrier(Identity::Pai, false);
+        settings.routing.trunks[1].caller_id = CallerIdPolicy {
+            default: default.map(str::to_owned),
+            allowed: vec!["+1999*".to_owned()],
+            otherwise,
+        };
+        let outgoing = carried(&mut Lab::with(settings), &from(FROM, "112", &privacy));
+        let expected = format!("<sip:{shown}@carrier-a.example>");
+        assert!(header(&outgoing, Header::From).contains(&expected), "{}", text(&outgoing));
+        assert_eq!(header(&outgoing, Header::PAssertedIdentity), expected);
+        assert_eq!(header(&outgoing, Header::Privacy), "id");
+    }
+}
+
+#[test]
 fn what_an_untrusted_carrier_asserts_does_not_reach_the_pbx() {
     for believed in [false, true] {
         let mut settings = settings();

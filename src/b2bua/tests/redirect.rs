@@ -4,7 +4,7 @@ use super::lab::*;
 use super::setup::{begin, hang_up};
 use crate::b2bua::{AttemptResult, Settings};
 use crate::base::Realm;
-use crate::routing::{Limits, NumberPattern, Redirect};
+use crate::routing::{DiversionForm, Limits, NumberPattern, Redirect};
 use crate::sip::{Header, Message, Method, Status, response_to};
 
 const CALLED: &str = "+442079460000";
@@ -140,13 +140,18 @@ fn a_carrier_may_name_another_number_that_the_caller_could_have_dialled() {
 
 #[test]
 fn a_pbx_forwards_a_call_through_us_by_its_own_routes() {
-    let mut lab = Lab::with(redirecting(Redirect::Follow));
+    let mut settings = redirecting(Redirect::Follow);
+    settings.routing.trunks[1].diversion = DiversionForm::Diversion;
+    let mut lab = Lab::with(settings);
     let invite = redirected_by_pbx(
         &mut lab,
         &["\"Mobile\" <sip:(415) 555-0177@10.0.0.5>", "<sip:4155550177@10.0.0.5:5060>"],
     );
     let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
     assert!(text(&outgoing).starts_with("INVITE sip:+14155550177@carrier-a.example SIP/2.0\r\n"));
+    // Carrier A learns who sent the call on.
+    let diversion = "<sip:+14155550111@carrier-a.example>;reason=unconditional;counter=1;privacy=off";
+    assert_eq!(header(&outgoing, Header::Diversion), diversion);
     assert!(text(&outgoing).contains("c=IN IP4 203.0.113.5\r\n"));
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
     lab.take_request(CARRIER_A, &Method::Ack);

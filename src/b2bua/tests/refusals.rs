@@ -95,10 +95,19 @@ fn requests_outside_of_calls_have_their_answers() {
     };
     answer(&mut lab, &Method::Register, 1, 403);
     assert!(answer(&mut lab, &Method::Options, 2, 200).header(Header::Allow).is_some());
-    assert!(answer(&mut lab, &Method::Message, 3, 405).header(Header::Allow).is_some());
-    answer(&mut lab, &Method::Bye, 4, 481);
+    let mut sequence = 3;
+    for method in [Method::Message, Method::Subscribe, Method::Publish] {
+        let refusal = answer(&mut lab, &method, sequence, 405);
+        let names_it = refusal.lists_token(Header::Allow, method.label());
+        assert!(refusal.lists_token(Header::Allow, "INVITE") && !names_it, "{}", text(&refusal));
+        sequence += 1;
+    }
+    for method in [Method::Bye, Method::Notify, Method::Info, Method::Update, Method::Prack] {
+        answer(&mut lab, &method, sequence, 481);
+        sequence += 1;
+    }
     lab.input(Input::Drain);
-    assert!(answer(&mut lab, &Method::Options, 5, 503).header(Header::RetryAfter).is_some());
+    assert!(answer(&mut lab, &Method::Options, sequence, 503).header(Header::RetryAfter).is_some());
     lab.expect_nothing_left();
 }
 

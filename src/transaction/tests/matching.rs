@@ -204,7 +204,8 @@ fn the_reserve_has_an_end_too() {
     let mut stage = Stage::with_limit(0);
     let bye = altered(&request("BYE"), "To: <sip:bob@192.0.2.9>", "To: <sip:bob@192.0.2.9>;tag=b");
     for number in 0..=RESERVED_TRANSACTIONS {
-        stage.receive(&altered(&bye, "z9hG4bK1", &format!("z9hG4bK{number}")), tcp());
+        let from = hop(Transport::Tcp, &format!("192.0.2.{}:5060", number % 3));
+        stage.receive(&altered(&bye, "z9hG4bK1", &format!("z9hG4bK{number}")), from);
     }
     assert_eq!(stage.layer.active(), RESERVED_TRANSACTIONS);
     assert_eq!(stage.log.last().map(String::as_str), Some("0 dropped: overloaded"));

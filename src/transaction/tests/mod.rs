@@ -4,6 +4,7 @@ mod client;
 mod matching;
 mod random;
 mod server;
+mod shares;
 mod tables;
 
 use std::net::SocketAddr;

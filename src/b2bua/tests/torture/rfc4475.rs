@@ -11,10 +11,10 @@ pub const CASES: &[Case] = &[
     // §3.1.1: valid messages.
     // It has a To tag, and so is of a dialog that we do not know; `calls.rs` sends it without.
     case!("rfc4475", "wsinv", "3.1.1.1", Answer(481)),
-    case!("rfc4475", "intmeth", "3.1.1.2", Answer(501)),
+    case!("rfc4475", "intmeth", "3.1.1.2", Answer(405)),
     case!("rfc4475", "esc01", "3.1.1.3", Call),
     case!("rfc4475", "escnull", "3.1.1.4", Answer(403)),
-    case!("rfc4475", "esc02", "3.1.1.5", Answer(501)),
+    case!("rfc4475", "esc02", "3.1.1.5", Answer(405)),
     case!("rfc4475", "lwsdisp", "3.1.1.6", Answer(200)),
     case!("rfc4475", "longreq", "3.1.1.7", Call),
     case!("rfc4475", "dblreq", "3.1.1.8", Answer(403)),
