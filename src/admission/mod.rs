@@ -32,16 +32,22 @@ pub enum DropReason {
     Unmatched,
     /// A keep-alive (RFC 5626 §4.4.1: CRLF, or a lone NUL).
     KeepAlive,
+    /// A connection beyond what a listener or one source may have.
+    TooManyConnections,
+    /// A connection without a TLS handshake, or with one that failed.
+    TlsHandshake,
 }
 
 impl DropReason {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [DropReason; 5] = [
+    pub const ALL: [DropReason; 7] = [
         DropReason::SourceNotAllowed,
         DropReason::Malformed,
         DropReason::Overloaded,
         DropReason::Unmatched,
         DropReason::KeepAlive,
+        DropReason::TooManyConnections,
+        DropReason::TlsHandshake,
     ];
 
     /// The label value.
@@ -52,6 +58,8 @@ impl DropReason {
             DropReason::Overloaded => "overloaded",
             DropReason::Unmatched => "unmatched",
             DropReason::KeepAlive => "keep_alive",
+            DropReason::TooManyConnections => "too_many_connections",
+            DropReason::TlsHandshake => "tls_handshake",
         }
     }
 }

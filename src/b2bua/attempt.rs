@@ -3,6 +3,7 @@
 //! After a provisional response that the caller heard (18x) no other target is tried: the callee
 //! may have rung, and two ringing phones are two answered calls.
 
+use super::acks::answered_from;
 use super::call::{CallKey, CallTimer, Leg, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::{Attempt, AttemptResult, EndedBy};
@@ -44,6 +45,7 @@ impl Engine {
                 self.note_attempt(now, key, AttemptResult::Transport);
                 continue;
             };
+            let hop = Hop { identity: target.identity, ..hop };
             match self.prepare_media(now, key, (realm, hop.peer.is_ipv6()), Parked::Attempt(hop)) {
                 MediaReady::Now if self.send_setup(now, key, hop) == Setup::Sent => return,
                 MediaReady::Now => {}
@@ -176,16 +178,27 @@ impl Engine {
         request: Message,
         hop: Hop,
     ) -> ClientId {
+        let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
+        let (request, hop, other_hop) = self.fit_transport(request, hop, trunk.as_ref());
         let client = self.transactions.send_request(now, request.clone(), hop);
         if purpose == Purpose::Bye {
             self.note_bye(client, &request);
         }
-        let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
         let (challenges, acks, early_sequence) = (0, Vec::new(), 0);
-        self.clients.insert(
-            client,
-            Outgoing { call, side, purpose, request, hop, trunk, challenges, acks, early_sequence },
-        );
+        let mut outgoing = Outgoing {
+            call,
+            side,
+            purpose,
+            request,
+            hop,
+            other_hop,
+            trunk,
+            challenges,
+            acks,
+            early_sequence,
+        };
+        outgoing.other_hop = other_hop.or_else(|| self.other_hop_of(&outgoing));
+        self.clients.insert(client, outgoing);
         client
     }
 
@@ -259,7 +272,7 @@ impl Engine {
         let Some(outgoing) = self.clients.get(client) else { return };
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return };
         leg.peer.learn(response);
-        let hop = Hop { listener: leg.hop.listener, ..hop };
+        let hop = answered_from(leg.hop, hop);
         let mut dialog = Dialog::from_response(&outgoing.request, response, hop);
         if let Some(known) = leg.dialog.as_ref().filter(|known| known.remote_tag == dialog.remote_tag) {
             dialog.local_sequence = known.local_sequence;
@@ -426,6 +439,15 @@ impl Engine {
                 ClientEnd::Transport => AttemptResult::Transport,
             };
             self.leave_target(now, key, result);
+        }
+    }
+
+    /// An INVITE of leg B may not arrive, or its final response may not: another target is tried,
+    /// unless the callee may have rung. Then the response may still come another way.
+    pub(super) fn on_unreachable(&mut self, now: Instant, client: ClientId) {
+        let call = self.clients.get(client).and_then(|outgoing| self.calls.get(outgoing.call));
+        if call.is_some_and(|call| !call.plan.rang) {
+            self.on_setup_ended(now, client, ClientEnd::Transport);
         }
     }
 

@@ -38,7 +38,7 @@ impl Engine {
     }
 
     /// Whether the answer to a request still matters.
-    fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
+    pub(super) fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
             Purpose::Bye => true,
@@ -97,7 +97,13 @@ impl Engine {
     }
 
     /// What waited for the first transaction waits for the second.
-    fn replace_client(&mut self, now: Instant, outgoing: &Outgoing, before: ClientId, after: ClientId) {
+    pub(super) fn replace_client(
+        &mut self,
+        now: Instant,
+        outgoing: &Outgoing,
+        before: ClientId,
+        after: ClientId,
+    ) {
         let key: CallKey = outgoing.call;
         let Some(call) = self.calls.get_mut(key) else { return };
         for relay in call.relays.iter_mut().filter(|relay| **relay == before) {

@@ -321,6 +321,7 @@ impl Engine {
         }
         self.snapshots.release(call.snapshot);
         self.outputs.push_back(Output::Cdr(Box::new(record_of(call))));
+        self.release_peers();
     }
 }
 

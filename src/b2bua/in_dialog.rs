@@ -10,7 +10,7 @@ use super::{capabilities, header_policy};
 use crate::base::{Hop, Instant};
 use crate::media::Side;
 use crate::sip::{Header, Message, MessageTooLarge, Method, Status, Writer};
-use crate::transaction::{ClientId, ServerId};
+use crate::transaction::{ClientEnd, ClientId, ServerId};
 
 /// How long a peer waits that sends a second INVITE before the first is answered, at most
 /// (RFC 3261 §14.2).
@@ -54,7 +54,7 @@ impl Engine {
         if let Some(dialog) =
             self.calls.get_mut(key).and_then(|call| call.leg_mut(side)).and_then(|leg| leg.dialog.as_mut())
         {
-            dialog.hop = hop;
+            dialog.saw(hop);
         }
         match (request.method(), phase) {
             (Some(Method::Bye), Phase::Over) => {
@@ -375,8 +375,15 @@ impl Engine {
         }
     }
 
-    /// The other side never answered a request that was carried over: it is gone.
-    pub(super) fn on_relay_ended(&mut self, now: Instant, client: ClientId, server: ServerId) {
+    /// The other side never answered a request that was carried over: it is gone. A connection that
+    /// broke says nothing of the kind (RFC 3261 §8.1.3.1, §12.2.1.2): the call goes on.
+    pub(super) fn on_relay_ended(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        server: ServerId,
+        why: ClientEnd,
+    ) {
         let Some((key, to)) = self.clients.get(client).map(|outgoing| (outgoing.call, outgoing.side)) else {
             return;
         };
@@ -385,6 +392,9 @@ impl Engine {
         }
         self.forget_relay(key, client, to);
         self.drop_offer(key);
+        if why == ClientEnd::Transport {
+            return self.respond_in_dialog(now, key, to.other(), server, Status::of(503));
+        }
         self.respond_in_dialog(now, key, to.other(), server, Status::of(408));
         self.end_call(now, key, End::new(EndedBy::Sbc, "one side does not answer within the call any more"));
     }

@@ -11,6 +11,7 @@ mod caller;
 mod capabilities;
 mod cdr;
 mod challenge;
+mod connections;
 mod diversion;
 mod ending;
 mod engine;
@@ -21,6 +22,7 @@ mod inbound;
 mod io;
 mod party;
 mod redirect;
+mod resending;
 mod settings;
 mod snapshots;
 

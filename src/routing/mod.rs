@@ -7,6 +7,7 @@ mod limits;
 mod router;
 mod settings;
 mod sources;
+mod tls;
 
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
@@ -16,6 +17,7 @@ pub use settings::{
     Identity, Limits, NumberPattern, Redirect, Route, RouteSource, Settings, Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
+pub use tls::{TrunkTls, host_text};
 
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ mod timers;
 mod tests;
 
 pub use layer::{MAX_TRANSACTIONS, RESERVED_TRANSACTIONS, RETRY_AFTER_SECONDS, Transactions};
-pub use server::response_hop;
+pub use server::{response_hop, response_hop_after};
 pub use timers::{Timer, TimerSettings};
 
 use crate::admission::DropReason;
@@ -106,7 +106,8 @@ pub enum Effect {
         why: ClientEnd,
     },
     /// The network says that an INVITE did not arrive that nobody has answered yet (ICMP over
-    /// UDP). A word that anybody can forge: the transaction goes on, the TU may try elsewhere.
+    /// UDP, a word that anybody can forge), or the connection of one with a provisional response
+    /// broke. The transaction goes on, the TU may try elsewhere.
     Unreachable {
         /// The transaction.
         client: ClientId,
@@ -201,6 +202,8 @@ enum ClientAction {
     Stop(Timer),
     /// Tell the TU that no final response will come.
     End(ClientEnd),
+    /// Tell the TU that none may come.
+    Doubt,
 }
 
 /// What a server machine tells the layer to do.

@@ -21,3 +21,4 @@ mod setup;
 mod shutdown;
 mod simulation;
 mod torture;
+mod transports;
