@@ -88,10 +88,12 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         let _inside = runtime.enter();
         let settings = Arc::new(settings::engine(&config, &listeners));
         let random = seed::random().map_err(StartFault::System)?;
+        let mut transports = Transports::open(bound).map_err(StartFault::System)?;
+        transports.set_tls(settings::tls(&config));
         Parts {
             engine: Engine::new(Arc::clone(&settings), random, SHARD, clock.now()),
             settings,
-            transports: Transports::open(bound).map_err(StartFault::System)?,
+            transports,
             relay: Arc::clone(&relay),
             media_events,
             resolver: Resolver::new(&resolver::Settings { nameservers: config.nameservers.clone() })?,

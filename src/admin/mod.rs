@@ -97,7 +97,11 @@ fn router(view: View) -> Router {
 }
 
 async fn metrics(State(view): State<View>) -> Response {
-    let census = view.vitals().await.map(|vitals| vitals.census);
+    let vitals = view.vitals().await;
+    if let Some(vitals) = vitals {
+        view.metrics.set_connections(&vitals.connections);
+    }
+    let census = vitals.map(|vitals| vitals.census);
     match view.metrics.render(census, &RelayTotals::from(&view.relay.counters())) {
         Ok(text) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

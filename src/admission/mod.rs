@@ -35,17 +35,23 @@ pub enum DropReason {
     Unmatched,
     /// A keep-alive (RFC 5626 §4.4.1: CRLF, or a lone NUL).
     KeepAlive,
+    /// A connection beyond what a listener or one source may have.
+    TooManyConnections,
+    /// A connection without a TLS handshake, or with one that failed.
+    TlsHandshake,
 }
 
 impl DropReason {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [DropReason; 6] = [
+    pub const ALL: [DropReason; 8] = [
         DropReason::SourceNotAllowed,
         DropReason::Malformed,
         DropReason::Overloaded,
         DropReason::RateLimited,
         DropReason::Unmatched,
         DropReason::KeepAlive,
+        DropReason::TooManyConnections,
+        DropReason::TlsHandshake,
     ];
 
     /// The label value.
@@ -57,6 +63,8 @@ impl DropReason {
             DropReason::RateLimited => "rate_limited",
             DropReason::Unmatched => "unmatched",
             DropReason::KeepAlive => "keep_alive",
+            DropReason::TooManyConnections => "too_many_connections",
+            DropReason::TlsHandshake => "tls_handshake",
         }
     }
 }

@@ -44,7 +44,7 @@ fn announce(app: &RunningApp) {
 
 async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCode {
     let reloader = Reloader::new(path.to_owned(), &app);
-    let mut watch = watch_files(path);
+    let mut watch = watch_files(path, &app);
     let mut watchdog = ticker(notify::watchdog_interval().unwrap_or(STATUS_INTERVAL).min(STATUS_INTERVAL));
     loop {
         tokio::select! {
@@ -54,6 +54,8 @@ async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCo
                 Asked::Reload => {
                     reloader.reopen_records();
                     reload(&reloader, Cause::Asked, &app).await;
+                    // Certificates may be elsewhere now.
+                    watch = watch_files(path, &app);
                 }
             },
             _ = &mut app.driver_ended => {
@@ -63,7 +65,7 @@ async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCo
             () = changed(watch.as_mut()) => {
                 // Anew, for trunks.d may have come or been replaced; before reading, so that no
                 // change falls between the two.
-                watch = watch_files(path);
+                watch = watch_files(path, &app);
                 reload(&reloader, Cause::FilesChanged, &app).await;
             }
             _ = watchdog.tick() => tell_systemd(&app).await,
@@ -111,8 +113,9 @@ async fn status_line(app: &RunningApp) -> String {
     format!("serving, {calls} call{}", if calls == 1 { "" } else { "s" })
 }
 
-fn watch_files(path: &Path) -> Option<FileWatch> {
-    FileWatch::start(path)
+fn watch_files(path: &Path, app: &RunningApp) -> Option<FileWatch> {
+    let certificates = super::settings::tls_directories(&app.view.configuration.load().running);
+    FileWatch::start(path, certificates)
         .inspect_err(|error| {
             tracing::warn!(%error, "file changes are not noticed: reload with SIGHUP");
         })

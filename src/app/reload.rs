@@ -114,6 +114,11 @@ impl Reloader {
         if config.cdr != running.cdr {
             self.cdrs.reopen(config.cdr.clone());
         }
+        // Before the settings, so that no call goes to a trunk that nobody can verify.
+        let tls = Box::new(settings::tls(&config));
+        if self.commands.send(Command::Tls(tls)).await.is_err() {
+            tracing::error!("the engine has ended: the certificates reach nobody");
+        }
         let engine = Arc::new(settings::engine(&config, &self.listeners));
         if self.commands.send(Command::Settings(engine)).await.is_err() {
             tracing::error!("the engine has ended: the configuration reaches nobody");

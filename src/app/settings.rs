@@ -1,11 +1,15 @@
 //! From the configuration to what each part is started with.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use crate::b2bua::{Listener, Settings};
+use crate::base::ListenerId;
 use crate::config::{Config, HostPort, RelayEngine};
 use crate::relay::{EngineChoice, RelaySettings};
+use crate::transport::TlsMaterial;
 
 /// The engine's settings; `bound` are the listeners' addresses as they were really bound.
 pub(super) fn engine(config: &Config, bound: &[SocketAddr]) -> Settings {
@@ -24,6 +28,30 @@ pub(super) fn engine(config: &Config, bound: &[SocketAddr]) -> Settings {
         media: config.media.clone(),
         timeouts: config.calls,
     }
+}
+
+/// What connections are opened with.
+pub(super) fn tls(config: &Config) -> TlsMaterial {
+    let servers = (0..).zip(&config.listeners).filter_map(|(place, listener)| {
+        let tls = listener.tls.as_ref()?;
+        Some((ListenerId(place), tls.loaded.clone()))
+    });
+    let clients = config.clients.iter().map(|(identity, client)| (*identity, client.clone()));
+    TlsMaterial { servers: servers.collect(), clients: clients.collect() }
+}
+
+/// The directories of certificates and keys, whose changes matter like those of the configuration.
+pub(super) fn tls_directories(config: &Config) -> BTreeSet<PathBuf> {
+    let listeners =
+        config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| {
+            [Some(&tls.files.certificate), Some(&tls.files.key), tls.files.client_ca.as_ref()]
+        });
+    let trunks =
+        config.routing.trunks.iter().flat_map(|trunk| {
+            [trunk.tls.ca.as_ref(), trunk.tls.certificate.as_ref(), trunk.tls.key.as_ref()]
+        });
+    let files = listeners.chain(trunks).flatten();
+    files.filter_map(|file| file.parent().map(std::path::Path::to_owned)).collect()
 }
 
 /// Port 0 advertises what the system chose.

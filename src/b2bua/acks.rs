@@ -9,12 +9,22 @@ use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::{Engine, Purpose};
 use super::{capabilities, challenge, header_policy};
-use crate::base::{Hop, Instant, Realm};
+use crate::base::{Hop, Instant, Transport};
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientId, ServerId, TimerSettings};
+
+/// Where the peer of a request of ours is, when a response came from `hop`: a datagram may come from
+/// another address than it was asked for under, over a connection it may have come any way (RFC 3261
+/// §18.2.2).
+pub(super) fn answered_from(asked: Hop, hop: Hop) -> Hop {
+    match (asked.transport, hop.transport) {
+        (Transport::Udp, Transport::Udp) => Hop { peer: hop.peer, ..asked },
+        _ => asked,
+    }
+}
 
 /// The most branches of a fork whose 2xx is ACKed and ended; a peer that answers from more is not
 /// forking but flooding.
@@ -157,11 +167,7 @@ impl Engine {
             if outgoing.acks.len() >= MAX_ANSWERS {
                 return;
             }
-            let dialog = Dialog::from_response(
-                &outgoing.request,
-                response,
-                Hop { listener: outgoing.hop.listener, ..hop },
-            );
+            let dialog = Dialog::from_response(&outgoing.request, response, answered_from(outgoing.hop, hop));
             self.ack_and_bye(now, client, dialog);
         }
     }
@@ -182,7 +188,7 @@ impl Engine {
         let is_reinvite = !matches!(outgoing.purpose, Purpose::Setup);
         dialog.local_sequence = dialog.local_sequence.max(outgoing.early_sequence);
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
-        let hop = self.safe_hop(realm, &dialog);
+        let hop = self.dialog_hop(realm, outgoing.trunk.as_ref(), &dialog);
         let sequence = request.cseq().map_or(1, |cseq| cseq.number);
         let via = self.mint_via(hop);
         let ack = challenge::repeat_credentials(dialog.ack(sequence, &via), &request);
@@ -197,19 +203,6 @@ impl Engine {
         if let Ok(bye) = dialog.request(&Method::Bye, &via).finish() {
             self.send_request(now, key, side, Purpose::Bye, bye, hop);
         }
-    }
-
-    /// Where requests of a leg go.
-    pub(super) fn leg_hop(&self, key: CallKey, side: Side) -> Option<Hop> {
-        let leg = self.calls.get(key)?.leg(side)?;
-        Some(leg.dialog.as_ref().map_or(leg.hop, |dialog| self.safe_hop(leg.realm, dialog)))
-    }
-
-    /// The next hop of a dialog, if its realm's allowlist has it: what we would not listen to we
-    /// do not send to either, and its answers would be dropped.
-    pub(super) fn safe_hop(&self, realm: Realm, dialog: &Dialog) -> Hop {
-        let hop = dialog.next_hop();
-        if self.may_speak(realm, hop.peer.ip()) { hop } else { dialog.hop }
     }
 
     /// Begins a response within a leg's dialog: our tag, our Contact, what crosses from the

@@ -46,6 +46,7 @@ impl Engine {
                 self.note_attempt(now, key, AttemptResult::Transport);
                 continue;
             };
+            let hop = Hop { identity: target.identity, ..hop };
             match self.prepare_media(now, key, (realm, hop.peer.is_ipv6()), Parked::Attempt(hop)) {
                 MediaReady::Now if self.send_setup(now, key, hop) == Setup::Sent => return,
                 MediaReady::Now => {}
@@ -184,16 +185,28 @@ impl Engine {
         request: Message,
         hop: Hop,
     ) -> ClientId {
+        let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
+        let (request, hop, other_hop) = self.fit_transport(request, hop, trunk.as_ref());
         let client = self.transactions.send_request(now, request.clone(), hop);
         if purpose == Purpose::Bye {
             self.note_bye(client, &request);
         }
-        let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
         let (challenges, raises, acks, early_sequence) = (0, 0, Vec::new(), 0);
-        self.clients.insert(
-            client,
-            Outgoing { call, side, purpose, request, hop, trunk, challenges, raises, acks, early_sequence },
-        );
+        let mut outgoing = Outgoing {
+            call,
+            side,
+            purpose,
+            request,
+            hop,
+            other_hop,
+            trunk,
+            challenges,
+            raises,
+            acks,
+            early_sequence,
+        };
+        outgoing.other_hop = other_hop.or_else(|| self.other_hop_of(&outgoing));
+        self.clients.insert(client, outgoing);
         client
     }
 
@@ -403,6 +416,15 @@ impl Engine {
                 ClientEnd::Transport => AttemptResult::Transport,
             };
             self.leave_target(now, key, result);
+        }
+    }
+
+    /// An INVITE of leg B may not arrive, or its final response may not: another target is tried,
+    /// unless the callee may have rung. Then the response may still come another way.
+    pub(super) fn on_unreachable(&mut self, now: Instant, client: ClientId) {
+        let call = self.clients.get(client).and_then(|outgoing| self.calls.get(outgoing.call));
+        if call.is_some_and(|call| !call.plan.rang) {
+            self.on_setup_ended(now, client, ClientEnd::Transport);
         }
     }
 

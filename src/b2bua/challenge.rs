@@ -126,7 +126,13 @@ impl Engine {
     }
 
     /// What waited for the first transaction waits for the second.
-    fn replace_client(&mut self, now: Instant, outgoing: &Outgoing, before: ClientId, after: ClientId) {
+    pub(super) fn replace_client(
+        &mut self,
+        now: Instant,
+        outgoing: &Outgoing,
+        before: ClientId,
+        after: ClientId,
+    ) {
         let key: CallKey = outgoing.call;
         let Some(call) = self.calls.get_mut(key) else { return };
         for relay in call.relays.iter_mut().filter(|relay| **relay == before) {

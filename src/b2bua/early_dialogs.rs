@@ -11,6 +11,7 @@
 
 use bytes::Bytes;
 
+use super::acks::answered_from;
 use super::call::{CallKey, Leg, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::engine::{Engine, Purpose};
@@ -179,7 +180,7 @@ impl Engine {
     ) -> bool {
         let Some(outgoing) = self.clients.get(client) else { return false };
         let Some(leg) = self.calls.get_mut(key).and_then(|call| call.b.as_mut()) else { return false };
-        let hop = Hop { listener: leg.hop.listener, ..hop };
+        let hop = answered_from(leg.hop, hop);
         let is_taken = leg.take_dialog(Dialog::from_response(&outgoing.request, response, hop), response);
         if is_taken {
             leg.peer.learn(response);
@@ -306,9 +307,10 @@ impl Engine {
             return;
         };
         let leg = self.calls.get_mut(key).and_then(|call| call.b.as_mut());
-        let found = leg.and_then(|leg| Some((leg.realm, leg.dialog_with(&owed.tag)?.clone())));
-        let Some((realm, dialog)) = found else { return };
-        let hop = self.safe_hop(realm, &dialog);
+        let found =
+            leg.and_then(|leg| Some((leg.realm, leg.trunk.clone(), leg.dialog_with(&owed.tag)?.clone())));
+        let Some((realm, trunk, dialog)) = found else { return };
+        let hop = self.dialog_hop(realm, trunk.as_ref(), &dialog);
         let via = self.mint_via(hop);
         let leg = self.calls.get_mut(key).and_then(|call| call.b.as_mut());
         let Some(dialog) = leg.and_then(|leg| leg.dialog_with(&owed.tag)) else { return };

@@ -356,6 +356,7 @@ impl Engine {
         if !call.has_no_record {
             self.outputs.push_back(Output::Cdr(Box::new(record_of(call))));
         }
+        self.release_peers();
     }
 }
 

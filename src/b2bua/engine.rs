@@ -20,6 +20,8 @@
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
 //! | ports, SDP from one side to the other | `call_media.rs` |
 //! | digest challenges | `challenge.rs` |
+//! | connections, and over which a request goes | `connections.rs` |
+//! | a request again over another transport | `resending.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -60,6 +62,8 @@ pub struct Engine {
     pub(super) snapshots: Snapshots,
     pub(super) router: Router,
     pub(super) allowlist: Allowlist,
+    /// Connections that peers have opened and that are alive; the shell bounds them.
+    pub(super) connections: BTreeSet<Hop>,
     /// Peers of calls in progress that the allowlists do not have any more.
     kept_peers: BTreeSet<(Realm, IpAddr)>,
     pub(super) ports: PortPool,
@@ -95,6 +99,8 @@ pub(super) struct Outgoing {
     pub(super) purpose: Purpose,
     pub(super) request: Message,
     pub(super) hop: Hop,
+    /// Over which it is sent again if its transport fails.
+    pub(super) other_hop: Option<Hop>,
     /// Whose credentials answer a challenge.
     pub(super) trunk: Option<TrunkName>,
     /// How often it was challenged.
@@ -163,6 +169,7 @@ impl Engine {
         let mut engine = Engine {
             router: Router::new(settings.routing.clone()),
             allowlist: Allowlist::new(settings.admission.clone()),
+            connections: BTreeSet::new(),
             kept_peers: BTreeSet::new(),
             ports,
             transactions: Transactions::new(TimerSettings::default(), MAX_TRANSACTIONS),
@@ -192,7 +199,8 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { hop, bytes } => self.receive(now, hop, bytes),
-            Input::TransportFailed { hop } => self.transactions.transport_failed(now, hop),
+            Input::Connected { hop } => self.on_connected(hop),
+            Input::TransportFailed { hop } => self.on_transport_failed(now, hop),
             Input::Undelivered { bytes } => self.transactions.undelivered(&bytes),
             Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
             Input::Media(event) => self.on_media(now, event),
@@ -261,6 +269,7 @@ impl Engine {
     fn receive(&mut self, now: Instant, hop: Hop, bytes: Bytes) {
         let Some(realm) = self.realm_of(hop) else { return };
         if !self.may_speak(realm, hop.peer.ip()) {
+            self.disconnect(hop);
             return self.drop_message(realm, DropReason::SourceNotAllowed);
         }
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
@@ -270,7 +279,12 @@ impl Engine {
             return self.drop_message(realm, DropReason::Malformed);
         };
         self.event(Event::MessageIn { realm, transport: hop.transport, kind: kind_of(&message) });
+        let length = message.header(Header::ContentLength);
         match message.fault() {
+            // Its end is not known, and the shell reads on no more.
+            None if hop.transport.is_reliable() && length.is_none() => {
+                self.answer_fault(realm, &message, MessageFault::Missing(Header::ContentLength), hop);
+            }
             None if is_answered_at_once(&message) => self.answer_at_once(&message, hop),
             None if is_for_another(&message) => self.drop_message(realm, DropReason::Unmatched),
             None if self.calls_for_help(&message, realm, hop) => {
@@ -324,7 +338,21 @@ impl Engine {
             let hop = leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop);
             (leg.realm, hop.peer.ip())
         });
+        // A BYE may still wait for its answer.
+        let asked = self
+            .clients
+            .values()
+            .filter_map(|outgoing| Some((self.realm_of(outgoing.hop)?, outgoing.hop.peer.ip())));
+        let peers = peers.chain(asked);
         self.kept_peers = peers.filter(|(realm, peer)| !self.allowlist.allows(*realm, *peer)).collect();
+        self.disconnect_strangers();
+    }
+
+    /// A call or a request of ours is over: who is on no list any more is let go.
+    pub(super) fn release_peers(&mut self) {
+        if !self.kept_peers.is_empty() {
+            self.keep_peers_of_calls();
+        }
     }
 
     /// 400 where it is known where a response goes (505 for another version, 501 for a method that
@@ -367,11 +395,12 @@ impl Engine {
             Effect::Ack { request, hop } => self.on_ack(now, &request, hop),
             Effect::Response { client, response, hop } => self.on_response(now, client, &response, hop),
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
-            Effect::Unreachable { client } => self.on_setup_ended(now, client, ClientEnd::Transport),
+            Effect::Unreachable { client } => self.on_unreachable(now, client),
             Effect::ClientGone { client } => {
                 if let Some(outgoing) = self.clients.remove(client) {
                     self.forget_bye(client, &outgoing.request);
                 }
+                self.release_peers();
             }
             // The caller never ACKed our refusal, or could not be told: the call is over anyway.
             Effect::ServerEnded { .. } => {}
@@ -417,10 +446,13 @@ impl Engine {
     }
 
     fn on_client_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
+        if why == ClientEnd::Transport && self.send_over_other_hop(now, client) {
+            return;
+        }
         let Some(outgoing) = self.clients.get(client) else { return };
         match outgoing.purpose {
             Purpose::Setup => self.on_setup_ended(now, client, why),
-            Purpose::Relay { server } => self.on_relay_ended(now, client, server),
+            Purpose::Relay { server } => self.on_relay_ended(now, client, server, why),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Realign => self.end_realign(client),
             Purpose::Reconnect => self.on_reconnect_ended(now, client),

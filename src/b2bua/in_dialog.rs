@@ -12,7 +12,7 @@ use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
 use crate::sip::{Header, Message, MessageTooLarge, Method, Status, Writer};
-use crate::transaction::{ClientId, ServerId};
+use crate::transaction::{ClientEnd, ClientId, ServerId};
 
 /// How long a peer waits that sends a second INVITE before the first is answered, at most
 /// (RFC 3261 §14.2).
@@ -56,7 +56,7 @@ impl Engine {
         if let Some(dialog) =
             self.calls.get_mut(key).and_then(|call| call.leg_mut(side)).and_then(|leg| leg.dialog.as_mut())
         {
-            dialog.hop = hop;
+            dialog.saw(hop);
         }
         match (request.method(), phase) {
             (Some(Method::Bye), Phase::Over) => self.on_late_bye(now, key, side, server),
@@ -435,19 +435,28 @@ impl Engine {
         }
     }
 
-    /// The other side never answered a request that was carried over: it is gone.
-    pub(super) fn on_relay_ended(&mut self, now: Instant, client: ClientId, server: ServerId) {
+    /// The other side never answered a request that was carried over: it is gone. A connection that
+    /// broke says nothing of the kind (RFC 3261 §8.1.3.1, §12.2.1.2): the call goes on.
+    pub(super) fn on_relay_ended(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        server: ServerId,
+        why: ClientEnd,
+    ) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, to) = (outgoing.call, outgoing.side);
         let (offered, is_early) = (outgoing.carries_offer(), self.is_early(outgoing));
+        let is_notify = outgoing.request.method() == Some(&Method::Notify);
         if !self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
             return;
         }
-        let is_notify =
-            self.clients.get(client).is_some_and(|sent| sent.request.method() == Some(&Method::Notify));
         self.forget_relay(key, client, to);
         if offered {
             self.drop_offer(key);
+        }
+        if why == ClientEnd::Transport {
+            return self.respond_in_dialog(now, key, to.other(), server, Status::of(503));
         }
         self.respond_in_dialog(now, key, to.other(), server, Status::of(408));
         if is_early || is_notify {

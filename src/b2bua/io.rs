@@ -20,9 +20,15 @@ pub enum Input {
         /// As it came.
         bytes: Bytes,
     },
-    /// A connection is gone over which something was sent.
+    /// A peer has opened a connection; nothing was read from it yet. Unless the answer is
+    /// `Output::Disconnect`, it will be.
+    Connected {
+        /// Which listener, from whom.
+        hop: Hop,
+    },
+    /// A connection is gone, or could not be opened.
     TransportFailed {
-        /// As in the `Send`.
+        /// As in the `Connected`, or the `Send`.
         hop: Hop,
     },
     /// A datagram of ours was not delivered, the system or an ICMP report says; the report may be
@@ -56,10 +62,16 @@ pub enum Input {
 pub enum Output {
     /// Send these bytes.
     Send {
-        /// From which listener, to whom.
+        /// From which listener, to whom. Over TCP and TLS the connection of this hop is used if
+        /// there is one, else one is opened.
         hop: Hop,
         /// The message.
         bytes: Bytes,
+    },
+    /// Close this connection, when what was sent before is through.
+    Disconnect {
+        /// As in the `Connected`, the `Received` or the `Send`.
+        hop: Hop,
     },
     /// Look this name up and answer with `Input::Resolved`.
     Resolve {

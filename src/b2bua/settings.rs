@@ -40,7 +40,7 @@ impl Settings {
                 && listener.bind.is_ipv6() == peer.is_ipv6()
         };
         let at = self.listeners.iter().position(|listener| fits(&listener))?;
-        Some(Hop { listener: ListenerId(at as u16), transport, peer })
+        Some(Hop::new(ListenerId(at as u16), transport, peer))
     }
 }
 

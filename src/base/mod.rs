@@ -138,6 +138,26 @@ pub struct Hop {
     pub transport: Transport,
     /// The peer's address.
     pub peer: SocketAddr,
+    /// Whom a TLS connection of ours must lead to; [`PeerIdentity::NONE`] everywhere else.
+    pub identity: PeerIdentity,
+}
+
+impl Hop {
+    /// A hop to whoever is at this address.
+    pub const fn new(listener: ListenerId, transport: Transport, peer: SocketAddr) -> Hop {
+        Hop { listener, transport, peer, identity: PeerIdentity::NONE }
+    }
+}
+
+/// What a TLS connection that we open is verified for: the peer's name and all that says how it is
+/// verified, as a digest. So a connection is used for nobody else at the same address, and the
+/// value means the same to another process that takes a call over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct PeerIdentity(pub u64);
+
+impl PeerIdentity {
+    /// Nobody in particular: UDP, TCP, and TLS connections that the peer opened.
+    pub const NONE: PeerIdentity = PeerIdentity(0);
 }
 
 /// The configured name of a trunk. An immutable value: clones are cheap.

@@ -98,7 +98,7 @@ fn trunk_exists<T>(draft: &Draft, report: &Report<'_>, at: &Placed<T>, name: &Tr
     report.fault(&at.place, &at.path, format!("there is no trunk \"{name}\""), cure);
 }
 
-/// A literal address needs a listener of its family on the trunk's side.
+/// A trunk needs a listener of its transport on its side, and a literal address one of its family.
 fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
     for trunk in &draft.trunks {
         let serving = |realm: Realm, ipv6: bool| {
@@ -109,6 +109,19 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
         };
         let realm = trunk.what.realm;
         if !serving(realm, true) && !serving(realm, false) {
+            continue;
+        }
+        let transport = trunk.what.transport.unwrap_or(Transport::Udp);
+        let speaks = |listener: &Placed<super::Listener>| {
+            listener.what.realm == realm && listener.what.transport == transport
+        };
+        if !draft.lacks_listeners && !draft.listeners.iter().any(speaks) {
+            let message = format!("the {realm} realm has no listener of transport {transport}");
+            let port = transport.default_port();
+            let cure = format!(
+                "add [[listener]] with realm = \"{realm}\", transport = \"{transport}\" and bind = \"ADDRESS:{port}\""
+            );
+            report.fault(&trunk.place, &format!("{}.transport", trunk.path), message, cure);
             continue;
         }
         for host in &trunk.what.hosts {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Config;
+use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
 use crate::routing::{Credentials, Timeouts, Trunk};
 
@@ -35,11 +35,24 @@ impl Config {
     pub fn keep_until_restart(&mut self, running: &Config) -> Vec<&'static str> {
         let mut kept = Vec::new();
         keep("admin.listen", &mut self.admin.listen, &running.admin.listen, &mut kept);
-        keep("listener", &mut self.listeners, &running.listeners, &mut kept);
+        self.keep_listeners(running, &mut kept);
         keep("media.ports", &mut self.media.ports, &running.media.ports, &mut kept);
         keep("media.workers", &mut self.relay.workers, &running.relay.workers, &mut kept);
         keep("media.engine", &mut self.relay.engine, &running.relay.engine, &mut kept);
         kept
+    }
+}
+
+impl Config {
+    /// Of listeners the certificates alone can change.
+    fn keep_listeners(&mut self, running: &Config, kept: &mut Vec<&'static str>) {
+        let sockets = |listeners: &[Listener]| -> Vec<Listener> {
+            listeners.iter().map(|listener| Listener { tls: None, ..listener.clone() }).collect()
+        };
+        if sockets(&self.listeners) != sockets(&running.listeners) {
+            self.listeners.clone_from(&running.listeners);
+            kept.push("listener");
+        }
     }
 }
 
@@ -69,6 +82,9 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         let (realm, transport) = (listener.realm, listener.transport);
         let text = format!("{realm} {transport} {} advertised as {}", listener.bind, listener.advertise);
         put(format!("listener[{}]", index + 1), text);
+        if let Some(tls) = &listener.tls {
+            put(format!("listener[{}].tls", index + 1), format!("{:?} {:?}", tls.files, tls.loaded));
+        }
     }
     realms(config, &mut put);
     put("media.ports".to_owned(), format!("{}-{}", config.media.ports.0, config.media.ports.1));
@@ -91,6 +107,9 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
     }
     for trunk in &config.routing.trunks {
         flatten_trunk(trunk, &mut flat);
+        if let Some((client, _)) = config.clients.get(&trunk.first_identity()) {
+            flat.insert(format!("trunk.{}.tls.files", trunk.name), Shown::Open(format!("{client:?}")));
+        }
     }
     flat
 }
@@ -112,6 +131,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         realm,
         hosts,
         transport,
+        tls,
         domain,
         credentials,
         allow,
@@ -136,6 +156,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("realm", realm.to_string());
     put("hosts", format!("{hosts:?}"));
     put("transport", transport.map_or("default".to_owned(), |transport| transport.to_string()));
+    put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
     put("send_numbers", format!("{send_numbers:?}"));

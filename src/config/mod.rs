@@ -15,6 +15,7 @@ mod reader;
 mod sections;
 mod settings;
 mod source;
+mod tls;
 mod trunks;
 mod values;
 
@@ -23,6 +24,7 @@ use std::path::Path;
 pub use diff::diff;
 pub use fault::Fault;
 pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
+pub use tls::{ListenerTls, TrunkClients};
 
 use expand::Surroundings;
 use reader::Report;

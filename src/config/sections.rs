@@ -12,6 +12,7 @@ use super::checks;
 use super::reader::{Place, Report, Table, Text, Value};
 use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 use super::source::{Kind, Source};
+use super::tls::{self, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
@@ -96,10 +97,11 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let cdr = section(main, "cdr", cdr);
     let mut trunks = Vec::new();
     let mut routes = Vec::new();
+    let mut clients = TrunkClients::new();
     for (kind, root) in roots {
         root.value("trunk")
             .into_iter()
-            .for_each(|value| trunks::read_trunks(&value, &numbering, &calls, &mut trunks));
+            .for_each(|value| trunks::read_trunks(&value, &numbering, &calls, &mut trunks, &mut clients));
         root.value("route").into_iter().for_each(|value| trunks::read_routes(&value, &mut routes));
         finish_root(*kind, root);
     }
@@ -108,7 +110,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     if complete {
         checks::check(&draft, report);
     }
-    Some(assemble(draft, node, timeout, relay, numbering, nameservers, cdr))
+    Some(Config { clients, ..assemble(draft, node, timeout, relay, numbering, nameservers, cdr) })
 }
 
 fn assemble(
@@ -144,6 +146,7 @@ fn assemble(
         relay,
         nameservers,
         cdr,
+        clients: TrunkClients::new(),
         warnings: Vec::new(),
     }
 }
@@ -209,15 +212,6 @@ fn admin(table: &Table<'_>) -> Option<Admin> {
     Some(Admin { listen: listen.unwrap_or(default.listen), socket: socket.unwrap_or(default.socket) })
 }
 
-fn absolute_path(text: &Text<'_>) -> Option<PathBuf> {
-    let path = PathBuf::from(&text.text);
-    if !path.is_absolute() {
-        text.fault("is no absolute path", "write the whole path, from / on");
-        return None;
-    }
-    Some(path)
-}
-
 fn cdr(table: &Table<'_>) -> Option<PathBuf> {
     let path = table.value("path")?.text()?;
     if path.text.is_empty() { None } else { absolute_path(&path) }
@@ -240,9 +234,7 @@ fn listener(value: &Value<'_>) -> Option<Placed<Listener>> {
         .required("realm", "\"trusted\" or \"untrusted\"")
         .and_then(|value| value.text()?.one_of(&REALMS));
     let transport = transport(&table).unwrap_or(Transport::Udp);
-    if let Some(tls) = table.value("tls") {
-        tls.not_yet("TLS listeners", "leave tls out");
-    }
+    let tls = tls::listener(&table, transport);
     let bind_value = table.required("bind", "\"192.0.2.7:5060\"");
     let bind = bind_value.as_ref().and_then(|value| value.text()?.socket_address(None));
     if let (Some(value), Some(bind)) = (&bind_value, bind)
@@ -268,23 +260,16 @@ fn listener(value: &Value<'_>) -> Option<Placed<Listener>> {
         Some(advertise) => advertise?,
         None => (Host::Address(bind.ip()), bind.port()),
     };
-    let listener = Listener { realm: realm?, transport, bind, advertise: HostPort { host, port } };
+    let listener = Listener { realm: realm?, transport, bind, advertise: HostPort { host, port }, tls };
     Some(Placed { what: listener, place: bind_value?.place, path: value.path.clone() })
 }
 
-/// The transport of a listener or a trunk, where it is one that this version speaks.
+/// The transport of a listener or a trunk.
 pub(super) fn transport(table: &Table<'_>) -> Option<Transport> {
     let value = table.value("transport")?;
     let choices =
         [Transport::Udp, Transport::Tcp, Transport::Tls].map(|transport| (transport.as_str(), transport));
-    let transport = value.text()?.one_of(&choices)?;
-    match transport {
-        Transport::Udp => Some(transport),
-        Transport::Tcp | Transport::Tls => {
-            value.not_yet(&format!("transport {transport}"), "write \"udp\"");
-            None
-        }
-    }
+    value.text()?.one_of(&choices)
 }
 
 fn realms(table: &Table<'_>) -> Option<ByRealm<RealmDraft>> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::Fault;
+use super::{Fault, ListenerTls, TrunkClients};
 use crate::base::{Realm, Transport};
 use crate::routing::{Host, Timeouts};
 use crate::{admission, media, numbering, routing};
@@ -26,6 +26,8 @@ pub struct Config {
     pub calls: Timeouts,
     /// `[trunk.*]` and `[[route]]`.
     pub routing: routing::Settings,
+    /// What the trunks' TLS connections are opened with.
+    pub clients: TrunkClients,
     /// `[media]` and the realms' media addresses.
     pub media: media::Settings,
     /// What of `[media]` concerns the relay's threads alone.
@@ -58,6 +60,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What Via and Contact say.
     pub advertise: HostPort,
+    /// Its certificate, where the transport is TLS.
+    pub tls: Option<ListenerTls>,
 }
 
 /// A host with a port, as it stands in Via and Contact.

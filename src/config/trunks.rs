@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::calls::read_calls;
 use super::reader::{Place, Table, Text, Value};
 use super::sections::{REALMS, read_numbering, section, transport};
-use crate::base::{Realm, TrunkName};
+use super::tls::{self, TrunkClients};
+use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Host, Identity,
@@ -61,6 +62,7 @@ pub(super) fn read_trunks(
     numbering: &numbering::Settings,
     calls: &Timeouts,
     trunks: &mut Vec<Placed<Trunk>>,
+    clients: &mut TrunkClients,
 ) {
     let Some(table) = value.table() else { return };
     for (name, value) in table.entries() {
@@ -76,6 +78,7 @@ pub(super) fn read_trunks(
             );
         }
         let trunk = trunk(name, &table, numbering, calls);
+        load_tls(&trunk, &table, clients);
         table.finish();
         trunks.push(Placed { what: trunk, place: value.key_place, path: value.path });
     }
@@ -100,6 +103,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         name: name.into(),
         realm: realm.unwrap_or(Realm::Untrusted),
         transport: transport(table),
+        tls: section(table, "tls", |own| Some(tls::trunk(own))).unwrap_or_default(),
         domain,
         credentials: credentials(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
@@ -125,6 +129,20 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
     }
 }
 
+/// What a TLS trunk is known by. Without TLS the table would give a false sense of safety.
+fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut TrunkClients) {
+    let own = table.value("tls").and_then(|value| value.table());
+    match (trunk.transport, own) {
+        (Some(Transport::Tls), own) => {
+            tls::load_clients(trunk, own.as_ref().unwrap_or(table), clients);
+        }
+        (_, Some(own)) => {
+            own.fault("the trunk does not use TLS", "write transport = \"tls\" in the trunk, too")
+        }
+        (_, None) => {}
+    }
+}
+
 fn refuse_what_is_to_come(table: &Table<'_>) {
     if let Some(value) = table.value("profile") {
         value.not_yet("profiles", "leave profile out and write what it would fill in");
@@ -133,9 +151,6 @@ fn refuse_what_is_to_come(table: &Table<'_>) {
         && value.boolean() == Some(true)
     {
         value.not_yet("registration", "write register = false");
-    }
-    if let Some(value) = table.value("tls") {
-        value.not_yet("TLS to trunks", "leave tls out");
     }
     section(table, "health", |health| {
         let interval = health.value("interval");

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use crate::base::Hop;
+use crate::base::{Hop, Transport};
 use crate::sip::{Header, Message, Method, NameAddr, Scheme, Uri, Writer};
 
 /// The most routes that a route set may have: more than any path of proxies.
@@ -146,22 +146,61 @@ impl Dialog {
     /// Where the next request goes: the first route, else the target (§12.2.1.1), if that is an
     /// address that can be reached from here. A name, or a private address of a peer that we see
     /// under a public one (NAT), is replaced by where the peer's last message came from.
+    ///
+    /// The transport is what the URI says, else what the dialog has; TLS is never left. The listener
+    /// is the dialog's, whatever its transport.
     pub fn next_hop(&self) -> Hop {
-        let uri = self.route_set.first().map_or(&self.remote_target[..], |route| route_uri(route));
-        let peer = Uri::parse(uri).ok().and_then(|uri| reachable(&uri, self.hop.peer));
-        Hop { peer: peer.unwrap_or(self.hop.peer), ..self.hop }
+        let Ok(uri) = Uri::parse(self.next_uri()) else { return self.hop };
+        let written = written_transport(&uri).filter(|_| self.hop.transport != Transport::Tls);
+        let transport = written.unwrap_or(self.hop.transport);
+        match reachable(&uri, self.hop.peer, transport.default_port()) {
+            Some(peer) => Hop { peer, transport, ..self.hop },
+            None => self.hop,
+        }
+    }
+
+    /// Where the peer may listen if it cannot be reached where it was seen: there, at the port that
+    /// its URI says.
+    pub fn listening_hop(&self) -> Hop {
+        let port = Uri::parse(self.next_uri()).ok().and_then(|uri| uri.port);
+        let port = port.unwrap_or(self.hop.transport.default_port());
+        Hop { peer: SocketAddr::new(self.hop.peer.ip(), port), ..self.hop }
+    }
+
+    /// A request of the peer's came from there. One message alone may have taken TCP for its size
+    /// (§18.1.1), so UDP stays UDP; and TLS is never left.
+    pub fn saw(&mut self, hop: Hop) {
+        if hop.transport == self.hop.transport || self.hop.transport == Transport::Tcp {
+            self.hop = hop;
+        }
+    }
+
+    /// The first route, else the target.
+    fn next_uri(&self) -> &[u8] {
+        self.route_set.first().map_or(&self.remote_target[..], |route| route_uri(route))
     }
 }
 
+/// What a URI says of the transport (§19.1.1); `sips:` asks for TLS (§26.2.2).
+fn written_transport(uri: &Uri<'_>) -> Option<Transport> {
+    if uri.scheme == Scheme::Sips {
+        return Some(Transport::Tls);
+    }
+    let value = uri.params.value("transport")?;
+    [Transport::Udp, Transport::Tcp, Transport::Tls]
+        .into_iter()
+        .find(|transport| value.eq_ignore_ascii_case(transport.as_str().as_bytes()))
+}
+
 /// The address of a URI, unless the peer is better reached where it was seen.
-fn reachable(uri: &Uri<'_>, seen: SocketAddr) -> Option<SocketAddr> {
+fn reachable(uri: &Uri<'_>, seen: SocketAddr, default_port: u16) -> Option<SocketAddr> {
     let address = uri.host_address()?;
     let behind_nat = is_private(address) && !is_private(seen.ip());
     let usable = !behind_nat
         && address.is_ipv6() == seen.is_ipv6()
         && !address.is_unspecified()
         && !address.is_multicast();
-    usable.then(|| SocketAddr::new(address, uri.port.unwrap_or(5060)))
+    usable.then(|| SocketAddr::new(address, uri.port.unwrap_or(default_port)))
 }
 
 /// Addresses that mean nothing outside their own network (RFC 1918, RFC 6598, RFC 4193, link
@@ -233,10 +272,10 @@ fn is_loose(route: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ListenerId, Transport};
+    use crate::base::ListenerId;
 
     fn hop(peer: &str) -> Hop {
-        Hop { listener: ListenerId(0), transport: Transport::Udp, peer: peer.parse().unwrap() }
+        Hop::new(ListenerId(0), Transport::Udp, peer.parse().unwrap())
     }
 
     fn invite(extra: &[(Header, &str)]) -> Message {
@@ -328,6 +367,36 @@ mod tests {
         assert_eq!(contact("sip:a@198.51.100.10", "198.51.100.9:40000"), "198.51.100.10:5060");
         assert_eq!(contact("sip:a@gw.example.com", "198.51.100.9:40000"), "198.51.100.9:40000");
         assert_eq!(contact("sip:a@0.0.0.0", "198.51.100.9:40000"), "198.51.100.9:40000");
+    }
+
+    #[test]
+    fn a_uri_says_its_transport_and_tls_is_never_left() {
+        let next = |uri: &str, transport| {
+            let seen = Hop { transport, ..hop("198.51.100.9:40000") };
+            let mut dialog = Dialog::from_request(&invite(&[]), seen, b"ours");
+            dialog.remote_target = Bytes::copy_from_slice(uri.as_bytes());
+            let next = dialog.next_hop();
+            format!("{} {}", next.transport, next.peer)
+        };
+        use Transport::{Tcp, Tls, Udp};
+        assert_eq!(next("sip:a@198.51.100.9;transport=TCP", Udp), "tcp 198.51.100.9:5060");
+        assert_eq!(next("sip:a@198.51.100.9;transport=udp", Tcp), "udp 198.51.100.9:5060");
+        assert_eq!(next("sip:a@198.51.100.9:5070", Tcp), "tcp 198.51.100.9:5070");
+        assert_eq!(next("sips:a@198.51.100.9", Udp), "tls 198.51.100.9:5061");
+        assert_eq!(next("sip:a@198.51.100.9;transport=udp", Tls), "tls 198.51.100.9:5061");
+        assert_eq!(next("sip:a@gw.example;transport=tcp", Udp), "udp 198.51.100.9:40000");
+        assert_eq!(next("sip:a@198.51.100.9;transport=sctp", Udp), "udp 198.51.100.9:5060");
+    }
+
+    #[test]
+    fn one_message_over_tcp_does_not_move_a_dialog_from_udp() {
+        let mut dialog = Dialog::from_request(&invite(&[]), hop("198.51.100.9:5060"), b"ours");
+        let tcp = Hop { transport: Transport::Tcp, ..hop("198.51.100.9:40000") };
+        dialog.saw(tcp);
+        assert_eq!(dialog.hop, hop("198.51.100.9:5060"));
+        dialog.hop = tcp;
+        dialog.saw(hop("198.51.100.9:5062"));
+        assert_eq!(dialog.hop, hop("198.51.100.9:5062"));
     }
 
     #[test]

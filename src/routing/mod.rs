@@ -8,6 +8,7 @@ mod router;
 mod settings;
 mod sources;
 mod timeouts;
+mod tls;
 
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
@@ -18,6 +19,7 @@ pub use settings::{
 };
 pub use sources::{Ambiguity, ambiguities};
 pub use timeouts::Timeouts;
+pub use tls::{TrunkTls, host_text};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::sources::Sources;
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
-use crate::base::{Instant, Realm, Transport, TrunkName};
+use crate::base::{Instant, PeerIdentity, Realm, Transport, TrunkName};
 use crate::numbering::Number;
 
 /// Where a call came from.
@@ -57,6 +57,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// How to send.
     pub transport: Transport,
+    /// Whom a TLS connection must lead to.
+    pub identity: PeerIdentity,
 }
 
 /// Trunks, routes, and what is known of the trunks' names while running.
@@ -185,11 +187,14 @@ impl Router {
                 Host::Name(name) => (name.clone(), self.hosts.addresses(name)),
                 Host::Address(address) => (address.to_string(), std::slice::from_ref(address)),
             };
+            let identity =
+                if transport == Transport::Tls { trunk.identity(&name) } else { PeerIdentity::NONE };
             targets.extend(addresses.iter().map(|address| Target {
                 trunk: trunk.name.clone(),
                 host: name.clone(),
                 address: SocketAddr::new(*address, port),
                 transport,
+                identity,
             }));
         }
         targets

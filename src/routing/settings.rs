@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Timeouts;
+use super::tls::TrunkTls;
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 
@@ -36,6 +37,8 @@ pub struct Trunk {
     pub hosts: Vec<TrunkHost>,
     /// How to send; absent: UDP (a later NAPTR look-up may say otherwise).
     pub transport: Option<Transport>,
+    /// How it is known over TLS.
+    pub tls: TrunkTls,
     /// Host of Request-URI, From and To.
     pub domain: String,
     /// Answer to a digest challenge.

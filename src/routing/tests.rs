@@ -17,6 +17,7 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
         realm,
         hosts: hosts.iter().map(host).collect(),
         transport: None,
+        tls: TrunkTls::default(),
         domain: "example.com".to_owned(),
         credentials: None,
         allow: allow.iter().map(|net| net.parse().unwrap()).collect(),

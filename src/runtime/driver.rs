@@ -17,14 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use super::Clock;
-use crate::b2bua::{Census, Engine, Input, Output, Settings};
-use crate::base::{Hop, Instant, Realm};
+use crate::b2bua::{Census, Engine, Event, Input, Output, Settings};
+use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{Resolution, ResolveFault};
 use crate::telemetry::{CdrSink, Meter};
-use crate::transport::{Arrival, Transports, Unsent};
+use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
 /// Media events taken in one turn.
 const MEDIA_EVENTS_A_TURN: usize = 128;
@@ -46,6 +46,8 @@ pub const COMMANDS_WAITING: usize = 64;
 pub enum Command {
     /// Calls from now on use these settings.
     Settings(Arc<Settings>),
+    /// Connections that are opened from now on use these certificates.
+    Tls(Box<TlsMaterial>),
     /// Names are looked up with this resolver from now on.
     Resolver(Box<Resolver>),
     /// Take no new calls.
@@ -61,6 +63,8 @@ pub enum Command {
 pub struct Vitals {
     /// What the engine holds.
     pub census: Census,
+    /// Connections of TCP, and of TLS.
+    pub connections: [ByRealm<usize>; 2],
     /// Whether new calls are refused.
     pub draining: bool,
 }
@@ -202,10 +206,7 @@ impl Driver {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let more = self.parts.transports.turn(&mut arrivals);
         for arrival in arrivals.drain(..) {
-            self.feed(match arrival {
-                Arrival::Message { hop, bytes } => Input::Received { hop, bytes },
-                Arrival::Undelivered { bytes } => Input::Undelivered { bytes },
-            });
+            self.take(arrival);
         }
         self.arrivals = arrivals;
         let now = self.clock.now();
@@ -215,6 +216,27 @@ impl Driver {
         }
         self.start_lookups();
         more
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Message { hop, bytes } => self.feed(Input::Received { hop, bytes }),
+            Arrival::Undelivered { bytes } => self.feed(Input::Undelivered { bytes }),
+            Arrival::Connected { hop } => {
+                self.feed(Input::Connected { hop });
+                // Unless the engine had it closed.
+                self.parts.transports.begin(hop);
+            }
+            Arrival::Lost { hop } => self.feed(Input::TransportFailed { hop }),
+            Arrival::Dropped { listener, reason } => {
+                let realm = self.realm_of(listener);
+                self.parts.meter.count(&Event::Dropped { realm, reason });
+            }
+        }
+    }
+
+    fn realm_of(&self, listener: ListenerId) -> Realm {
+        self.parts.settings.listener(listener).map_or(Realm::Untrusted, |at| at.realm)
     }
 
     fn feed_media(&mut self, first: MediaEvent) {
@@ -252,6 +274,7 @@ impl Driver {
                     self.unsent(hop, why, bytes);
                 }
             }
+            Output::Disconnect { hop } => self.parts.transports.close(hop),
             Output::Resolve { host } => self.resolve(host),
             Output::Media(command) => {
                 if let Err(busy) = self.parts.relay.command(command) {
@@ -267,12 +290,12 @@ impl Driver {
     }
 
     fn unsent(&mut self, hop: Hop, why: Unsent, bytes: Bytes) {
-        let realm = self.parts.settings.listener(hop.listener).map_or(Realm::Untrusted, |at| at.realm);
-        self.parts.meter.count_unsent(realm, why);
+        self.parts.meter.count_unsent(self.realm_of(hop.listener), why);
         match why {
             Unsent::Unreachable | Unsent::NoListener => {
                 self.echoes.push_back(Input::Undelivered { bytes });
             }
+            Unsent::Disconnected => self.echoes.push_back(Input::TransportFailed { hop }),
             // As good as lost on the way: the transaction sends it again.
             Unsent::QueueFull => {}
         }
@@ -316,6 +339,7 @@ impl Driver {
                 self.parts.settings = Arc::clone(&settings);
                 self.feed(Input::Settings(settings));
             }
+            Command::Tls(material) => self.parts.transports.set_tls(*material),
             Command::Resolver(resolver) => self.parts.resolver = *resolver,
             Command::Drain => self.feed(Input::Drain),
             Command::Shutdown => self.begin_shutdown(),
@@ -323,9 +347,18 @@ impl Driver {
                 let engine = &self.parts.engine;
                 let draining = self.shutdown.is_some() || engine.is_draining();
                 // Who asked may have given up.
-                let _ = answer.send(Vitals { census: engine.census(), draining });
+                let (census, connections) = (engine.census(), self.count_connections());
+                let _ = answer.send(Vitals { census, connections, draining });
             }
         }
+    }
+
+    fn count_connections(&self) -> [ByRealm<usize>; 2] {
+        let mut counts = <[ByRealm<usize>; 2]>::default();
+        for (listener, transport, count) in self.parts.transports.connections() {
+            counts[usize::from(transport == Transport::Tls)][self.realm_of(listener)] += count;
+        }
+        counts
     }
 
     fn begin_shutdown(&mut self) {

@@ -24,11 +24,12 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Watches the directory of `config` and `trunks.d` in it, if that is there.
+    /// Watches the directory of `config` and `trunks.d` in it, if that is there, and `others` as
+    /// far as they are there.
     ///
     /// # Errors
     /// The system's limit of watches is reached, or the directory is gone.
-    pub fn start(config: &Path) -> notify::Result<FileWatch> {
+    pub fn start(config: &Path, others: impl IntoIterator<Item = PathBuf>) -> notify::Result<FileWatch> {
         let (changed, changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // An error (the kernel's queue ran over) may hide a change: read the files then, too.
@@ -41,6 +42,11 @@ impl FileWatch {
         let trunks = directory.join("trunks.d");
         if trunks.is_dir() {
             watcher.watch(&trunks, RecursiveMode::NonRecursive)?;
+        }
+        for other in others {
+            if other.is_dir() && other != directory && other != trunks {
+                watcher.watch(&other, RecursiveMode::NonRecursive)?;
+            }
         }
         Ok(FileWatch { _watcher: watcher, changes })
     }
@@ -85,7 +91,7 @@ mod tests {
         std::fs::create_dir_all(directory.join("trunks.d")).unwrap();
         let config = directory.join("drawbridge.toml");
         std::fs::write(&config, "a").unwrap();
-        let mut watch = FileWatch::start(&config).unwrap();
+        let mut watch = FileWatch::start(&config, []).unwrap();
 
         std::fs::write(directory.join("trunks.d/new.toml"), "b").unwrap();
         tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap();

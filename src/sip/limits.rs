@@ -4,6 +4,10 @@
 /// The largest message: what a UDP datagram can hold. Spans are 16 bits wide because of it.
 pub const MAX_MESSAGE_BYTES: usize = 65_535;
 
+/// The longest header section, start line counted in, of a message that comes over a stream: as long
+/// as its end is not found it is kept in memory.
+pub const MAX_HEADER_SECTION_BYTES: usize = 32_768;
+
 /// The largest message that we write: what an IPv4 UDP datagram has room for.
 pub const MAX_WRITTEN_BYTES: usize = 65_507;
 

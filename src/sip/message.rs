@@ -429,7 +429,7 @@ impl Message {
     }
 
     /// Content-Length, of digits only and not larger than anything that could be: 2^32+32 is not 32.
-    fn content_length(&self) -> Result<Option<usize>, ()> {
+    pub(super) fn content_length(&self) -> Result<Option<usize>, ()> {
         match self.header(Header::ContentLength) {
             None => Ok(None),
             Some(value) => parse_number(value).map(Some).ok_or(()),

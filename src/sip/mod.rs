@@ -10,6 +10,7 @@
 
 mod build;
 pub mod digest;
+mod framing;
 mod header;
 pub mod limits;
 mod message;
@@ -22,6 +23,7 @@ mod uri;
 mod via;
 
 pub use build::{MessageTooLarge, Writer, response_to};
+pub use framing::{Frame, Framer, FramingFault};
 pub use header::Header;
 pub use message::{CSeq, HeaderField, Message, MessageFault, RAck, Unparsable};
 pub use method::Method;

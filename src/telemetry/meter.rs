@@ -188,7 +188,7 @@ impl RealmMeter {
         let realm = realm.as_str();
         let of_reason =
             |reason: DropReason| (reason, metrics.dropped.with_label_values(&[realm, reason.as_str()]));
-        for why in [Unsent::Unreachable, Unsent::QueueFull, Unsent::NoListener] {
+        for why in [Unsent::Unreachable, Unsent::QueueFull, Unsent::NoListener, Unsent::Disconnected] {
             metrics.unsent.with_label_values(&[realm, unsent_reason(why)]);
         }
         for direction in ["in", "out"] {
@@ -206,6 +206,7 @@ const fn unsent_reason(why: Unsent) -> &'static str {
         Unsent::Unreachable => "unreachable",
         Unsent::QueueFull => "queue_full",
         Unsent::NoListener => "no_listener",
+        Unsent::Disconnected => "disconnected",
     }
 }
 

@@ -14,7 +14,7 @@ use prometheus::{
 
 use super::names::{self, Name};
 use crate::b2bua::Census;
-use crate::base::Realm;
+use crate::base::{ByRealm, Realm, Transport};
 use crate::media::DropReason;
 use crate::relay::RelayCounters;
 
@@ -62,6 +62,7 @@ pub struct Metrics {
     pub(super) mos: HistogramVec,
     pub(super) jitter_seconds: HistogramVec,
     pub(super) loss_ratio: HistogramVec,
+    sip_connections: IntGaugeVec,
     transactions_active: IntGauge,
     media_ports_in_use: IntGaugeVec,
     media_ports_limit: IntGaugeVec,
@@ -96,6 +97,7 @@ impl Metrics {
             mos: histograms(&registry, names::RTP_MOS, MOS)?,
             jitter_seconds: histograms(&registry, names::RTP_JITTER_SECONDS, JITTER_SECONDS)?,
             loss_ratio: histograms(&registry, names::RTP_LOSS_RATIO, LOSS_RATIO)?,
+            sip_connections: gauges(&registry, names::SIP_CONNECTIONS, &["realm", "transport"])?,
             transactions_active: gauge(&registry, names::TRANSACTIONS_ACTIVE)?,
             media_ports_in_use: gauges(&registry, names::MEDIA_PORTS_IN_USE, &["realm"])?,
             media_ports_limit: gauges(&registry, names::MEDIA_PORTS_LIMIT, &["realm"])?,
@@ -111,6 +113,7 @@ impl Metrics {
         };
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         metrics.last_reload_successful.set(1);
+        metrics.set_connections(&Default::default());
         for result in ["ok", "refused"] {
             metrics.reloads.with_label_values(&[result]);
         }
@@ -123,6 +126,16 @@ impl Metrics {
     /// Says once which version and relay engine run.
     pub fn set_build(&self, version: &str, engine: &str) {
         self.build_info.with_label_values(&[version, engine]).set(1);
+    }
+
+    /// Connections that there are now, of TCP and of TLS.
+    pub fn set_connections(&self, connections: &[ByRealm<usize>; 2]) {
+        for (transport, count) in [Transport::Tcp, Transport::Tls].iter().zip(connections) {
+            for realm in Realm::ALL {
+                let labels = [realm.as_str(), transport.as_str()];
+                self.sip_connections.with_label_values(&labels).set(to_gauge(count[realm]));
+            }
+        }
     }
 
     /// Counts a reload: whether the configuration was taken.

@@ -46,6 +46,9 @@ pub const SIP_MESSAGES: Name = name(
 /// Counter by realm, reason.
 pub const SIP_DROPPED: Name =
     name("drawbridge_sip_dropped_total", "What arrived on a SIP listener and was dropped without an answer.");
+/// Gauge by realm, transport.
+pub const SIP_CONNECTIONS: Name =
+    name("drawbridge_sip_connections", "TCP and TLS connections that are open or being opened.");
 /// Counter by realm, reason.
 pub const SIP_UNSENT: Name =
     name("drawbridge_sip_unsent_total", "SIP messages that the system did not take for sending.");
@@ -98,7 +101,7 @@ pub const CDRS: Name = name(
 );
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 22] = [
+pub const ALL: [Name; 23] = [
     BUILD_INFO,
     CALLS_ACTIVE,
     CALLS,
@@ -107,6 +110,7 @@ pub const ALL: [Name; 22] = [
     CALL_DURATION_SECONDS,
     SIP_MESSAGES,
     SIP_DROPPED,
+    SIP_CONNECTIONS,
     SIP_UNSENT,
     SIP_RETRANSMISSIONS,
     TRANSACTIONS_ACTIVE,

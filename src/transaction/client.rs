@@ -176,6 +176,7 @@ impl Transactions {
                     self.effects.push_back(Effect::ClientEnded { client: id, why });
                 }
             }
+            ClientAction::Doubt => self.effects.push_back(Effect::Unreachable { client: id }),
         }
         None
     }

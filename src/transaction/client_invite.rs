@@ -2,7 +2,7 @@
 //!
 //! Must not know: messages, time, tables.
 
-use super::ClientAction::{self, Ack, Arm, Deliver, End, Repeat, RepeatAck, Send, Stop};
+use super::ClientAction::{self, Ack, Arm, Deliver, Doubt, End, Repeat, RepeatAck, Send, Stop};
 use super::{Class, ClientEnd, Timer};
 
 /// Where the transaction is.
@@ -114,9 +114,11 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ClientAction
         (Proceeding, CancelTimer) => (Terminated, &[End(ClientEnd::Timeout)]),
         // "The client transaction SHOULD inform the TU that a transport failure has occurred, and the
         // client transaction SHOULD transition directly to the 'Terminated' state." The figure has it
-        // for Calling and Completed, where something is sent. In Proceeding what failed is the
-        // connection over which the final response was to come.
-        (Calling | Proceeding, TransportError) => (Terminated, &[End(ClientEnd::Transport)]),
+        // for Calling and Completed, where something is sent.
+        (Calling, TransportError) => (Terminated, &[End(ClientEnd::Transport)]),
+        // In Proceeding what failed is the connection over which the final response was to come. It
+        // can come over another one (§18.2.2), and a phone may be ringing: who gives up must CANCEL.
+        (Proceeding, TransportError) => (Proceeding, &[Doubt]),
         // The TU has its final response already: all it learns is that the transaction is gone.
         (Completed, TransportError) => (Terminated, &[]),
         // In Accepted nothing is sent by the transaction: the ACK is the TU's.

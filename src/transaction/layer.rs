@@ -12,7 +12,7 @@ use super::server::{Server, ServerInput, response_hop};
 use super::shares::{Claim, Shares};
 use super::{Class, ClientId, Effect, ServerId, TimerSettings, compose};
 use crate::admission::DropReason;
-use crate::base::{Hop, Instant, Timers};
+use crate::base::{Hop, Instant, PeerIdentity, Timers};
 use crate::sip::{Message, Method};
 
 /// How many transactions may be open before new calls and other requests outside of dialogs are
@@ -121,9 +121,10 @@ impl Transactions {
         }
     }
 
-    /// A connection was lost: whatever waits on it learns of it (§17.1.4, §17.2.4). Looks at every
-    /// transaction, for this is rare.
-    pub fn transport_failed(&mut self, now: Instant, hop: Hop) {
+    /// A connection was lost: whatever waits on it learns of it (§17.1.4, §17.2.4), and responses
+    /// that have still to be sent take another (see [`response_hop_after`]; `identity` is who that
+    /// must lead to). Looks at every transaction, for this is rare.
+    pub fn transport_failed(&mut self, now: Instant, hop: Hop, identity: PeerIdentity) {
         let clients: Vec<ClientId> =
             self.clients.iter().filter(|(_, found)| found.hop == hop).map(|(id, _)| id).collect();
         for id in clients {
@@ -133,6 +134,7 @@ impl Transactions {
             self.servers.iter().filter(|(_, found)| found.response_hop == hop).map(|(id, _)| id).collect();
         for id in servers {
             self.step_server(now, id, ServerInput::TransportError);
+            self.redirect_server(id, identity);
         }
     }
 

@@ -34,7 +34,7 @@ mod timers;
 mod tests;
 
 pub use layer::{MAX_TRANSACTIONS, RETRY_AFTER_SECONDS, Transactions};
-pub use server::response_hop;
+pub use server::{response_hop, response_hop_after};
 pub use shares::{BYTES_PER_TRANSACTION, RESERVED_FOR_EMERGENCIES, RESERVED_TRANSACTIONS};
 pub use timers::{Timer, TimerSettings};
 
@@ -109,7 +109,8 @@ pub enum Effect {
         why: ClientEnd,
     },
     /// The network says that an INVITE did not arrive that nobody has answered yet (ICMP over
-    /// UDP). A word that anybody can forge: the transaction goes on, the TU may try elsewhere.
+    /// UDP, a word that anybody can forge), or the connection of one with a provisional response
+    /// broke. The transaction goes on, the TU may try elsewhere.
     Unreachable {
         /// The transaction.
         client: ClientId,
@@ -204,6 +205,8 @@ enum ClientAction {
     Stop(Timer),
     /// Tell the TU that no final response will come.
     End(ClientEnd),
+    /// Tell the TU that none may come.
+    Doubt,
 }
 
 /// What a server machine tells the layer to do.

@@ -1,11 +1,13 @@
 //! Server transactions in their table: what the two server machines say is carried out here.
 
+use std::net::SocketAddr;
+
 use super::clock::{Clock, Due};
 use super::key::ServerKey;
 use super::layer::Transactions;
 use super::shares::Place;
 use super::{Class, Effect, ServerAction, ServerId, Timer, compose, server_invite, server_non_invite};
-use crate::base::{Hop, Instant};
+use crate::base::{Hop, Instant, PeerIdentity};
 use crate::sip::{Message, Method};
 
 /// A server transaction.
@@ -126,6 +128,22 @@ impl Transactions {
         None
     }
 
+    /// The connection of a transaction is gone: what is still to be said takes another one, and a
+    /// refusal that has no ACK yet is said again there.
+    pub(super) fn redirect_server(&mut self, id: ServerId, identity: PeerIdentity) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        let after = response_hop_after(&server.request, server.hop, identity);
+        if server.response_hop == after || !after.transport.is_reliable() {
+            return;
+        }
+        server.response_hop = after;
+        if server.machine == ServerMachine::Invite(server_invite::State::Completed)
+            && let Some(last) = server.last.clone()
+        {
+            self.transmit(after, last, true);
+        }
+    }
+
     fn remove_server_if_over(&mut self, id: ServerId) {
         if !self.servers.get(id).is_some_and(|server| server.machine.is_over()) {
             return;
@@ -183,4 +201,13 @@ pub fn response_hop(request: &Message, hop: Hop) -> Hop {
     }
     let peer = request.top_via().map_or(hop.peer, |via| via.response_address(hop.peer));
     Hop { peer, ..hop }
+}
+
+/// Where the responses go when the request's connection is gone. §18.2.2: "If that connection is no
+/// longer open, the server SHOULD open a connection to the IP address in the 'received' parameter, if
+/// present, using the port in the 'sent-by' value, or the default port for that transport, if no port
+/// is specified." The address that we saw is what `received` says.
+pub fn response_hop_after(message: &Message, hop: Hop, identity: PeerIdentity) -> Hop {
+    let port = message.top_via().and_then(|via| via.sent_by.port).unwrap_or(hop.transport.default_port());
+    Hop { peer: SocketAddr::new(hop.peer.ip(), port), identity, ..hop }
 }

@@ -121,11 +121,7 @@ fn a_target_that_cannot_be_reached_is_left_at_once() {
     let mut lab = Lab::new();
     let (invite, _) = begin(&mut lab, Some(SDP_PBX));
     let listener = crate::base::ListenerId(1);
-    let hop = crate::base::Hop {
-        listener,
-        transport: crate::base::Transport::Udp,
-        peer: CARRIER_A.parse().unwrap(),
-    };
+    let hop = crate::base::Hop::new(listener, crate::base::Transport::Udp, CARRIER_A.parse().unwrap());
     lab.input(Input::TransportFailed { hop });
     complete_over_b(&mut lab, &invite);
     lab.expect_nothing_left();

@@ -45,6 +45,8 @@ pub struct Lab {
     pub sent: VecDeque<(Hop, Message)>,
     pub cdrs: Vec<Cdr>,
     pub events: Vec<Event>,
+    /// Connections that the engine wanted closed.
+    pub disconnected: Vec<Hop>,
     pub lookups: Vec<String>,
     /// What the relay was told, in order.
     pub media: Vec<MediaCommand>,
@@ -76,6 +78,7 @@ impl Lab {
             sent: VecDeque::new(),
             cdrs: Vec::new(),
             events: Vec::new(),
+            disconnected: Vec::new(),
             lookups: Vec::new(),
             media: Vec::new(),
             open_sessions: BTreeSet::new(),
@@ -103,7 +106,7 @@ impl Lab {
     pub fn receive_bytes(&mut self, peer: &str, bytes: impl Into<Bytes>) {
         let peer: SocketAddr = peer.parse().unwrap();
         let listener = ListenerId(u16::from(!peer.ip().to_string().starts_with("10.")));
-        let hop = Hop { listener, transport: Transport::Udp, peer };
+        let hop = Hop::new(listener, Transport::Udp, peer);
         let bytes = bytes.into();
         if let Ok(message) = Message::parse(bytes.clone()) {
             self.note_identifiers(realm_of(hop), &message);
@@ -222,6 +225,7 @@ impl Lab {
                     self.media.push(command.clone());
                     self.relay(command);
                 }
+                Output::Disconnect { hop } => self.disconnected.push(hop),
                 Output::Cdr(cdr) => self.cdrs.push(*cdr),
                 Output::Event(event) => self.events.push(event),
             }
@@ -254,7 +258,8 @@ impl Lab {
 }
 
 fn realm_of(hop: Hop) -> Realm {
-    if hop.listener == ListenerId(0) { Realm::Trusted } else { Realm::Untrusted }
+    // Tests with more listeners put the trusted ones at even places.
+    if hop.listener.0.is_multiple_of(2) { Realm::Trusted } else { Realm::Untrusted }
 }
 
 /// The CANCEL of an INVITE: the same branch.
@@ -426,6 +431,7 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
             weight: 1,
         }],
         transport: None,
+        tls: Default::default(),
         domain: format!("{name}.example"),
         credentials: None,
         allow: vec![],

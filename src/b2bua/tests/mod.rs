@@ -29,4 +29,5 @@ mod simulation;
 mod torture;
 mod transfer;
 mod transfer_consumed;
+mod transports;
 mod update;

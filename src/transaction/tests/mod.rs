@@ -10,7 +10,7 @@ mod tables;
 use std::net::SocketAddr;
 
 use super::*;
-use crate::base::{Instant, ListenerId, Transport};
+use crate::base::{Instant, ListenerId, PeerIdentity, Transport};
 use crate::sip::{Header, Method, Status, Writer, response_to};
 
 /// Where the peer is.
@@ -25,7 +25,7 @@ fn tcp() -> Hop {
 }
 
 fn hop(transport: Transport, peer: &str) -> Hop {
-    Hop { listener: ListenerId(0), transport, peer: peer.parse().unwrap() }
+    Hop::new(ListenerId(0), transport, peer.parse().unwrap())
 }
 
 /// A request with this top Via.
@@ -111,7 +111,7 @@ impl Stage {
     }
 
     fn transport_failed(&mut self, hop: Hop) {
-        self.layer.transport_failed(self.now, hop);
+        self.layer.transport_failed(self.now, hop, PeerIdentity::NONE);
         self.drain();
     }
 

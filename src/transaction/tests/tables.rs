@@ -53,7 +53,7 @@ fn invite_client_is_figure_5_with_accepted() {
             Proceeding TimerD         =          -
             Proceeding TimerM         =          -
             Proceeding CancelTimer    Terminated End(Timeout)
-            Proceeding TransportError Terminated End(Transport)
+            Proceeding TransportError =          Doubt
             Completed  Provisional    =          -
             Completed  Success        =          -
             Completed  Failure        =          RepeatAck

@@ -734,7 +734,7 @@ impl Agent {
 }
 
 fn hop_to(sbc: SocketAddr) -> Hop {
-    Hop { listener: ListenerId(0), transport: Transport::Udp, peer: sbc }
+    Hop::new(ListenerId(0), Transport::Udp, sbc)
 }
 
 fn streams_of(message: &Message) -> usize {

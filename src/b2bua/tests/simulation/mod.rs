@@ -323,8 +323,7 @@ impl<'a> World<'a> {
                     self.note(|| format!("        agent {at} → SBC {}", headline(&message)));
                     self.shadow.on_received(self.now, &message);
                     let peer = self.agents[at].address;
-                    let hop =
-                        Hop { listener: ListenerId(u16::from(at > 0)), transport: Transport::Udp, peer };
+                    let hop = Hop::new(ListenerId(u16::from(at > 0)), Transport::Udp, peer);
                     self.engine.handle(self.now, Input::Received { hop, bytes });
                 }
             }
@@ -342,6 +341,7 @@ impl<'a> World<'a> {
                     self.engine.handle(self.now, Input::Resolved { host, resolution });
                 }
                 Output::Media(command) => self.relay(command),
+                Output::Disconnect { hop } => panic!("no connection is open: {hop:?}"),
                 Output::Cdr(cdr) => self.shadow.on_cdr(&cdr),
                 Output::Event(_) => {}
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Case, answer_to_offer, rfc4475, rfc5118, tag_of};
 use crate::b2bua::Input;
 use crate::b2bua::tests::lab::*;
-use crate::base::{Hop, ListenerId, Random, Transport};
+use crate::base::{Hop, ListenerId, PeerIdentity, Random, Transport};
 use crate::sip::{Message, Method};
 
 /// What a message is likely to trip over.
@@ -72,7 +72,7 @@ fn what_is_broken_further_leaves_nothing() {
         for _ in 0..100 {
             let listener = ListenerId(u16::from(below(&mut random, 2) == 1));
             let peer = if listener == ListenerId(0) { PBX } else { CARRIER_A }.parse().unwrap();
-            let hop = Hop { listener, transport: Transport::Udp, peer };
+            let hop = Hop { listener, transport: Transport::Udp, peer, identity: PeerIdentity::NONE };
             let bytes = mutated(&cases, &mut random).into();
             lab.input(Input::Received { hop, bytes });
             answer_everything(&mut lab, &mut random);

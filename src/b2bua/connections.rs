@@ -1,0 +1,136 @@
+//! What the engine knows of connections (RFC 3261 §18, RFC 5923): which of those that peers opened
+//! are alive, who may keep one, and over what the requests of a dialog go.
+//!
+//! Must not know: sockets, how a connection is opened.
+
+use super::call::{CallKey, Leg};
+use super::engine::Engine;
+use super::{Event, Output};
+use crate::admission::DropReason;
+use crate::base::{Hop, Instant, PeerIdentity, Realm, Transport, TrunkName};
+use crate::dialog::Dialog;
+use crate::media::Side;
+use crate::transaction::response_hop_after;
+
+impl Engine {
+    /// A peer has connected: nothing is read from it before this.
+    pub(super) fn on_connected(&mut self, hop: Hop) {
+        let realm = self.realm_of(hop);
+        if realm.is_some_and(|realm| self.may_speak(realm, hop.peer.ip())) {
+            self.connections.insert(hop);
+            return;
+        }
+        if let Some(realm) = realm {
+            self.event(Event::Dropped { realm, reason: DropReason::SourceNotAllowed });
+        }
+        self.disconnect(hop);
+    }
+
+    /// A connection is gone, or could not be opened. No call ends by that alone.
+    pub(super) fn on_transport_failed(&mut self, now: Instant, hop: Hop) {
+        self.connections.remove(&hop);
+        let identity = self.identity_of_source(hop);
+        if hop.transport.is_reliable() {
+            let legs = self.calls.values_mut().flat_map(|call| [Some(&mut call.a), call.b.as_mut()]);
+            let unacked = legs.flatten().filter_map(|leg| leg.unacked.as_mut());
+            for waiting in unacked.filter(|waiting| waiting.hop == hop) {
+                waiting.hop = response_hop_after(&waiting.response, hop, identity);
+            }
+        }
+        self.transactions.transport_failed(now, hop, identity);
+    }
+
+    /// Closes a connection, if it is one.
+    pub(super) fn disconnect(&mut self, hop: Hop) {
+        if hop.transport.is_reliable() {
+            self.connections.remove(&hop);
+            self.outputs.push_back(Output::Disconnect { hop });
+        }
+    }
+
+    /// Closes the connections of peers that may speak no more.
+    pub(super) fn disconnect_strangers(&mut self) {
+        let is_stranger =
+            |hop: &&Hop| self.realm_of(**hop).is_none_or(|realm| !self.may_speak(realm, hop.peer.ip()));
+        let strangers: Vec<Hop> = self.connections.iter().filter(is_stranger).copied().collect();
+        for hop in strangers {
+            self.disconnect(hop);
+        }
+    }
+
+    /// Where requests of a leg go.
+    pub(super) fn leg_hop(&self, key: CallKey, side: Side) -> Option<Hop> {
+        let leg = self.calls.get(key)?.leg(side)?;
+        Some(
+            leg.dialog
+                .as_ref()
+                .map_or(leg.hop, |dialog| self.dialog_hop(leg.realm, leg.trunk.as_ref(), dialog)),
+        )
+    }
+
+    /// Where the next request of a dialog goes. If the realm's allowlist does not have that address
+    /// it goes where the peer was seen: what we would not listen to we do not send to either, and
+    /// its answers would be dropped.
+    ///
+    /// A connection that the peer opened is used again while it is alive and the URI means the same
+    /// host: a peer that connects to us need not be one that we can connect to. RFC 5923 wants an
+    /// `alias` for that, which hardly any PBX writes; one that does not ask for it may see its own
+    /// connection used, and never a message that is not its own.
+    pub(super) fn dialog_hop(&self, realm: Realm, trunk: Option<&TrunkName>, dialog: &Dialog) -> Hop {
+        let (seen, next) = (dialog.hop, dialog.next_hop());
+        let is_same_host = next.peer.ip() == seen.peer.ip() && next.transport == seen.transport;
+        let is_alive = is_same_host && self.connections.contains(&seen);
+        if is_alive || next == seen || !self.may_speak(realm, next.peer.ip()) {
+            return seen;
+        }
+        let settings = self.snapshots.current();
+        let hop = if next.transport == seen.transport {
+            Some(next)
+        } else {
+            settings.listener_towards(realm, next.transport, next.peer)
+        };
+        let Some(hop) = hop else { return seen };
+        match hop.transport {
+            Transport::Udp | Transport::Tcp => Hop { identity: PeerIdentity::NONE, ..hop },
+            Transport::Tls if seen.identity != PeerIdentity::NONE => Hop { identity: seen.identity, ..hop },
+            Transport::Tls => Hop { identity: self.identity_of_trunk(trunk), ..hop },
+        }
+    }
+
+    /// Where a request of a dialog goes if the connection that it was sent over turns out to be
+    /// dead: to where the peer says that it listens.
+    pub(super) fn dialog_hop_after(&self, leg: &Leg, failed: Hop) -> Option<Hop> {
+        let dialog = leg.dialog.as_ref().filter(|dialog| dialog.hop == failed)?;
+        if !failed.transport.is_reliable() {
+            return None;
+        }
+        let next = dialog.next_hop();
+        let is_other = next.transport == failed.transport && next.peer != failed.peer;
+        let peer = if is_other { next.peer } else { dialog.listening_hop().peer };
+        let identity = match failed.transport {
+            Transport::Tls if failed.identity == PeerIdentity::NONE => {
+                self.identity_of_trunk(leg.trunk.as_ref())
+            }
+            Transport::Udp | Transport::Tcp | Transport::Tls => failed.identity,
+        };
+        let may_speak = self.may_speak(leg.realm, peer.ip());
+        Some(Hop { peer, identity, ..failed }).filter(|hop| may_speak && *hop != failed)
+    }
+
+    /// Whom a TLS connection to the trunk of a source must lead to.
+    fn identity_of_source(&self, hop: Hop) -> PeerIdentity {
+        if hop.transport != Transport::Tls || hop.identity != PeerIdentity::NONE {
+            return hop.identity;
+        }
+        let realm = self.realm_of(hop);
+        let trunk = realm.and_then(|realm| self.router.trunk_of_source(realm, hop.peer.ip()));
+        self.identity_of_trunk(trunk)
+    }
+
+    /// Whom a TLS connection to a trunk must lead to: its first host. Without a trunk there is
+    /// nobody whose certificate could be told from another's, and no connection is opened.
+    fn identity_of_trunk(&self, trunk: Option<&TrunkName>) -> PeerIdentity {
+        let trunk = trunk.and_then(|name| self.snapshots.current().routing.trunk(name));
+        trunk.map_or(PeerIdentity::NONE, crate::routing::Trunk::first_identity)
+    }
+}
