@@ -323,6 +323,7 @@ impl Engine {
     /// Answers the caller, if need be when its PRACK has come.
     pub(super) fn answer_caller(&mut self, now: Instant, key: CallKey, response: &Message, body: &[u8]) {
         self.disarm(key, CallTimer::NoAnswer);
+        self.disarm(key, CallTimer::Expires);
         if self.hold_success(key, response, body) {
             return;
         }

@@ -262,6 +262,8 @@ pub enum CallTimer {
     NoAnswer,
     /// Repeat the reliable provisional response towards the caller, or give up.
     Reliable,
+    /// The caller's INVITE has expired (RFC 3261 §13.3.1).
+    Expires,
     /// Repeat the 2xx towards this side, or give up.
     Unacked(Side),
     /// The relay did not say whether it could open the ports.

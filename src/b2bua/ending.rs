@@ -109,6 +109,15 @@ impl Engine {
         self.end_call(now, key, end);
     }
 
+    /// RFC 3261 §13.3.1: "If the invitation expires before the UAS has generated a final response, a
+    /// 487 (Request Terminated) response SHOULD be generated."
+    pub(super) fn on_invite_expired(&mut self, now: Instant, key: CallKey) {
+        if self.calls.get(key).is_some_and(|call| call.phase == Phase::Setup) {
+            let end = End::new(EndedBy::Caller, "the caller's INVITE expired");
+            self.end_call(now, key, end.refusing(Status::of(487)));
+        }
+    }
+
     /// BYE on a leg of a call that is over: what we still owed this side (our BYE, that waited for
     /// its ACK, and the 2xx until then) it does not want any more.
     pub(super) fn on_late_bye(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {

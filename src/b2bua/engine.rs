@@ -470,6 +470,7 @@ impl Engine {
             CallTimer::NoProgress => self.on_no_progress(now, key),
             CallTimer::NoAnswer => self.on_no_answer(now, key),
             CallTimer::Reliable => self.on_unacknowledged(now, key),
+            CallTimer::Expires => self.on_invite_expired(now, key),
             CallTimer::Unacked(side) => self.on_unacked(now, key, side),
             CallTimer::Opening => self.on_opening_overdue(now, key),
             CallTimer::Reinvite(side) => self.on_reinvite_unanswered(now, key, side),

@@ -1,8 +1,10 @@
 //! A new INVITE: what must be right with it, who calls whom, and which trunks may take it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::call::{Call, CallKey, CallNumbers, Leg, Phase, Plan, Record};
+use super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase, Plan, Record};
 use super::call_media::CallMedia;
 use super::cdr::EndedBy;
 use super::engine::{Engine, MAX_CALLS};
@@ -42,7 +44,11 @@ impl Engine {
             self.event(Event::Dropped { realm, reason: DropReason::RateLimited });
             return self.refuse_for_now(now, server);
         }
+        let expires_s = request.number(Header::Expires).filter(|seconds| *seconds > 0);
         let key = self.open_call(now, server, request, hop, realm);
+        if let Some(seconds) = expires_s {
+            self.arm(key, CallTimer::Expires, now + Duration::from_secs(seconds.into()));
+        }
         self.arrange(now, key);
     }
 

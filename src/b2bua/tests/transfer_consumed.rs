@@ -114,7 +114,7 @@ fn a_blind_transfer_is_carried_out() {
     assert_eq!(cdr.transfers[0].to, "+14155550123");
     assert_eq!(cdr.attempts.len(), 2);
     assert_eq!(cdr.ingress.call_id.as_bytes(), invite.call_id());
-    assert_eq!(cdr.ingress.trunk.as_ref().map(|trunk| trunk.as_str()), Some("pbx"));
+    assert_eq!(cdr.ingress.trunk.as_ref().map(crate::base::TrunkName::as_str), Some("pbx"));
 }
 
 #[test]

@@ -219,6 +219,15 @@ impl Phone {
         self.sends(&Method::Ack, sdp)
     }
 
+    /// PRACK of a reliable provisional response (RFC 3262), and its 200.
+    pub fn pracks(&mut self, response: &Message) {
+        let (rseq, cseq) = (header(response, Header::RSeq), header(response, Header::CSeq));
+        let prack = text(&self.writes(&Method::Prack, None));
+        let prack = prack.replacen("Max-Forwards", &format!("RAck: {rseq} {cseq}\r\nMax-Forwards"), 1);
+        self.sends_this(&Message::parse(prack.into()).expect("a message"));
+        self.hears(200);
+    }
+
     /// The ACK of another final response (RFC 3261 §17.1.1.3).
     pub fn acks_failure(&self, invite: &Message, response: &Message) {
         let number = invite.cseq().expect("a CSeq").number;

@@ -365,6 +365,43 @@ fn s3_8_unsuccessful_no_answer() {
     assert_eq!(record.attempts[0].result, AttemptResult::Cancelled);
 }
 
+/// §3.8, by Expires: Alice said in her INVITE how long she waits (RFC 3261 §13.3.1), and need not
+/// CANCEL. Once Bob has answered it means nothing.
+#[test]
+fn s3_8_an_invite_that_expires() {
+    for answers in [false, true] {
+        let flow = Flow::new();
+        let (mut alice, mut bob) = flow.alice_and_bob();
+        let sent = alice.writes_invite(Some(SDP_PBX), |writer| writer.header(Header::Expires, "20"));
+        alice.sends_this(&sent);
+        alice.hears(100);
+        let invite = bob.gets(&Method::Invite);
+        assert!(invite.header(Header::Expires).is_none());
+        bob.answers(&invite, 180, None);
+        alice.hears(180);
+        flow.after_ms(19_999);
+        flow.is_silent();
+        if answers {
+            bob.answers(&invite, 200, Some(SDP_CARRIER));
+            bob.gets(&Method::Ack);
+            alice.hears(200);
+            alice.acks(None);
+            flow.after_ms(60_000);
+            alice.hangs_up();
+            bob.gets_bye();
+        } else {
+            flow.after_ms(1);
+            alice.is_refused(&sent, 487);
+            let cancel = bob.gets(&Method::Cancel);
+            bob.answers(&cancel, 200, None);
+            bob.answers(&invite, 487, None);
+            bob.gets(&Method::Ack);
+        }
+        let outcome = if answers { Outcome::Answered } else { Outcome::Cancelled };
+        assert_eq!(flow.record().outcome(), outcome);
+    }
+}
+
 /// §3.9 Unsuccessful Busy. No other carrier is tried: Bob is busy wherever he is called.
 #[test]
 fn s3_9_unsuccessful_busy() {

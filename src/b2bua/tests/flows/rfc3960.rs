@@ -59,6 +59,45 @@ fn s3_the_gateway_model_without_its_183() {
     complete(&flow, &mut alice, &mut bob);
 }
 
+/// §3, with reliable responses (RFC 3262), on either side alone and on both: a lost 183 is a call
+/// without early media. What one side does is not seen on the other.
+#[test]
+fn s3_the_gateway_model_with_reliable_responses() {
+    for (alice_has_it, bob_has_it) in [(false, true), (true, false), (true, true)] {
+        let flow = Flow::new();
+        let (mut alice, mut bob) = flow.alice_and_bob();
+        let supported = if alice_has_it { "100rel" } else { "replaces" };
+        let sent = alice.writes_invite(Some(SDP_PBX), |w| w.header(Header::Supported, supported));
+        alice.sends_this(&sent);
+        alice.hears(100);
+        let invite = bob.gets(&Method::Invite);
+        if bob_has_it {
+            bob.answers_with(&invite, 183, Some(SDP_CARRIER), |writer| {
+                writer.header(Header::Require, "100rel").header(Header::RSeq, "71")
+            });
+            let prack = bob.gets(&Method::Prack);
+            assert_eq!(header(&prack, Header::RAck), "71 1 INVITE");
+            bob.answers(&prack, 200, None);
+        } else {
+            bob.answers(&invite, 183, Some(SDP_CARRIER));
+        }
+        let early = alice.hears(183);
+        assert_eq!(early.lists_token(Header::Require, "100rel"), alice_has_it);
+        if alice_has_it {
+            flow.after_ms(500);
+            assert_eq!(alice.hears(183).as_bytes(), early.as_bytes());
+            alice.pracks(&early);
+        }
+        flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000"]);
+        bob.answers(&invite, 200, (!bob_has_it).then_some(SDP_CARRIER));
+        bob.gets(&Method::Ack);
+        // What a reliable response said is final, and not said again.
+        assert_eq!(alice.hears(200).body().is_empty(), alice_has_it);
+        flow.media_is(&[]);
+        complete(&flow, &mut alice, &mut bob);
+    }
+}
+
 /// §3, with an announcement first: each 18x names another place. Alice is shown the same, until the
 /// codec is another.
 #[test]
@@ -106,6 +145,24 @@ fn s3_1_forking() {
     carol.answers(&invite, 183, Some(&moved(SDP_CARRIER, "198.51.100.78 40010")));
     flow.is_silent();
     flow.media_is(&[]);
+    complete(&flow, &mut alice, &mut bob);
+}
+
+/// §3.1, where the phone that answers does not repeat what it said in its 183: its media is taken,
+/// not that of the phone that was heard last.
+#[test]
+fn s3_1_forking_with_an_answer_that_is_not_repeated() {
+    let flow = Flow::new();
+    let (mut alice, mut bob, _, invite) = begin(&flow);
+    let carol = flow.phone(CARRIER_A);
+    bob.answers(&invite, 183, Some(SDP_CARRIER));
+    alice.hears(183);
+    carol.answers(&invite, 183, Some(&moved(SDP_CARRIER, "198.51.100.78 40010")));
+    alice.hears(183);
+    bob.answers(&invite, 200, None);
+    bob.gets(&Method::Ack);
+    assert!(text(&alice.hears(200)).contains(&flow.ports().0));
+    flow.media_is(&["B 198.51.100.77:40000", "B 198.51.100.78:40010", "B 198.51.100.77:40000"]);
     complete(&flow, &mut alice, &mut bob);
 }
 

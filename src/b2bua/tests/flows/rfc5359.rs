@@ -3,13 +3,13 @@
 //! | section | here |
 //! |---|---|
 //! | 2.1–2.3 hold, consultation, music | the re-INVITEs, with and without an offer |
-//! | 2.4–2.6 transfers | not here: they are REFER's |
+//! | 2.4–2.6 transfers | REFER: in `../transfer.rs` and `../transfer_consumed.rs` |
 //! | 2.7–2.9 forwarding | Bob's network forwards and tells it (181, new To tags), or asks us to (302) |
 //! | 2.10 conference, a third party is added | the focus's re-INVITE; inviting the third is a call like any |
 //! | 2.11 conference, a third party joins | Join names a dialog of the other leg, and is refused |
 //! | 2.12 find-me | one branch after the other, each with its To tag |
 //! | 2.13, 2.14 screening | Bob's network refuses; we refuse |
-//! | 2.15 park, 2.16 pickup | not here: REFER and Replaces |
+//! | 2.15 park, 2.16 pickup | left out: REFER as in a transfer; the rest is a registrar's or the dialog event package's |
 //! | 2.18 click to dial | without REFER: two calls of a controller, which it joins (RFC 3725) |
 //! | 2.17 automatic redial | left out: the dialog event package is asked of Bob's server, not of us; SUBSCRIBE gets 405 |
 
