@@ -130,6 +130,37 @@ fn origin_version(message: &str) -> u64 {
 }
 
 #[test]
+fn the_callee_hears_nothing_of_what_the_caller_answered_to_that() {
+    let mut lab = Lab::new();
+    let (invite, outgoing) = begin_with(&mut lab, "Supported: 100rel", Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 183, "one", Some(SDP_ONE)));
+    let heard = lab.take_response(PBX, 183);
+    lab.receive(PBX, &prack(&invite, &heard, 2, None));
+    lab.take_response(PBX, 200);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "two", Some(SDP_TWO)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let answer = lab.take_response(PBX, 200);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+    let offer = lab.take_request(PBX, &Method::Invite);
+    let narrowed = SDP_PBX.replace("AVP 0 101", "AVP 8");
+    lab.receive(PBX, &respond(PBX, &offer, 200, "from-1", Some(&narrowed)));
+    lab.take_request(PBX, &Method::Ack);
+    lab.expect_silence();
+    // So that the next description is the second that it gets (RFC 3264 §8).
+    let reinvite = caller_request(PBX, &invite, &answer, &Method::Invite, 3);
+    lab.receive(PBX, &finish(reinvite, Some(&narrowed.replace("AVP 8", "AVP 8\r\na=sendonly"))));
+    lab.take_response(PBX, 100);
+    let carried = lab.take_request(CARRIER_A, &Method::Invite);
+    assert_eq!(origin_version(&text(&carried)), origin_version(&text(&outgoing)) + 1);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 488, "two", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 488);
+    hang_up(&mut lab, &invite, &answer, 9);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 200);
+}
+
+#[test]
 fn a_call_that_ends_while_the_caller_is_told_leaves_nothing() {
     for rings in [true, false] {
         let mut lab = Lab::new();

@@ -503,6 +503,32 @@ fn an_offer_in_prack_goes_on_as_update_and_its_answer_comes_in_the_200() {
 }
 
 #[test]
+fn an_offer_in_prack_that_the_2xx_overtakes_leaves_the_session_timer_alone() {
+    let mut lab = Lab::new();
+    let lines = "Supported: 100rel, timer\r\nSession-Expires: 1800;refresher=uac";
+    let (invite, outgoing) = begin_with(&mut lab, lines, Some(SDP_PBX));
+    let progress = reliable(&outgoing, 183, "callee", 1, Some(SDP_CARRIER));
+    lab.receive(CARRIER_A, &with_header(&progress, "Allow: INVITE, UPDATE"));
+    expect_prack(&mut lab, "1 1 INVITE", "callee");
+    let heard = take_reliable(&mut lab, 183);
+    lab.receive(PBX, &prack(&invite, &heard, 2, Some(SDP_PBX)));
+    let update = lab.take_request(CARRIER_A, &Method::Update);
+    let answer = answer(&mut lab, &invite, &outgoing, None);
+    assert!(answer.header(Header::SessionExpires).is_some());
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &update, 200, "callee", Some(SDP_CARRIER)));
+    let accepted = lab.take_response(PBX, 200);
+    assert!(accepted.has_body_type("application/sdp") && accepted.header(Header::SessionExpires).is_none());
+    // The callee is refreshed by us. The caller has to do that itself still, and does not.
+    lab.advance(Duration::from_secs(900));
+    let refresh = lab.take_request(CARRIER_A, &Method::Update);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &refresh, 200, "callee", None));
+    lab.expect_silence();
+    lab.advance(Duration::from_secs(892));
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().cause, "the caller's side did not refresh its session timer");
+}
+
+#[test]
 fn an_offer_in_prack_that_nobody_can_be_asked_about_is_488_and_the_call_goes_on() {
     let mut lab = Lab::new();
     let (invite, outgoing, heard) = with_progress(&mut lab, "INVITE");
