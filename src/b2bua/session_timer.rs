@@ -111,7 +111,7 @@ impl Engine {
         let Some(leg) = call.leg_mut(side) else { return writer };
         match request.method() {
             Some(Method::Invite) => {}
-            // Before the call is answered there is no session to refresh.
+            // Before the call is answered there is nothing to refresh.
             Some(Method::Update) if is_answered => {}
             _ => return writer,
         }
