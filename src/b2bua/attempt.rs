@@ -133,7 +133,8 @@ impl Engine {
         let (call_id, tag) = (self.mint_call_id(), self.mint_tag());
         let session_id = self.random.bits() >> 2;
         let Some(call) = self.calls.get_mut(key) else { return };
-        call.b = Some(Leg::new(trunk.realm, Some(trunk.name.clone()), hop, call_id, tag.clone(), session_id));
+        let leg = Leg::new(trunk.realm, Some(trunk.name.clone()), hop, call_id, tag.clone(), session_id);
+        call.b = Some(Leg { owns_call_id: true, ..leg });
         call.tags_b.push(tag.clone());
         call.contact_user_b.clone_from(&addressing.contact_user);
         self.dialogs.insert(tag, (key, Side::B));

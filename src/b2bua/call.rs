@@ -125,6 +125,8 @@ pub struct Leg {
     pub session_ends: Instant,
     /// Our refresh that the peer has not answered; a re-INVITE is `outgoing` as well.
     pub refresh: Option<ClientId>,
+    /// We opened its dialog: the Call-ID is ours.
+    pub owns_call_id: bool,
     /// User part of our Contact, of a leg that came from another call.
     pub contact_user: Option<String>,
 }
@@ -336,6 +338,7 @@ impl Leg {
             session_timer: SessionTimer::default(),
             session_ends: Instant::ZERO,
             refresh: None,
+            owns_call_id: false,
             contact_user: None,
         }
     }

@@ -111,7 +111,7 @@ impl Engine {
         let Some(leg) = call.leg_mut(side) else { return writer };
         match request.method() {
             Some(Method::Invite) => {}
-            // Before the call is answered there is no session to refresh.
+            // Before the call is answered there is nothing to refresh.
             Some(Method::Update) if is_answered => {}
             _ => return writer,
         }
@@ -256,7 +256,7 @@ impl Engine {
                 self.on_refresh_due(now, key, side);
             }
             491 => {
-                let wait = self.glare_wait(side);
+                let wait = self.glare_wait(key, side);
                 self.arm(key, CallTimer::Refresh(side), now + wait);
             }
             _ if self.is_agreed(key, side) => self.retry_refresh(now, key, side),
@@ -268,12 +268,12 @@ impl Engine {
 
     /// RFC 3261 §14.1: "If the UAC is the owner of the Call-ID of the dialog ID, T has a randomly
     /// chosen value between 2.1 and 4 seconds in units of 10 ms. If the UAC is not the owner […], T
-    /// has a randomly chosen value of between 0 and 2 seconds in units of 10 ms." We own leg B's.
-    fn glare_wait(&mut self, side: Side) -> Duration {
-        let units = match side {
-            Side::A => self.random.below(201),
-            Side::B => 210 + self.random.below(191),
-        };
+    /// has a randomly chosen value of between 0 and 2 seconds in units of 10 ms." (A
+    /// leg that changed calls is no longer on the side that says which.)
+    fn glare_wait(&mut self, key: CallKey, side: Side) -> Duration {
+        let is_owner =
+            self.calls.get(key).and_then(|call| call.leg(side)).is_some_and(|leg| leg.owns_call_id);
+        let units = if is_owner { 210 + self.random.below(191) } else { self.random.below(201) };
         Duration::from_millis(10) * units
     }
 

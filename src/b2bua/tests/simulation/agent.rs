@@ -54,6 +54,8 @@ pub struct UaCall {
     /// An UPDATE of ours with an offer is open.
     has_update_open: bool,
     pub ringing: Ringing,
+    /// The SDP that we said last, before any change.
+    said: Option<String>,
     /// The call ends as soon as it may.
     hangs_up: bool,
 }
@@ -157,8 +159,9 @@ impl Agent {
             Some(header) => writer.header(header, "100rel"),
             None => writer,
         };
-        let invite = finish(self.allow(writer), offer);
+        let invite = finish(self.allow(writer), offer.clone());
         let at = self.add_call(Bytes::from(call_id), Bytes::from(tag), true);
+        self.calls[at].said = offer;
         let client = self.send(now, at, Purpose::Setup, invite);
         self.calls[at].client = Some(client);
         self.calls[at].ringing.wish = wish;
@@ -276,6 +279,9 @@ impl Agent {
         let streams = streams_of(&request).max(1);
         let sdp = self.sdp(streams, at as u32);
         let was_said = self.calls[at].state == UaState::Early && self.calls[at].ringing.is_settled;
+        if !was_said {
+            self.calls[at].said = Some(sdp.clone());
+        }
         let response = self.response(at, &request, 200, (!was_said).then_some(sdp));
         let sequence = request.cseq().unwrap().number;
         let call = &mut self.calls[at];
@@ -340,7 +346,9 @@ impl Agent {
         }
         let streams = 1 + self.random.below(2) as usize;
         let (is_late, seed) = (self.random.below(5) == 0, self.random.below(1_000));
-        let offer = (!is_late).then(|| self.sdp(streams, seed));
+        let new = (!is_late).then(|| self.sdp(streams, seed));
+        let repeats = self.terms.below(3) == 0;
+        let offer = self.calls[at].said.clone().filter(|_| repeats).or(new);
         let Some(request) = self.in_dialog(at, &Method::Invite, offer) else { return "nothing" };
         let client = self.send(now, at, Purpose::Reinvite, request);
         self.calls[at].client = Some(client);
@@ -625,6 +633,7 @@ impl Agent {
             acks: Vec::new(),
             has_update_open: false,
             ringing: Ringing::default(),
+            said: None,
             hangs_up: false,
         });
         self.calls.len() - 1
