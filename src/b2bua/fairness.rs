@@ -19,6 +19,16 @@ pub const MAX_SETUPS_OF_ONE: usize = MAX_CALLS / 4;
 /// How many calls there may be beyond [`MAX_CALLS`] to emergency numbers.
 pub const RESERVED_CALLS: usize = 256;
 
+/// How many port pairs of each media address are kept for calls to emergency numbers, but an eighth of
+/// what there is at most.
+pub const RESERVED_PAIRS: usize = 16;
+
+/// Whether of the pairs for so many streams none is free but those that are kept.
+pub(super) fn are_last_ports(streams: usize, free: usize) -> bool {
+    let kept = RESERVED_PAIRS.min(streams / 8);
+    kept > 0 && free <= kept
+}
+
 /// Who places calls: an address, whatever its port.
 pub(super) type Source = (Realm, IpAddr);
 

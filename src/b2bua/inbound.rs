@@ -8,7 +8,7 @@ use super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase, Plan, Recor
 use super::call_media::CallMedia;
 use super::cdr::EndedBy;
 use super::engine::{Engine, MAX_CALLS};
-use super::fairness::RESERVED_CALLS;
+use super::fairness::{RESERVED_CALLS, are_last_ports};
 use super::party::{self, Party};
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
@@ -194,6 +194,9 @@ impl Engine {
         let ingress = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
         let selection = self.router.route(&ingress, &call.numbers.called);
         let selection = selection.map_err(|why| Rejection::new(status_of(&why), &why.to_string()))?;
+        if !call.is_emergency() && are_last_ports(self.ports.streams_limit(), self.ports.free_pairs()) {
+            return Err(Rejection::new(503, "the last media ports are kept for emergency calls"));
+        }
         call.plan.trunks = selection.trunks;
         let (emergency, ingress_trunk) = (call.is_emergency(), call.a.trunk.clone());
         self.count_on_trunk(now, ingress_trunk.as_ref(), emergency)

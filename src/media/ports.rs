@@ -101,6 +101,20 @@ impl PortPool {
         if shares { pair_count(self.ports) / 2 } else { pair_count(self.ports) }
     }
 
+    /// How many pairs the address has that has the fewest left, those that rest counted in.
+    pub fn free_pairs(&self) -> usize {
+        let is_used = |pool: &&AddressPool| {
+            Realm::ALL
+                .iter()
+                .any(|realm| self.realms[*realm].addresses.iter().any(|media| media.bind == pool.address))
+        };
+        let free = |pool: &AddressPool| {
+            let held: usize = Realm::ALL.iter().map(|realm| pool.in_use[*realm]).sum();
+            pool.holders.len().saturating_sub(held)
+        };
+        self.addresses.iter().filter(is_used).map(free).min().unwrap_or_default()
+    }
+
     fn pool_of(&mut self, pair: PortPair) -> Option<&mut AddressPool> {
         self.addresses.iter_mut().find(|pool| pool.address == pair.address)
     }

@@ -148,6 +148,36 @@ fn a_flood_of_calls_from_one_source_leaves_ports_for_others_and_for_emergencies(
 }
 
 #[test]
+fn when_the_ports_run_out_the_last_are_for_calls_for_help() {
+    let mut settings = settings();
+    // Sixteen pairs a side, of which two are kept.
+    settings.media.ports = (10_000, 10_031);
+    let mut lab = Lab::with(settings);
+    let mut placed = Vec::new();
+    let mut call = |lab: &mut Lab, id: usize, called: &str| {
+        let from = format!("10.0.0.{}:5060", 10 + id % 3);
+        let invite = invite(&from, called, &id.to_string(), Some(SDP_PBX));
+        lab.receive(&from, &invite);
+        lab.take_response(&from, 100);
+        placed.push((from.clone(), invite));
+        match lab.sent.pop_front() {
+            Some((_, sent)) if sent.method() == Some(&Method::Invite) => 0,
+            Some((_, sent)) => sent.status().unwrap().code(),
+            None => panic!("nothing was sent"),
+        }
+    };
+    let refused: Vec<u16> = (0..20).map(|id| call(&mut lab, id, "+442079460000")).collect();
+    assert_eq!(refused.iter().filter(|status| **status == 0).count(), 14);
+    assert!(refused[14..].iter().all(|status| *status == 503), "{refused:?}");
+    assert_eq!([20, 21, 22].map(|id| call(&mut lab, id, "112")), [0, 0, 503]);
+    for (from, invite) in &placed {
+        lab.receive(from, &cancel_of(invite));
+    }
+    lab.sent.clear();
+    lab.expect_nothing_left();
+}
+
+#[test]
 fn a_call_counts_for_as_many_ports_as_it_asks() {
     let mut lab = Lab::new();
     let video = format!("{SDP_PBX}m=video 30002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
