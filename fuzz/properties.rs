@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use drawbridge::sdp::{self, OurOrigin, Rewrite, Sdp, StreamRewrite};
+use drawbridge::sip::multipart;
 use drawbridge::sip::{Header, Message, Params, Status, Writer, is_token, response_to};
 
 /// A message: spans inside the bytes, nothing smuggled, and the same again when written.
@@ -83,6 +84,8 @@ fn read_everything(message: &Message) {
         }
     }
     let _ = (message.cseq(), message.reason(), message.has_body_type("application/sdp"));
+    let (body, sdp) = (message.body(), message.sdp().unwrap_or_default());
+    assert!(sdp.is_empty() || !span(&body, &sdp).is_empty(), "a description is of the body");
     let _ = format!("{message:?} {:?}", message.fault().map(|fault| fault.to_string()));
 }
 
@@ -158,6 +161,32 @@ fn check_response(message: &Message) {
     assert_eq!(response.to().and_then(|to| to.tag().map(<[u8]>::to_vec)), had.or(Some(b"ourtag".to_vec())));
 }
 
+/// A multipart body behind a line with its Content-Type: parts lie in the body in order, apart and
+/// within the limits, and the same are read when they are written anew.
+pub fn multipart(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (content_type, body) = (&data[..end], data.get(end + 1..).unwrap_or_default());
+    let body = Bytes::copy_from_slice(body);
+    let Ok(parts) = multipart::parts(content_type, &body) else { return };
+    assert!(parts.len() <= drawbridge::sip::limits::MAX_PARTS);
+    let mut at = 0;
+    for part in &parts {
+        let place = span(&body, &part.body);
+        assert!(part.body.is_empty() || place.start >= at, "parts overlap");
+        at = at.max(place.end);
+        assert!(!multipart::is_multipart(&part.content_type), "an inner multipart is left");
+        let values = [Some(&part.content_type), part.disposition.as_ref(), part.id.as_ref()];
+        assert!(
+            !values.into_iter().flatten().any(|value| value.iter().any(|byte| matches!(byte, b'\r' | b'\n')))
+        );
+        let _ = (part.is_sdp(), part.disposition.as_deref().and_then(multipart::is_required));
+    }
+    if !parts.is_empty() {
+        let (content_type, written) = multipart::write(&parts);
+        assert_eq!(multipart::parts(&content_type, &Bytes::from(written)).unwrap(), parts);
+    }
+}
+
 const OURS: [u8; 4] = [203, 0, 113, 99];
 
 /// A description: rewritten it is ours alone, flows as it did, and keeps every other line.
@@ -185,7 +214,7 @@ fn relayed<'a>(sdp: &Sdp, codecs: &'a [String]) -> Rewrite<'a> {
     let address = IpAddr::from(OURS);
     let stream = |at| StreamRewrite::Relay { address, rtp_port: 20_000 + 2 * at, rtcp_port: 20_001 + 2 * at };
     let streams = (0..sdp.medias().len() as u16).map(stream).collect();
-    Rewrite { origin: OurOrigin { session_id: 7, version: 8, address }, streams, codecs }
+    Rewrite { origin: OurOrigin { session_id: 7, version: 8, address }, streams, codecs, offer: &[] }
 }
 
 fn check_rewritten(before: &Sdp, written: &[u8]) {

@@ -30,6 +30,11 @@ fn sip_messages_hold_their_properties() {
 }
 
 #[test]
+fn multipart_bodies_hold_their_properties() {
+    replay("fuzz/corpus/multipart", properties::multipart);
+}
+
+#[test]
 fn session_descriptions_hold_their_properties() {
     replay("fuzz/corpus/sdp", properties::sdp);
 }

@@ -61,6 +61,29 @@ fn disturbed() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Pieces of a multipart body.
+fn part() -> impl Strategy<Value = &'static [u8]> {
+    let fixed: Vec<&'static [u8]> = vec![
+        b"--b\r\n",
+        b"\r\n--b\r\n",
+        b"\n--b \n",
+        b"\r\n--b--",
+        b"--i\r\n",
+        b"\r\n--i--",
+        b"\r\n",
+        b"\n",
+        b"Content-Type: application/sdp\r\n",
+        b"Content-Type: multipart/mixed;boundary=i\r\n",
+        b"content-type: multipart/mixed;boundary=b\r\n",
+        b"Content-ID: <a@b>\r\n x\r\n",
+        b"Content-Disposition: signal;handling=required\r\n",
+        b"v=0\r\n",
+        b"--part",
+        b"\0\xff",
+    ];
+    prop::sample::select(fixed)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
@@ -78,5 +101,10 @@ proptest! {
     fn a_description_disturbed(message in disturbed()) {
         let body = message.windows(3).position(|window| window == b"v=0").unwrap_or(0);
         properties::sdp(&message[body..]);
+    }
+
+    #[test]
+    fn parts_in_any_order(pieces in prop::collection::vec(part(), 0..30)) {
+        properties::multipart(&[b"multipart/mixed;boundary=b\n", &pieces.concat()[..]].concat());
     }
 }

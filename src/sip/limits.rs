@@ -22,3 +22,15 @@ pub const MAX_URI_BYTES: usize = 2_048;
 
 /// The longest Call-ID, tag or branch: they become keys of our tables.
 pub const MAX_KEY_BYTES: usize = 256;
+
+/// The most parts of a multipart body, those of inner ones counted in.
+pub const MAX_PARTS: usize = 16;
+
+/// How deep multipart bodies may stand in each other.
+pub const MAX_PARTS_DEPTH: usize = 2;
+
+/// The longest boundary of a multipart body (RFC 2046 §5.1.1).
+pub const MAX_BOUNDARY_BYTES: usize = 70;
+
+/// The most header lines of one part.
+pub const MAX_PART_HEADERS: usize = 32;

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::header::NAMED;
 use super::limits::{MAX_HEADERS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_URI_BYTES, MAX_VIA_VALUES};
 use super::text::{is_closed, is_space, is_token, parse_number, split_list, token_length, trim};
-use super::{Header, Method, NameAddr, Status, Uri, Via};
+use super::{Header, Method, NameAddr, Status, Uri, Via, multipart};
 
 /// A SIP message (RFC 3261 §7), request or response.
 #[derive(Clone)]
@@ -292,6 +292,30 @@ impl Message {
         let Some(value) = self.header(Header::ContentType) else { return false };
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
         !self.body.is_empty() && trim(&value[..end]).eq_ignore_ascii_case(media_type.as_bytes())
+    }
+
+    /// The session description: the body, or that part of a multipart body (RFC 5621 §3); `None` if
+    /// there is none, or the body cannot be read ([`Message::parts`] says why).
+    pub fn sdp(&self) -> Option<Bytes> {
+        if self.has_body_type("application/sdp") {
+            return Some(self.body());
+        }
+        self.parts().ok()?.into_iter().find(multipart::Part::is_sdp).map(|part| part.body)
+    }
+
+    /// Whether there is a session description.
+    pub fn has_sdp(&self) -> bool {
+        self.sdp().is_some()
+    }
+
+    /// The parts of a multipart body; none if the body is no such.
+    pub fn parts(&self) -> Result<Vec<multipart::Part>, multipart::MultipartFault> {
+        match self.header(Header::ContentType) {
+            Some(value) if !self.body.is_empty() && multipart::is_multipart(value) => {
+                multipart::parts(value, &self.body())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn field(&self, span: Span) -> HeaderField<'_> {

@@ -15,6 +15,7 @@ mod header;
 pub mod limits;
 mod message;
 mod method;
+pub mod multipart;
 mod name_addr;
 mod params;
 mod status;
