@@ -28,6 +28,7 @@ fn sip_parse(criterion: &mut Criterion) {
             origin: OurOrigin { session_id: 1, version: 1, address },
             streams: vec![StreamRewrite::Relay { address, rtp_port: 10_000, rtcp_port: 10_001 }],
             codecs: &[],
+            offer: &[],
         };
         bencher.iter(|| Sdp::parse(black_box(&body)).map(|sdp| sdp.rewrite(&rewrite)));
     });

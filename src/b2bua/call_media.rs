@@ -22,9 +22,9 @@ use super::{Output, Settings, identity};
 use crate::base::{Hop, Instant, Realm};
 use crate::media::{
     ADDRESS_IN_USE, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, PortPool, RemoteMedia,
-    Side, StreamPorts,
+    Side, StreamKind, StreamPorts,
 };
-use crate::sdp::{OurOrigin, Rewrite, Sdp, StreamRewrite};
+use crate::sdp::{Media, OurOrigin, Rewrite, Sdp, SdpFault, StreamPlace, StreamRewrite};
 use crate::sip::{Message, Status};
 use crate::transaction::{ClientId, ServerId};
 
@@ -57,6 +57,10 @@ pub struct CallMedia {
     tail_b: Option<joined::Tail>,
     /// The ports of `id`, where a tail's stand in `streams`.
     own: Vec<StreamPorts>,
+    /// The last offer that was answered, as its maker said it: an answer may be said twice.
+    agreed: Option<(Side, Vec<StreamPlace>)>,
+    /// All m= lines that were ever agreed on, with those that the last offer left out.
+    lines: Vec<StreamPlace>,
 }
 
 /// What one side's SDP said, as it is in force.
@@ -72,6 +76,8 @@ pub(super) struct PendingOffer {
     by: Side,
     media: SideMedia,
     body: Bytes,
+    places: Vec<StreamPlace>,
+    lines: Vec<StreamPlace>,
 }
 
 /// A realm and an address family.
@@ -190,6 +196,22 @@ impl CallMedia {
         pairs
     }
 
+    /// A description with its m= lines where they belong (RFC 3264 §6, §8), and the places of the
+    /// offer that it answers.
+    fn in_place(&self, from: Side, sdp: &Sdp, role: SdpRole) -> Result<(Sdp, Vec<StreamPlace>), SdpFault> {
+        match role {
+            SdpRole::Offer => Ok((sdp.succeeding(&self.lines)?, Vec::new())),
+            SdpRole::Answer => {
+                let pending = self.offer.as_ref().map(|offer| (offer.by, &offer.places));
+                let agreed = self.agreed.as_ref().map(|(by, places)| (*by, places));
+                match pending.or(agreed).filter(|(by, _)| *by != from) {
+                    Some((_, offer)) => Ok((sdp.answering(offer)?, offer.clone())),
+                    None => Ok((sdp.clone(), Vec::new())),
+                }
+            }
+        }
+    }
+
     fn side(&self, side: Side) -> &SideMedia {
         match side {
             Side::A => &self.a,
@@ -219,13 +241,13 @@ impl Engine {
             self.abandon_media(key);
         }
         let Some(call) = self.calls.get(key) else { return MediaReady::Never };
-        match Sdp::parse(&call.invite.body()) {
-            Ok(offer) => {
+        match call.invite.sdp().map(|offer| Sdp::parse(&offer)) {
+            Some(Ok(offer)) => {
                 let place_a = (call.a.realm, is_ipv6(&offer, &call.a));
                 self.open_streams(now, key, offer.medias().len(), (place_a, place_b), parked)
             }
             // The offer will come in the 2xx.
-            Err(_) => MediaReady::Now,
+            Some(Err(_)) | None => MediaReady::Now,
         }
     }
 
@@ -239,7 +261,7 @@ impl Engine {
         parked: Parked,
     ) -> MediaReady {
         let Some(call) = self.calls.get(key) else { return MediaReady::Never };
-        let Ok(offer) = Sdp::parse(&message.body()) else { return MediaReady::Now };
+        let Some(Ok(offer)) = message.sdp().map(|offer| Sdp::parse(&offer)) else { return MediaReady::Now };
         let place = |side: Side| {
             let leg = call.leg(side);
             let family = leg.is_some_and(|leg| match side == from {
@@ -442,12 +464,11 @@ impl Engine {
         message: &Message,
         role: SdpRole,
     ) -> Result<Option<Vec<u8>>, Status> {
-        if !message.has_body_type("application/sdp") {
-            return Ok(None);
-        }
-        let sdp = Sdp::parse(&message.body()).map_err(|_| Status::of(488))?;
+        let Some(said) = message.sdp() else { return Ok(None) };
+        let said = Sdp::parse(&said).map_err(|_| Status::of(488))?;
         let call = self.calls.get_mut(key).ok_or(Status::of(481))?;
         let settings = self.snapshots.get(call.snapshot);
+        let (sdp, offer) = call.media.in_place(from, &said, role).map_err(|_| Status::of(488))?;
         let mut media = side_media(call, from, &sdp);
         for remote in &mut media.remotes {
             let is_own = remote.is_some_and(|remote| is_own(&self.ports, &settings, &remote));
@@ -458,24 +479,26 @@ impl Engine {
             }
             *remote = remote.filter(|_| !is_own);
         }
-        let body = rewrite(call, &settings, from, &sdp, role).ok_or(Status::of(488))?;
+        let body = rewrite(call, &settings, from, &sdp, role, &offer).ok_or(Status::of(488))?;
         match role {
-            SdpRole::Offer if call.media.answered => {
-                call.media.offer = Some(PendingOffer { by: from, media, body: message.body() })
-            }
             SdpRole::Offer => {
-                // The first offer: media may come before its answer (RFC 3264 §5.1).
-                call.media.offer =
-                    Some(PendingOffer { by: from, media: media.clone(), body: message.body() });
-                self.put_in_force(key, from, media);
+                let is_first = !call.media.answered;
+                let (places, lines) = (said.places(), sdp.places());
+                let body = said.as_bytes().clone();
+                call.media.offer = Some(PendingOffer { by: from, media: media.clone(), body, places, lines });
+                if is_first {
+                    // Media may come before the answer (RFC 3264 §5.1).
+                    self.put_in_force(key, from, media);
+                }
             }
             SdpRole::Answer => {
                 call.record.codec = sdp.negotiated_codec().map(str::to_owned).or(call.record.codec.take());
                 call.media.answered = true;
                 let offer = call.media.offer.take();
                 note_in_force(call, offer.as_ref().map(|offer| (offer.by, &offer.body)));
-                note_in_force(call, Some((from, &message.body())));
+                note_in_force(call, Some((from, said.as_bytes())));
                 if let Some(offer) = offer {
+                    (call.media.agreed, call.media.lines) = (Some((offer.by, offer.places)), offer.lines);
                     self.put_in_force(key, offer.by, offer.media);
                 }
                 self.put_in_force(key, from, media);
@@ -487,7 +510,7 @@ impl Engine {
     /// The answer to an offer of ours that repeated what is in force: it counts for this side, and the
     /// other hears nothing of it.
     pub(super) fn adopt_answer(&mut self, key: CallKey, side: Side, message: &Message) {
-        let Ok(sdp) = Sdp::parse(&message.body()) else { return };
+        let Some(Ok(sdp)) = message.sdp().map(|said| Sdp::parse(&said)) else { return };
         let Some(call) = self.calls.get_mut(key) else { return };
         let settings = self.snapshots.get(call.snapshot);
         let mut media = side_media(call, side, &sdp);
@@ -495,7 +518,7 @@ impl Engine {
             *remote = remote.filter(|remote| !is_own(&self.ports, &settings, remote));
         }
         if let Some(leg) = call.leg_mut(side) {
-            leg.sdp.heard = Bytes::copy_from_slice(&message.body());
+            leg.sdp.heard = Bytes::copy_from_slice(sdp.as_bytes());
         }
         self.put_in_force(key, side, media);
     }
@@ -580,19 +603,38 @@ fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
     let signalling =
         call.leg(side).map(|leg| leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop).peer.ip());
     let remotes = sdp.medias().iter().map(|media| {
-        if media.rejected() || !media.is_rtp() {
-            return None;
-        }
-        let (rtp, rtcp) = (media.rtp_address()?, media.rtcp_address()?);
+        let kind = stream_kind(media)?;
+        let rtp = media.rtp_address()?;
+        let rtcp = match kind {
+            StreamKind::Rtp => media.rtcp_address()?,
+            StreamKind::Udptl => rtp,
+        };
         let (receives, sends) = (media.receives(), media.sends());
-        Some(RemoteMedia { rtp, rtcp, signalling: signalling?, receives, sends })
+        Some(RemoteMedia { kind, rtp, rtcp, signalling: signalling?, receives, sends })
     });
     SideMedia { remotes: remotes.collect(), held: sdp.is_hold() }
 }
 
+/// How a stream crosses the relay; `None` if it is refused, or nothing that the relay carries (TCP,
+/// MSRP).
+fn stream_kind(media: &Media) -> Option<StreamKind> {
+    match media.rejected() {
+        true => None,
+        false if media.is_rtp() => Some(StreamKind::Rtp),
+        false => media.is_udptl().then_some(StreamKind::Udptl),
+    }
+}
+
 /// The SDP as the other side shall read it; `None` if no codec is left, or if nothing of an offer
 /// can be relayed: its maker will offer something else.
-fn rewrite(call: &mut Call, settings: &Settings, from: Side, sdp: &Sdp, role: SdpRole) -> Option<Vec<u8>> {
+fn rewrite(
+    call: &mut Call,
+    settings: &Settings,
+    from: Side,
+    sdp: &Sdp,
+    role: SdpRole,
+    offer: &[StreamPlace],
+) -> Option<Vec<u8>> {
     let to = from.other();
     let pair_of = |stream: &StreamPorts| match to {
         Side::A => stream.a,
@@ -610,7 +652,7 @@ fn rewrite(call: &mut Call, settings: &Settings, from: Side, sdp: &Sdp, role: Sd
         .iter()
         .enumerate()
         .map(|(at, media)| match call.media.streams.get(at).map(pair_of) {
-            Some(pair) if !media.rejected() && media.is_rtp() => StreamRewrite::Relay {
+            Some(pair) if stream_kind(media).is_some() => StreamRewrite::Relay {
                 address: advertised(pair),
                 rtp_port: pair.rtp_port,
                 rtcp_port: pair.rtp_port + 1,
@@ -627,7 +669,7 @@ fn rewrite(call: &mut Call, settings: &Settings, from: Side, sdp: &Sdp, role: Sd
     let leg = call.leg_mut(to)?;
     let render = |version: u64| {
         let origin = OurOrigin { session_id: leg.sdp.session_id, version, address };
-        sdp.rewrite(&Rewrite { origin, streams: streams.clone(), codecs: &codecs }).ok()
+        sdp.rewrite(&Rewrite { origin, streams: streams.clone(), codecs: &codecs, offer }).ok()
     };
     let mut body = render(leg.sdp.version)?;
     if !leg.sdp.last.is_empty() && leg.sdp.last != body {

@@ -20,6 +20,10 @@
 //! peer and was faster loses the call again. RTCP follows RTP: beside its own signalled address it
 //! is learned only from the address on which RTP is locked.
 //!
+//! **Fax** (UDPTL) has no header that tells it from rubbish as well as RTP's does, so less is learned
+//! from it: only the exact signalled address and port, or, where the table names it, any port of the
+//! host that signals.
+//!
 //! Carriers announce that media may come from any of their addresses. Each call's SDP still names
 //! the one it uses, so that one is taken and no list of theirs is needed; one that moves a call to
 //! another address or port without signalling it is not followed, for nothing tells it from an
@@ -46,7 +50,8 @@ pub enum PortKind {
 pub enum DropReason {
     /// It came from an address that signalling does not vouch for, or not from the locked source.
     SourceMismatch,
-    /// It is not a valid RTP packet on an RTP port, or RTCP packet on an RTCP port.
+    /// It is not a valid RTP packet on an RTP port, RTCP packet on an RTCP port, or UDPTL datagram on
+    /// that of a fax.
     NotRtp,
     /// The far side has no address yet, or its stream was rejected.
     NoDestination,
@@ -157,6 +162,15 @@ impl SourceRule {
         SourceRule { exact: plausible(remote.rtp, learn), learn, locked: None }
     }
 
+    /// The rule for a peer's fax: of the addresses in the table, a source is learned from the one that
+    /// signals alone.
+    pub fn for_udptl(remote: &RemoteMedia) -> SourceRule {
+        let SourceRule { exact, learn, locked } = SourceRule::for_rtp(remote);
+        let signals =
+            |address: IpAddr| Some(address).filter(|address| *address == canonical(remote.signalling));
+        SourceRule { exact, learn: learn.map(|address| address.and_then(signals)), locked }
+    }
+
     /// The rule for a peer's RTCP, `rtp` being the rule for its RTP as it stands now.
     pub fn for_rtcp(remote: &RemoteMedia, rtp: &SourceRule) -> SourceRule {
         let signalled = learnable(canonical(remote.rtcp.ip()), canonical(remote.signalling));
@@ -262,6 +276,7 @@ fn canonical(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::StreamKind;
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -270,6 +285,7 @@ mod tests {
     fn remote(rtp: &str, signalling: &str) -> RemoteMedia {
         let rtp = at(rtp);
         RemoteMedia {
+            kind: StreamKind::Rtp,
             rtp,
             rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
             signalling: signalling.parse().unwrap(),
@@ -335,6 +351,25 @@ mod tests {
             ("203.0.113.7:4000", "192.168.1.10", "192.168.1.11:4000", NO),
         ] {
             let mut flow = flow(signalled, signalling);
+            assert_eq!(passes(&mut flow, source), expected, "{signalled} by {signalling}: {source}");
+        }
+    }
+
+    #[test]
+    fn a_fax_is_learned_from_the_host_that_signals_alone() {
+        for (signalled, signalling, source, expected) in [
+            ("203.0.113.7:4000", "203.0.113.7", "203.0.113.7:61000", true),
+            ("198.51.100.9:4000", "203.0.113.7", "198.51.100.9:4000", true),
+            ("198.51.100.9:4000", "203.0.113.7", "198.51.100.9:4002", false),
+            ("198.51.100.9:4000", "203.0.113.7", "203.0.113.7:4000", false),
+            ("192.168.1.10:4000", "203.0.113.7", "203.0.113.7:61000", true),
+            ("192.168.1.10:4000", "203.0.113.7", "192.0.2.66:4000", false),
+            ("10.1.1.5:4000", "10.1.1.1", "10.1.1.5:4000", true),
+            ("10.1.1.5:4000", "10.1.1.1", "10.1.1.5:4002", false),
+            ("10.1.1.5:4000", "10.1.1.1", "10.1.1.1:61000", true),
+        ] {
+            let mut flow = flow(signalled, signalling);
+            flow.source = SourceRule::for_udptl(&remote(signalled, signalling));
             assert_eq!(passes(&mut flow, source), expected, "{signalled} by {signalling}: {source}");
         }
     }

@@ -11,6 +11,10 @@ use super::stream::{Received, Stream, Verdict};
 use super::{DirectionReport, MediaReport, RemoteMedia, Side};
 use crate::base::Instant;
 
+/// How long a fax may be silent, whatever `media.timeout` is shorter: far longer than any state of
+/// T.30 lasts (T5, a receiver that is not ready, is 60 s).
+const MAX_FAX_SILENCE: Duration = Duration::from_secs(300);
+
 /// A call's media as the relay keeps it. Plain data.
 #[derive(Clone, PartialEq, Debug)]
 pub struct MediaSession {
@@ -67,13 +71,16 @@ impl MediaSession {
     }
 
     /// The peer on one side of a stream said where it is. The silence that counts begins when both
-    /// sides of the first stream are known: before that no media is owed.
+    /// sides of the first stream are known: before that no media is owed. It begins anew when the
+    /// call turns to fax or back.
     pub fn set_remote(&mut self, number: u8, side: Side, remote: Option<RemoteMedia>, now: Instant) {
         let was_joined = self.is_joined();
+        let was_fax = self.streams.iter().any(Stream::is_fax);
         if let Some(stream) = self.streams.get_mut(usize::from(number)) {
             stream.set_remote(side, remote);
         }
-        if !was_joined && self.is_joined() {
+        let turned = self.streams.iter().any(Stream::is_fax) != was_fax;
+        if (!was_joined && self.is_joined()) || turned {
             self.quiet_since = now;
         }
     }
@@ -84,9 +91,12 @@ impl MediaSession {
         self.quiet_since = now;
     }
 
-    /// Whether nothing was heard on any stream for `timeout`, though media is owed: true once for
-    /// every `timeout` that the silence lasts.
+    /// Whether nothing was heard on any stream for `timeout` ([`MAX_FAX_SILENCE`] if that is longer
+    /// and a stream is a fax), though media is owed: true once for each such time that the silence
+    /// lasts.
     pub fn poll_silence(&mut self, timeout: Duration, now: Instant) -> bool {
+        let is_fax = self.streams.iter().any(Stream::is_fax);
+        let timeout = if is_fax { timeout.max(MAX_FAX_SILENCE) } else { timeout };
         let is_silent = !self.is_held && self.is_joined() && now.since(self.quiet_since) >= timeout;
         if is_silent {
             self.quiet_since = now;
@@ -133,6 +143,7 @@ fn lesser<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::StreamKind;
 
     const TIMEOUT: Duration = Duration::from_secs(60);
     const A_RTP: (u8, Side, PortKind) = (0, Side::A, PortKind::Rtp);
@@ -140,6 +151,7 @@ mod tests {
     fn remote(port: u16) -> RemoteMedia {
         let rtp = SocketAddr::from(([10, 0, 0, 9], port));
         RemoteMedia {
+            kind: StreamKind::Rtp,
             rtp,
             rtcp: SocketAddr::new(rtp.ip(), port + 1),
             signalling: rtp.ip(),
@@ -203,6 +215,21 @@ mod tests {
         media.set_hold(false, at(900));
         assert!(!media.poll_silence(TIMEOUT, at(959)));
         assert!(media.poll_silence(TIMEOUT, at(960)));
+    }
+
+    #[test]
+    fn a_fax_may_be_silent_for_long_but_not_for_ever() {
+        let mut media = joined(1);
+        for (side, port) in [(Side::A, 4_000), (Side::B, 5_000)] {
+            let fax = RemoteMedia { kind: StreamKind::Udptl, ..remote(port) };
+            media.set_remote(0, side, Some(fax), at(50));
+        }
+        assert!(!media.poll_silence(TIMEOUT, at(349)));
+        assert!(media.poll_silence(TIMEOUT, at(350)));
+        media.set_remote(0, Side::A, Some(remote(4_000)), at(600));
+        media.set_remote(0, Side::B, Some(remote(5_000)), at(600));
+        assert!(!media.poll_silence(TIMEOUT, at(659)));
+        assert!(media.poll_silence(TIMEOUT, at(660)));
     }
 
     #[test]

@@ -14,6 +14,6 @@ pub use media_session::MediaSession;
 pub use ports::PortPool;
 pub use rules::{
     ADDRESS_IN_USE, DirectionReport, MediaAddress, MediaCommand, MediaEvent, MediaReport, MediaSessionId,
-    PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamPorts,
+    PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamKind, StreamPorts,
 };
 pub use stream::{Received, Stream, Verdict};

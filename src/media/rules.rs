@@ -2,7 +2,7 @@
 //! told what to forward and from whom; it is never asked to run code of the call's.
 //!
 //! One **media session** is the relay's state of one call. It has streams (one for each m= line
-//! that carries RTP), each stream has two sides, each side one RTP/RTCP port pair of ours for the
+//! that carries RTP or fax), each stream has two sides, each side one RTP/RTCP port pair of ours for the
 //! dialog. What arrives at side A of a stream leaves from side B, and the reverse.
 
 use std::net::{IpAddr, SocketAddr};
@@ -65,12 +65,25 @@ pub struct StreamPorts {
     pub b: PortPair,
 }
 
+/// What a stream's datagrams are: what is let through, and what is kept out.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum StreamKind {
+    /// RTP and RTCP, plain or secured (RFC 3550, RFC 3711).
+    #[default]
+    Rtp,
+    /// Fax: UDPTL (ITU-T T.38 clause 9.1). It has one port, no RTCP, and may be silent for long.
+    Udptl,
+}
+
 /// What a peer's SDP said of one stream: where it wants to be sent to, and from where it may send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RemoteMedia {
+    /// What it carries. Nothing crosses while the two sides of a stream differ in it.
+    pub kind: StreamKind,
     /// The address of c= with the port of m=.
     pub rtp: SocketAddr,
-    /// The address of a=rtcp, or the port above RTP's; equal to `rtp` under a=rtcp-mux.
+    /// The address of a=rtcp, or the port above RTP's; equal to `rtp` under a=rtcp-mux, and without
+    /// meaning for fax.
     pub rtcp: SocketAddr,
     /// Where the peer's signalling came from: a peer whose `rtp` is private or differs from this
     /// in the way NATs make it differ may be learned from its first valid packet.
@@ -146,7 +159,7 @@ pub enum MediaEvent {
         /// The operating system's reason (errno).
         errno: i32,
     },
-    /// No RTP came on any stream for `media.timeout` though the call is not on hold and both sides
+    /// No RTP (or fax) came on any stream for `media.timeout` (a fax: for longer) though the call is not on hold and both sides
     /// of a stream are known. Told again each time that another `media.timeout` passes in silence,
     /// so whoever lets it pass (the call still rings) hears of it again.
     Silent {
@@ -174,7 +187,7 @@ pub struct MediaReport {
 /// One direction of a session.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct DirectionReport {
-    /// RTP packets forwarded.
+    /// RTP packets and fax datagrams forwarded.
     pub packets: u64,
     /// Their UDP payload bytes.
     pub bytes: u64,

@@ -6,9 +6,9 @@
 use std::net::SocketAddr;
 
 use super::flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
-use super::{RemoteMedia, Side};
+use super::{RemoteMedia, Side, StreamKind};
 use crate::base::Instant;
-use crate::rtp::{Datagram, Quality};
+use crate::rtp::{self, Datagram, Quality};
 
 /// One stream. Plain data.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -30,13 +30,13 @@ struct StreamSide {
 /// What was measured of what came in on one side.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Received {
-    /// RTP packets forwarded.
+    /// RTP packets and fax datagrams forwarded.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Packets of any kind that were dropped here.
     pub dropped: u64,
-    /// When the first RTP packet came.
+    /// When the first of them came, forwarded or not.
     pub first_packet: Option<Instant>,
     /// Loss and jitter before us, of the RTP that was taken from the peer, forwarded or not.
     pub quality: Quality,
@@ -47,7 +47,7 @@ pub struct Received {
 pub struct Verdict {
     /// Where it goes.
     pub forward: Forward,
-    /// Whether it is RTP of the call's own peer: a sign of life, and counted as such.
+    /// Whether it is RTP or fax of the call's own peer: a sign of life, and counted as such.
     pub is_peer_rtp: bool,
 }
 
@@ -67,18 +67,36 @@ impl Stream {
         bytes: &[u8],
         now: Instant,
     ) -> Verdict {
-        let verdict = match (Datagram::classify(bytes), port) {
+        let verdict = match self.side(side).kind() {
+            StreamKind::Rtp => self.receive_rtp(side, port, source, bytes, now),
+            StreamKind::Udptl if port == PortKind::Rtp && rtp::is_udptl(bytes) => {
+                let verdict = self.judge(side, PortKind::Rtp, source);
+                self.count(side, verdict, bytes, now);
+                verdict
+            }
+            StreamKind::Udptl => Verdict::drop(DropReason::NotRtp),
+        };
+        if let Forward::Drop(_) = verdict.forward {
+            self.side_mut(side).received.dropped += 1;
+        }
+        verdict
+    }
+
+    fn receive_rtp(
+        &mut self,
+        side: Side,
+        port: PortKind,
+        source: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Verdict {
+        match (Datagram::classify(bytes), port) {
             (Datagram::Rtp(packet), PortKind::Rtp) => {
                 let verdict = self.judge(side, PortKind::Rtp, source);
                 if verdict.is_peer_rtp {
-                    let received = &mut self.side_mut(side).received;
-                    received.quality.receive(&packet, now);
-                    received.first_packet.get_or_insert(now);
-                    if let Forward::To(_) = verdict.forward {
-                        received.packets += 1;
-                        received.bytes += bytes.len() as u64;
-                    }
+                    self.side_mut(side).received.quality.receive(&packet, now);
                 }
+                self.count(side, verdict, bytes, now);
                 verdict
             }
             (Datagram::Rtcp(_), PortKind::Rtcp) => self.judge(side, PortKind::Rtcp, source),
@@ -86,11 +104,19 @@ impl Stream {
                 self.judge(side, PortKind::Rtcp, source)
             }
             (Datagram::Rtp(_) | Datagram::Rtcp(_) | Datagram::Other, _) => Verdict::drop(DropReason::NotRtp),
-        };
-        if let Forward::Drop(_) = verdict.forward {
-            self.side_mut(side).received.dropped += 1;
         }
-        verdict
+    }
+
+    fn count(&mut self, side: Side, verdict: Verdict, bytes: &[u8], now: Instant) {
+        if !verdict.is_peer_rtp {
+            return;
+        }
+        let received = &mut self.side_mut(side).received;
+        received.first_packet.get_or_insert(now);
+        if let Forward::To(_) = verdict.forward {
+            received.packets += 1;
+            received.bytes += bytes.len() as u64;
+        }
     }
 
     /// Counts a packet that was lost here for a reason that only the relay sees.
@@ -103,12 +129,16 @@ impl Stream {
         let this = self.side_mut(side);
         // Behind a NAT two signalled addresses vouch for the same sources, and still the second
         // is another place of the peer's, with a mapping of its own.
-        let moved = this.remote.map(|before| before.rtp) != remote.map(|now| now.rtp);
+        let place = |remote: RemoteMedia| (remote.kind, remote.rtp);
+        let moved = this.remote.map(place) != remote.map(place);
         this.remote = remote;
         match &remote {
             None => (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default()),
             Some(remote) => {
-                let rtp = SourceRule::for_rtp(remote);
+                let rtp = match remote.kind {
+                    StreamKind::Rtp => SourceRule::for_rtp(remote),
+                    StreamKind::Udptl => SourceRule::for_udptl(remote),
+                };
                 if moved || !rtp.is_same_claim(&this.rtp.source) {
                     this.rtp.source = rtp;
                 }
@@ -126,6 +156,11 @@ impl Stream {
     /// Whether both peers are known, so that media may be expected.
     pub fn is_joined(&self) -> bool {
         self.a.remote.is_some() && self.b.remote.is_some()
+    }
+
+    /// Whether it is a fax that both sides take.
+    pub fn is_fax(&self) -> bool {
+        self.is_joined() && self.a.kind() == StreamKind::Udptl && self.b.kind() == StreamKind::Udptl
     }
 
     /// The rule of one port, as it stands.
@@ -182,6 +217,7 @@ impl Stream {
 
 /// What one side tells the other about where its peer is.
 struct Claim {
+    kind: StreamKind,
     rtp: Option<SocketAddr>,
     rtcp: Option<SocketAddr>,
     is_multiplexed: bool,
@@ -191,13 +227,21 @@ struct Claim {
 impl StreamSide {
     /// Whether the peer sends RTCP to and from its RTP port (RFC 5761).
     fn is_multiplexed(&self) -> bool {
-        self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
+        self.kind() == StreamKind::Rtp && self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
+    }
+
+    /// What its peer sends here.
+    fn kind(&self) -> StreamKind {
+        self.remote.map_or(StreamKind::Rtp, |remote| remote.kind)
     }
 
     /// Renews the rule for RTCP after the one for RTP changed.
     fn follow_rtp(&mut self) {
         let Some(remote) = &self.remote else { return };
-        let rtcp = SourceRule::for_rtcp(remote, &self.rtp.source);
+        let rtcp = match remote.kind {
+            StreamKind::Rtp => SourceRule::for_rtcp(remote, &self.rtp.source),
+            StreamKind::Udptl => SourceRule::default(),
+        };
         if !rtcp.is_same_claim(&self.rtcp.source) {
             self.rtcp.source = rtcp;
         }
@@ -205,6 +249,7 @@ impl StreamSide {
 
     fn clone_claim(&self) -> Claim {
         Claim {
+            kind: self.kind(),
             rtp: self.rtp.source.reachable_at(),
             rtcp: self.rtcp.source.reachable_at(),
             is_multiplexed: self.is_multiplexed(),
@@ -214,10 +259,14 @@ impl StreamSide {
 
     fn send_to(&mut self, other: &Claim) {
         let sends = self.remote.is_some_and(|remote| remote.sends);
-        self.rtp.destination = other.rtp.map(|address| Destination { address, from_port: PortKind::Rtp });
+        // While one side has turned to fax and the other has not, neither could read the other.
+        let same_kind = self.kind() == other.kind;
+        let address = |of: Option<SocketAddr>| of.filter(|_| same_kind);
+        self.rtp.destination =
+            address(other.rtp).map(|address| Destination { address, from_port: PortKind::Rtp });
         (self.rtp.may_send, self.rtp.may_receive) = (sends, other.receives);
         let from_port = if other.is_multiplexed { PortKind::Rtp } else { PortKind::Rtcp };
-        self.rtcp.destination = other.rtcp.map(|address| Destination { address, from_port });
+        self.rtcp.destination = address(other.rtcp).map(|address| Destination { address, from_port });
         // "RTCP is still sent and received in sendonly, recvonly and inactive" (RFC 3264 §5.1).
         (self.rtcp.may_send, self.rtcp.may_receive) = (true, true);
     }
@@ -236,6 +285,7 @@ mod tests {
     fn remote(rtp: &str, signalling: &str) -> RemoteMedia {
         let rtp = at(rtp);
         RemoteMedia {
+            kind: StreamKind::Rtp,
             rtp,
             rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
             signalling: signalling.parse().unwrap(),
@@ -362,6 +412,42 @@ mod tests {
         assert_eq!(forward, to("198.51.100.4:7001", PortKind::Rtcp));
         let forward = send(&mut stream, Side::B, PortKind::Rtcp, "198.51.100.4:7001", &RTCP);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+    }
+
+    /// Sequence number 1, a primary packet of one byte, no secondary ones.
+    const UDPTL: [u8; 6] = [0, 1, 1, 0x02, 0, 0];
+
+    #[test]
+    fn fax_crosses_when_both_sides_have_turned_to_it_and_audio_again_after_it() {
+        let mut stream = joined();
+        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        let fax = |rtp: &str, signalling: &str| {
+            Some(RemoteMedia { kind: StreamKind::Udptl, ..remote(rtp, signalling) })
+        };
+        let (not_rtp, nowhere) =
+            (Forward::Drop(DropReason::NotRtp), Forward::Drop(DropReason::NoDestination));
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL), not_rtp);
+        stream.set_remote(Side::A, fax("10.0.0.9:4000", "10.0.0.9"));
+        assert!(!stream.is_fax());
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL), nowhere);
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(2)), nowhere);
+        stream.set_remote(Side::B, fax("192.168.1.10:6000", "203.0.113.7"));
+        assert!(stream.is_fax());
+        // What is late of the audio is kept out, and so is RTCP on either port.
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &[0x80, 0, 0xc0, 1]), not_rtp);
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &RTCP), not_rtp);
+        // The far side has not been heard as a fax: what was learned of its audio counts no more.
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL), nowhere);
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50002", &UDPTL);
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL);
+        assert_eq!(forward, to("203.0.113.7:50002", PortKind::Rtp));
+        stream.set_remote(Side::A, Some(remote("10.0.0.9:4000", "10.0.0.9")));
+        stream.set_remote(Side::B, Some(remote("192.168.1.10:6000", "203.0.113.7")));
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(3));
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        let received = stream.received(Side::B);
+        assert_eq!((received.packets, received.quality.received()), (3, 3));
     }
 
     #[test]

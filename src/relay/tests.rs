@@ -16,7 +16,7 @@ use super::{EngineChoice, Relay, RelayCounters, RelaySettings};
 use crate::base::Realm;
 use crate::media::{
     DropReason, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
-    StreamPorts,
+    StreamKind, StreamPorts,
 };
 use crate::runtime::Clock;
 
@@ -173,6 +173,7 @@ impl Peer {
 
     fn remote(&self) -> RemoteMedia {
         RemoteMedia {
+            kind: StreamKind::Rtp,
             rtp: self.rtp_address(),
             rtcp: self.rtcp.local_addr().unwrap(),
             signalling: self.rtp_address().ip(),
@@ -277,6 +278,37 @@ fn rtcp_crosses_on_the_odd_ports_and_is_not_counted_as_rtp() {
         assert_eq!(passes(&a.rtcp, stream.a.rtcp(), &b.rtcp, &RTCP), stream.b.rtcp());
         assert_eq!(passes(&b.rtcp, stream.b.rtcp(), &a.rtcp, &RTCP), stream.a.rtcp());
         assert_eq!(setup.relay.counters().rtp.trusted.received.packets, 0);
+    });
+}
+
+#[test]
+fn fax_crosses_both_ways_and_audio_after_it_from_the_same_ports() {
+    const UDPTL: [u8; 8] = [0, 2, 1, 0x06, 0, 1, 1, 0x00];
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+        let fax = |peer: &Peer| RemoteMedia { kind: StreamKind::Udptl, ..peer.remote() };
+        setup.set_remote(ONE, Side::A, fax(&a));
+        setup.set_remote(ONE, Side::B, fax(&b));
+        setup.settle();
+        for _ in 0..50 {
+            assert_eq!(passes(&a.rtp, stream.a.rtp(), &b.rtp, &UDPTL), stream.b.rtp());
+            assert_eq!(passes(&b.rtp, stream.b.rtp(), &a.rtp, &UDPTL), stream.a.rtp());
+        }
+        let stranger = Peer::at(own_address().into());
+        stranger.rtp.send_to(&UDPTL, stream.a.rtp()).unwrap();
+        setup.counted(|counters| counters.dropped.trusted[DropReason::SourceMismatch.index()] == 1);
+        a.rtp.send_to(b"\0", stream.a.rtp()).unwrap();
+        a.rtcp.send_to(&RTCP, stream.a.rtcp()).unwrap();
+        setup.counted(|counters| counters.dropped.trusted[DropReason::NotRtp.index()] == 2);
+        setup.set_remote(ONE, Side::A, a.remote());
+        setup.set_remote(ONE, Side::B, b.remote());
+        setup.settle();
+        assert_eq!(passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(2)), stream.a.rtp());
+        setup.counted(|counters| counters.rtp.trusted.received.packets == 51);
+        let report = setup.close(ONE);
+        assert_eq!((report.from_a.packets, report.from_b.packets), (51, 51));
+        assert_eq!((report.from_a.bytes, report.from_a.dropped), (172 + 50 * 8, 3));
     });
 }
 

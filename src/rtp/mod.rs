@@ -1,4 +1,4 @@
-//! RTP and RTCP as they lie in a datagram: what kind of packet it is (RFC 7983, RFC 5761), strict
+//! RTP, RTCP and fax as they lie in a datagram: what kind of packet it is (RFC 7983, RFC 5761), strict
 //! views of the headers (RFC 3550), and what sequence numbers and timestamps say of the way here.
 //!
 //! Must not know: calls, addresses, sockets.
@@ -6,10 +6,12 @@
 mod quality;
 mod rtcp;
 mod rtp_packet;
+mod udptl;
 
 pub use quality::{Quality, clock_rate, mean_opinion_score};
 pub use rtcp::RtcpPacket;
 pub use rtp_packet::RtpPacket;
+pub use udptl::is_udptl;
 
 /// A datagram on a media port, by what its first bytes claim and its whole structure confirms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

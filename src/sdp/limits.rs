@@ -12,5 +12,8 @@ pub const MAX_MEDIAS: usize = 16;
 /// The most formats of one m= line: RTP has 128 payload types.
 pub const MAX_FORMATS: usize = 128;
 
-/// The most different addresses in o=, c= and a=rtcp: every other line is searched for each.
+/// The most different addresses in o=, c= and a=rtcp.
 pub const MAX_ADDRESSES: usize = 40;
+
+/// The longest of them: no host name is longer (RFC 1035 §2.3.4).
+pub const MAX_ADDRESS_BYTES: usize = 255;

@@ -77,6 +77,7 @@ pub struct Media {
     /// Whether it speaks ICE: then 0.0.0.0 is no hold, the candidates say the address.
     pub(super) ice: bool,
     pub(super) bytes: Bytes,
+    pub(super) kind_span: Range<usize>,
     pub(super) port_span: Range<usize>,
     pub(super) proto: Range<usize>,
     pub(super) formats: SmallVec<[Format; 12]>,
@@ -107,6 +108,11 @@ impl Media {
     /// Whether the stream is rejected or off (RFC 3264 §5.1: port 0).
     pub fn rejected(&self) -> bool {
         self.port == 0
+    }
+
+    /// The media type as it stands: `audio`, `image`, …
+    pub(super) fn kind_text(&self) -> &[u8] {
+        &self.bytes[self.kind_span.clone()]
     }
 
     /// The protocol as it stands: `RTP/AVP`, `udptl`, …
@@ -214,6 +220,21 @@ impl Direction {
         [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
             .into_iter()
             .find(|direction| name.eq_ignore_ascii_case(direction.as_str().as_bytes()))
+    }
+
+    /// What an answer may say to an offer of this direction, if it says `answer` (RFC 3264 §6.1: to
+    /// `sendonly` no more than `recvonly`, to `recvonly` no more than `sendonly`).
+    pub(super) const fn answered(self, answer: Direction) -> Direction {
+        let offer_sends = matches!(self, Direction::SendRecv | Direction::SendOnly);
+        let offer_receives = matches!(self, Direction::SendRecv | Direction::RecvOnly);
+        let sends = offer_receives && matches!(answer, Direction::SendRecv | Direction::SendOnly);
+        let receives = offer_sends && matches!(answer, Direction::SendRecv | Direction::RecvOnly);
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
     }
 
     /// What stays of it if its sender cannot receive.

@@ -8,7 +8,9 @@
 pub mod limits;
 mod media;
 mod parse;
+mod places;
 mod rewrite;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 pub use media::{Codec, Direction, Media, MediaKind, Rtcp};
+pub use places::StreamPlace;
 pub use rewrite::{OurOrigin, Rewrite, RewriteFault, StreamRewrite};
 
 /// A session description: its bytes and where things are in them.
@@ -79,6 +82,8 @@ pub enum SdpFault {
     TooManyFormats,
     /// More different addresses than [`limits::MAX_ADDRESSES`].
     TooManyAddresses,
+    /// An address longer than [`limits::MAX_ADDRESS_BYTES`].
+    AddressTooLong,
     /// A line that is not `letter=value`.
     Line(u16),
     /// A CR within a line or a NUL: other readers could see more lines than we do.
@@ -107,6 +112,7 @@ impl fmt::Display for SdpFault {
             SdpFault::TooManyMedias => f.write_str("too many SDP media"),
             SdpFault::TooManyFormats => f.write_str("too many SDP formats"),
             SdpFault::TooManyAddresses => f.write_str("too many SDP addresses"),
+            SdpFault::AddressTooLong => f.write_str("SDP address too long"),
             SdpFault::Line(line) => write!(f, "SDP line {line} is not type=value"),
             SdpFault::Character(line) => write!(f, "SDP line {line} holds a CR or NUL"),
             SdpFault::Version => f.write_str("SDP does not begin with v=0"),

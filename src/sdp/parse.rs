@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::limits::{MAX_ADDRESSES, MAX_FORMATS, MAX_LINES, MAX_MEDIAS, MAX_SDP_BYTES};
+use super::limits::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_FORMATS, MAX_LINES, MAX_MEDIAS, MAX_SDP_BYTES};
 use super::media::{Direction, Format, Media, MediaKind, Name, Rtcp, static_codec};
 use super::{Line, OriginSpans, Sdp, SdpFault};
 
@@ -143,7 +143,7 @@ impl Reader<'_> {
                 b'a' => {
                     let (name, _) = split_attribute(self.value(&line));
                     common.direction = Direction::from_attribute(name).unwrap_or(common.direction);
-                    common.ice |= name == b"ice-ufrag";
+                    common.ice |= name.eq_ignore_ascii_case(b"ice-ufrag");
                 }
                 _ => {}
             }
@@ -199,6 +199,9 @@ impl Reader<'_> {
         mapped: &mut [Option<(Range<usize>, u32)>; 128],
     ) -> Result<(), SdpFault> {
         let (name, value) = split_attribute(self.value(&line));
+        // "Attribute names are case-sensitive" (RFC 8866 §5.13), but what holds an address must not
+        // cross because its sender thinks otherwise.
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name {
             b"rtpmap" => {
                 let value_at = usize::from(line.value_end) - value.len();
@@ -207,9 +210,9 @@ impl Reader<'_> {
                     mapped[usize::from(payload_type)].get_or_insert((name, clock_rate));
                 }
             }
-            b"rtcp" => media.rtcp = Some(self.read_rtcp(line)?),
-            b"rtcp-mux" => media.rtcp_mux = true,
-            b"ice-ufrag" => media.ice = true,
+            _ if is("rtcp") => media.rtcp = Some(self.read_rtcp(line)?),
+            _ if is("rtcp-mux") => media.rtcp_mux = true,
+            _ if is("ice-ufrag") => media.ice = true,
             name => media.direction = Direction::from_attribute(name).unwrap_or(media.direction),
         }
         Ok(())
@@ -253,6 +256,7 @@ impl Reader<'_> {
             rtcp_mux: false,
             ice: common.ice,
             bytes: self.bytes.clone(),
+            kind_span: kind.clone(),
             port_span: port.clone(),
             proto: proto.clone(),
             formats: SmallVec::new(),
@@ -267,6 +271,9 @@ impl Reader<'_> {
     /// Remembers an address whose mention elsewhere shows the other side.
     fn note_address(&mut self, address: Range<usize>) -> Result<(), SdpFault> {
         let text = &self.bytes[address.clone()];
+        if text.len() > MAX_ADDRESS_BYTES {
+            return Err(SdpFault::AddressTooLong);
+        }
         let unspecified = parse_address(text).is_some_and(|address| address.is_unspecified());
         let known = self.addresses.iter().any(|known| self.bytes[known.clone()].eq_ignore_ascii_case(text));
         if unspecified || known {

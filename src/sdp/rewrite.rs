@@ -3,13 +3,14 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
 use super::media::{Direction, Format, Media, is_auxiliary};
 use super::parse::split_attribute;
-use super::{Line, Sdp};
+use super::shown::Shown;
+use super::{Line, Sdp, StreamPlace};
 
 /// What a description becomes.
 #[derive(Clone, Debug)]
@@ -21,6 +22,9 @@ pub struct Rewrite<'a> {
     /// Encoding names that may pass, in order of preference (`telephone-event` is one like any
     /// other, case does not matter); empty: all pass as they are.
     pub codecs: &'a [String],
+    /// Of an answer: the places of the offer that its reader made, for no answer may say more than
+    /// the offer lets it (RFC 3264 §6.1); empty: it is none.
+    pub offer: &'a [StreamPlace],
 }
 
 /// The origin that stands for us on one leg.
@@ -65,20 +69,11 @@ impl fmt::Display for RewriteFault {
     }
 }
 
-/// Whether an address of anybody's stands in an attribute (`path:msrp://10.0.0.1:…`). Format
-/// parameters and keys hold none, but their numbers may look like one.
-fn holds_ipv4(value: &[u8]) -> bool {
-    if [&b"fmtp"[..], b"crypto"].contains(&split_attribute(value).0) {
-        return false;
-    }
-    let mut words = value.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'.'));
-    words.any(|word| std::str::from_utf8(word).is_ok_and(|word| word.parse::<Ipv4Addr>().is_ok()))
-}
-
 /// Attributes that would show the other side, or a way to it around the relay: ICE (RFC 8839),
-/// alternative addresses (RFC 6947, RFC 7006, RFC 4570 and what NAT helpers leave behind), and the
-/// name of the software, as User-Agent has it.
-const HIDDEN: [&str; 16] = [
+/// alternative addresses (RFC 6947, RFC 7006, RFC 4570 and what NAT helpers leave behind), MSRP's
+/// way (RFC 4975), and the name of the software, as User-Agent has it. Keys (a=crypto,
+/// a=fingerprint) cross: media is secured from end to end, or not at all.
+const HIDDEN: [&str; 17] = [
     "candidate",
     "remote-candidates",
     "end-of-candidates",
@@ -94,6 +89,7 @@ const HIDDEN: [&str; 16] = [
     "source-filter",
     "oldmediaip",
     "oldcip",
+    "path",
     "tool",
 ];
 
@@ -122,7 +118,7 @@ pub(super) fn rewrite(sdp: &Sdp, rewrite: &Rewrite<'_>) -> Result<Vec<u8>, Rewri
         .iter()
         .find(|stream| stream.port != 0)
         .map_or(rewrite.origin.address, |stream| stream.address);
-    let mut out = Output { sdp, needles: needles(sdp), bytes: Vec::with_capacity(sdp.bytes.len() + 128) };
+    let mut out = Output { sdp, shown: Shown::of(sdp), bytes: Vec::with_capacity(sdp.bytes.len() + 128) };
     out.session_part(&rewrite.origin, session_address);
     for stream in &streams {
         let inherited = sdp.session_connection.then_some(session_address);
@@ -157,8 +153,10 @@ fn plan<'a>(sdp: &'a Sdp, rewrite: &Rewrite<'_>) -> Result<Vec<Stream<'a>>, Rewr
         }
         offers_codec |= port != 0;
         // With our address in c= the hold of RFC 2543 would be gone: the direction tells it.
-        let told = media.direction.without_receiving();
-        let direction = (media.is_held_by_address() && told != media.direction).then_some(told);
+        let held = media.is_held_by_address();
+        let told = if held { media.direction.without_receiving() } else { media.direction };
+        let told = rewrite.offer.get(at).map_or(told, |offer| offer.direction().answered(told));
+        let direction = (port != 0 && told != media.direction).then_some(told);
         streams.push(Stream { media, address, port, rtcp_port, formats, direction });
     }
     if lost_codec && !offers_codec { Err(RewriteFault::NoCodec) } else { Ok(streams) }
@@ -183,31 +181,9 @@ fn filter<'a>(media: &'a Media, codecs: &[String]) -> Option<SmallVec<[&'a Forma
     carries.then_some(listed)
 }
 
-/// What betrays the other side: its addresses as they stand, and as they are usually written.
-fn needles(sdp: &Sdp) -> Vec<Vec<u8>> {
-    let mut needles: Vec<Vec<u8>> = Vec::with_capacity(sdp.addresses.len() + 1);
-    for span in &sdp.addresses {
-        let text = &sdp.bytes[span.clone()];
-        // Only what can be a host is looked for: "0" would be found in every fmtp.
-        let host = |byte: &u8| byte.is_ascii_alphanumeric() || b".:-_".contains(byte);
-        let named = |byte: &u8| byte.is_ascii_alphabetic() || b".:".contains(byte);
-        if !text.iter().all(host) || !text.iter().any(named) {
-            continue;
-        }
-        needles.push(text.to_vec());
-        let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse::<IpAddr>().ok());
-        if let Some(usual) = parsed.map(|address| address.to_string().into_bytes())
-            && !usual.eq_ignore_ascii_case(text)
-        {
-            needles.push(usual);
-        }
-    }
-    needles
-}
-
 struct Output<'a> {
     sdp: &'a Sdp,
-    needles: Vec<Vec<u8>>,
+    shown: Shown,
     bytes: Vec<u8>,
 }
 
@@ -286,8 +262,10 @@ impl Output<'_> {
     fn attribute(&mut self, line: Line, stream: &Stream<'_>) {
         let (name, value) = split_attribute(self.sdp.value(&line));
         match name {
-            b"rtcp" if stream.port == 0 => {}
-            b"rtcp" => self.line(line, format_args!("a=rtcp:{}", stream.rtcp_port)),
+            _ if name.eq_ignore_ascii_case(b"rtcp") && stream.port == 0 => {}
+            _ if name.eq_ignore_ascii_case(b"rtcp") => {
+                self.line(line, format_args!("a=rtcp:{}", stream.rtcp_port))
+            }
             b"rtpmap" | b"fmtp" | b"rtcp-fb" if !stream.keeps(value) => {}
             name if stream.direction.is_some() && Direction::from_attribute(name).is_some() => {}
             _ => self.other(line),
@@ -298,12 +276,13 @@ impl Output<'_> {
     fn other(&mut self, line: Line) {
         let value = self.sdp.value(&line);
         let hidden = match line.kind {
-            b'i' | b'u' | b'e' | b'p' => true,
+            // Names, links and people of the other network; keys as RFC 8866 §5.12 has them no more.
+            b'i' | b'u' | b'e' | b'p' | b'k' => true,
             // An encoding that is named like a host is still an encoding.
             b'a' if split_attribute(value).0 == b"rtpmap" => false,
-            b'a' => is_hidden(value) || self.shows_address(value) || holds_ipv4(value),
+            b'a' => is_hidden(value) || self.shown.attribute(value),
             b'v' | b't' | b'r' | b'z' | b'b' => false,
-            _ => self.shows_address(value),
+            _ => self.shown.line(value),
         };
         if hidden {
             return;
@@ -311,10 +290,6 @@ impl Output<'_> {
         self.bytes.extend_from_slice(&[line.kind, b'=']);
         self.bytes.extend_from_slice(value);
         self.end(line);
-    }
-
-    fn shows_address(&self, value: &[u8]) -> bool {
-        self.needles.iter().any(|needle| mentions(value, needle))
     }
 
     fn connection(&mut self, line: Line, address: IpAddr) {
@@ -354,19 +329,6 @@ fn is_hidden(value: &[u8]) -> bool {
         return rest.windows(6).any(|window| window.eq_ignore_ascii_case(b"cname:"));
     }
     HIDDEN.iter().any(|hidden| name.eq_ignore_ascii_case(hidden.as_bytes()))
-}
-
-/// Whether `text` holds `needle` as an address or a name of its own: 10.0.0.1 is not in 10.0.0.11.
-fn mentions(text: &[u8], needle: &[u8]) -> bool {
-    let part = |byte: &u8| byte.is_ascii_alphanumeric();
-    let inside = |at: usize| {
-        let before = at.checked_sub(1).and_then(|before| text.get(before));
-        let behind = text.get(at + needle.len());
-        before.is_none_or(|byte| !part(byte)) && behind.is_none_or(|byte| !part(byte))
-    };
-    text.windows(needle.len())
-        .enumerate()
-        .any(|(at, window)| window.eq_ignore_ascii_case(needle) && inside(at))
 }
 
 const fn family(address: IpAddr) -> &'static str {

@@ -27,7 +27,7 @@ fn rewritten(text: &str, codecs: &[&str]) -> Result<String, RewriteFault> {
     };
     let streams = (0..sdp.medias().len()).map(stream).collect();
     let origin = OurOrigin { session_id: 11, version: 3, address: ours() };
-    let bytes = sdp.rewrite(&Rewrite { origin, streams, codecs: &codecs })?;
+    let bytes = sdp.rewrite(&Rewrite { origin, streams, codecs: &codecs, offer: &[] })?;
     Ok(String::from_utf8(bytes).unwrap())
 }
 
@@ -225,7 +225,7 @@ fn fax_video_and_rejected_streams_keep_their_places() {
     let written = rewritten(&offer, &["PCMU"]).unwrap();
     assert!(written.contains("m=video 0 RTP/AVP 99\r\n") && written.contains("m=image 20004 udptl"));
     let origin = OurOrigin { session_id: 1, version: 1, address: ours() };
-    let rewrite = Rewrite { origin, streams: vec![], codecs: &[] };
+    let rewrite = Rewrite { origin, streams: vec![], codecs: &[], offer: &[] };
     let refused = String::from_utf8(sdp.rewrite(&rewrite).unwrap()).unwrap();
     assert!(parse(&refused).medias().iter().all(Media::rejected));
 }
@@ -266,11 +266,84 @@ fn addresses_of_both_families_and_many_connections() {
     let address = "2001:db8:ffff::1".parse().unwrap();
     let relay = StreamRewrite::Relay { address, rtp_port: 8, rtcp_port: 9 };
     let origin = OurOrigin { session_id: 1, version: 1, address };
-    let rewrite = Rewrite { origin, streams: vec![relay, relay], codecs: &[] };
+    let rewrite = Rewrite { origin, streams: vec![relay, relay], codecs: &[], offer: &[] };
     let written = String::from_utf8(sdp.rewrite(&rewrite).unwrap()).unwrap();
     assert_eq!(written.matches("c=IN IP6 2001:db8:ffff::1\r\n").count(), 2);
     assert!(!written.to_lowercase().contains("2001:db8::") && !written.contains("233."));
     assert!(written.contains("o=- 1 1 IN IP6 2001:db8:ffff::1\r\n") && written.contains("a=rtcp:9\r\n"));
+}
+
+#[test]
+fn whatever_holds_an_address_or_the_host_of_the_description_is_caught() {
+    let offer = crlf(
+        "v=0
+        o=x 1 1 IN IP4 pbx.Internal
+        s=Secret
+        i=Secret
+        u=http://secret.example/
+        e=secret@example.com
+        p=+1 555 0100
+        k=uri:http://secret.example/key
+        c=IN IP4 media.secret.example
+        b=AS:80
+        t=0 0
+        m=audio 4000 RTP/AVP 18 0
+        a=RTCP:4009 IN IP6 2001:db8::9
+        a=Candidate:1 1 udp 1 2001:db8::8 4000 typ host
+        a=x-v6:2001:db8::7
+        a=x-host:sip:bob@PBX.internal:5060
+        a=x-below:m1.media.secret.example
+        a=rtpmap:18 G729/8000
+        a=fmtp:18 annexb=no
+        a=ptime:20
+        a=maxptime:40
+        a=rtpmap:97 iLBC/8000
+        a=fmtp:97 mode=20
+        a=fingerprint:sha-1 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB
+        a=x-kept:something.example",
+    );
+    let written = rewritten(&offer, &[]).unwrap().to_lowercase();
+    for gone in ["secret", "internal", "2001", "candidate", "\nu=", "\ne=", "\np=", "\nk="] {
+        assert!(!written.contains(gone), "{gone} is in {written}");
+    }
+    for kept in [
+        "b=as:80",
+        "a=rtcp:20001",
+        "annexb=no",
+        "a=fmtp:97 mode=20",
+        "a=ptime:20",
+        "a=maxptime:40",
+        "a=fingerprint:sha-1 4a",
+        "a=x-kept:something.example",
+    ] {
+        assert!(written.contains(kept), "{kept} is not in {written}");
+    }
+}
+
+#[test]
+fn an_address_that_is_longer_than_any_host_is_refused() {
+    for line in ["o=- 1821420 1821421 IN IP4 ", "c=IN IP4 "] {
+        let long =
+            crlf(ASTERISK).replace(&format!("{line}198.51.100.20"), &format!("{line}{}", "a".repeat(256)));
+        assert_eq!(Sdp::parse(&Bytes::from(long)).err(), Some(SdpFault::AddressTooLong));
+    }
+}
+
+#[test]
+fn lines_go_to_the_places_of_an_offer() {
+    let offer = parse(&crlf(ASTERISK).replace("a=sendrecv\r\n", "m=video 5002 RTP/AVP 99\r\na=sendonly\r\n"));
+    let short = parse("v=0\no=- 1 1 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 0");
+    let fitted = short.answering(&offer.places()).unwrap();
+    assert!(fitted.as_bytes().ends_with(b"m=audio 4000 RTP/AVP 0\r\nm=video 0 RTP/AVP 99\r\n"));
+    assert_eq!(fitted.succeeding(&short.places()).unwrap().as_bytes(), fitted.as_bytes());
+    // A refused line is answered by a refused one, whatever its answerer says.
+    let refused = parse("v=0\no=- 1 1 IN IP4 192.0.2.1\nt=0 0\nm=audio 0 RTP/AVP 8\n");
+    assert!(short.answering(&refused.places()).unwrap().as_bytes().ends_with(b"\nm=audio 0 RTP/AVP 8\r\n"));
+    let none = parse("v=0\no=- 1 1 IN IP4 192.0.2.1\nt=0 0\n");
+    assert!(none.answering(&offer.places()).unwrap().medias().iter().all(Media::rejected));
+    assert_eq!(offer.answering(&none.places()).unwrap().medias().len(), 0);
+    assert_eq!(offer.answering(&offer.places()).unwrap().as_bytes(), offer.as_bytes());
+    assert_eq!(none.succeeding(&offer.places()).unwrap().medias().len(), 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{CallMedia, ClosingMedia, MediaSessionId, StreamPorts};
 use crate::b2bua::Output;
 use crate::b2bua::call::CallKey;
 use crate::b2bua::engine::Engine;
-use crate::media::{MediaCommand, PortPair, RemoteMedia, Side};
+use crate::media::{MediaCommand, PortPair, RemoteMedia, Side, StreamKind};
 
 /// The session that faces the party of one side.
 #[derive(Clone, Debug)]
@@ -162,5 +162,7 @@ fn of(ports: &StreamPorts, side: Side) -> PortPair {
 /// A pair of ours as the peer of another.
 fn inside(pair: PortPair) -> RemoteMedia {
     let (rtp, rtcp) = (pair.rtp(), pair.rtcp());
-    RemoteMedia { rtp, rtcp, signalling: pair.address, receives: true, sends: true }
+    // A fax does not cross from one call's session to another's: what is joined is talk.
+    let kind = StreamKind::Rtp;
+    RemoteMedia { kind, rtp, rtcp, signalling: pair.address, receives: true, sends: true }
 }
