@@ -11,7 +11,7 @@ use super::ending::End;
 use super::engine::{Engine, Outgoing, Purpose};
 use super::identity::{self, Addressing};
 use super::inbound::Rejection;
-use super::{Event, capabilities, header_policy};
+use super::{Event, bodies, capabilities, header_policy};
 use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
 use crate::dialog::tagged;
@@ -152,6 +152,9 @@ impl Engine {
         let via = self.mint_via(hop);
         let contact = self.contact_towards(key, Side::B).ok_or(gone)?;
         let invite = self.calls.get(key).ok_or(gone)?.invite.clone();
+        if self.body_fault(key, Side::A, &invite).is_some() {
+            return Err(Status::of(415));
+        }
         let offer = self.carry_sdp(key, Side::A, &invite, SdpRole::Offer)?;
         let leg = self.calls.get(key).and_then(|call| call.b.as_ref()).ok_or(gone)?;
         let max_forwards = invite.number(Header::MaxForwards).unwrap_or(70).min(70).saturating_sub(1);
@@ -169,10 +172,7 @@ impl Engine {
         writer = identity::add_identity(writer, addressing);
         let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
         writer = header_policy::add_crossing(writer, &invite, &rules);
-        let request = match offer {
-            Some(body) => writer.finish_with(b"application/sdp", &body),
-            None => writer.finish(),
-        };
+        let request = bodies::finish(writer, offer.as_deref(), &invite, &trunk.bodies);
         request.map_err(|_| Status::of(513))
     }
 
@@ -332,7 +332,7 @@ impl Engine {
             return self.on_errand_answered(now, key, response);
         };
         let writer = self.dialog_response(key, Side::A, server, Status::of(200), Some(response));
-        let Some(Ok(answer)) = writer.map(|writer| self.finish_success(key, writer, body)) else {
+        let Some(Ok(answer)) = writer.map(|writer| self.finish_success(key, writer, response, body)) else {
             self.send_bye(now, key, Side::B, None);
             return self.reject_call(now, key, Rejection::new(502, "the answer fits no datagram"));
         };
@@ -505,10 +505,7 @@ impl Engine {
             return self.on_errand_progress(now, key, status);
         };
         let Some(writer) = self.dialog_response(key, Side::A, server, status, Some(from)) else { return };
-        let response = match body {
-            Some(body) => writer.finish_with(b"application/sdp", &body),
-            None => writer.finish(),
-        };
+        let response = bodies::finish(writer, body.as_deref(), from, &self.body_rules(key, Side::A));
         if let Ok(response) = response {
             self.transactions.respond(now, server, response);
         }

@@ -231,7 +231,7 @@ impl Engine {
         let is_late_offer = call.is_late_offer();
         if let Arrival::InOrder(rseq) = arrival {
             self.note_rseq(key, tag_of(response), rseq);
-            if is_late_offer && response.has_body_type("application/sdp") {
+            if is_late_offer && response.has_sdp() {
                 return self.on_early_offer(now, key, client, response);
             }
             let tag = Bytes::copy_from_slice(tag_of(response));
@@ -361,7 +361,7 @@ impl Engine {
         let is_settled = branch.is_some_and(|branch| branch.is_settled);
         let said = branch.and_then(|branch| branch.said.as_ref());
         let is_in_force = leg.early.in_force == tag_of(response);
-        let has_sdp = response.has_body_type("application/sdp");
+        let has_sdp = response.has_sdp();
         match said {
             // Some gateways answer in the 183 alone, and where that was reliable it is the rule.
             Some(_) if is_in_force && (is_settled || !has_sdp) => FinalSdp::Settled,

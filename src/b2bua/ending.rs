@@ -211,6 +211,9 @@ impl Engine {
         for contact in &end.contacts {
             writer = writer.header(Header::Contact, contact);
         }
+        if end.refusal.code() == 415 {
+            writer = writer.header(Header::Accept, "application/sdp");
+        }
         if end.refusal.code() == 503 {
             writer = writer.display(
                 Header::RetryAfter,

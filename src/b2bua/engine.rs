@@ -19,6 +19,7 @@
 //! | BYE, CANCEL, every end of a call | `ending.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
 //! | ports, SDP from one side to the other | `call_media.rs` |
+//! | bodies beside SDP | `bodies.rs` |
 //! | digest challenges | `challenge.rs` |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | a request again over another transport | `resending.rs` |
@@ -132,8 +133,7 @@ impl Outgoing {
 
     /// Whether it made an offer (RFC 3264).
     pub(super) fn carries_offer(&self) -> bool {
-        matches!(self.request.method(), Some(Method::Invite | Method::Update))
-            && self.request.has_body_type("application/sdp")
+        matches!(self.request.method(), Some(Method::Invite | Method::Update)) && self.request.has_sdp()
     }
 }
 

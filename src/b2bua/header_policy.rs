@@ -46,7 +46,7 @@ pub fn rules_for(rules: &HeaderRules, is_hidden: bool) -> Cow<'_, HeaderRules> {
 /// Called for the INVITE of leg B (`attempt.rs`), for requests within a dialog (`in_dialog.rs`) and
 /// for responses (`acks.rs`); the rules are always those of the trunk that it goes *to*.
 pub fn add_crossing(mut writer: Writer, from: &Message, rules: &HeaderRules) -> Writer {
-    let has_own_body = !from.body().is_empty() && !from.has_body_type("application/sdp");
+    let has_own_body = !from.body().is_empty() && !from.has_sdp();
     let describes_body = has_own_body || matches!(from.method(), Some(Method::Info | Method::Notify));
     for field in from.fields() {
         let is_set =
@@ -144,8 +144,8 @@ pub const fn is_machinery(header: Header) -> bool {
     )
 }
 
-/// Whether a header name matches a pattern in which `*` stands for anything; case does not matter.
-fn glob_matches(pattern: &str, name: &[u8]) -> bool {
+/// Whether a name matches a pattern in which `*` stands for anything; case does not matter.
+pub(super) fn glob_matches(pattern: &str, name: &[u8]) -> bool {
     let pattern = pattern.as_bytes();
     let (mut at, mut star, mut retry) = (0, None, 0);
     let mut read = 0;

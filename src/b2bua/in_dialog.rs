@@ -7,11 +7,11 @@ use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::{Engine, Outgoing, Purpose};
-use super::{capabilities, header_policy, transfer};
+use super::{bodies, capabilities, header_policy, transfer};
 use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
-use crate::sip::{Header, Message, MessageTooLarge, Method, Status, Writer};
+use crate::sip::{Header, Message, Method, Status};
 use crate::transaction::{ClientEnd, ClientId, ServerId};
 
 /// How long a peer waits that sends a second INVITE before the first is answered, at most
@@ -69,10 +69,8 @@ impl Engine {
                 self.refuse_required(now, key, side, server, &request)
             }
             _ if self.refuse_short_session(now, key, side, server, &request) => {}
-            (Some(Method::Invite | Method::Update), _) if has_foreign_body(&request) => {
-                let writer = self.dialog_response(key, side, server, Status::of(415), None);
-                let writer = writer.map(|writer| writer.header(Header::Accept, "application/sdp"));
-                self.send_response(now, server, writer);
+            _ if let Some(fault) = self.body_fault(key, side, &request) => {
+                self.refuse_for_body(now, key, side, server, fault);
             }
             (Some(Method::Invite), _) => self.on_reinvite(now, key, side, server, request),
             (Some(Method::Update), _) => self.on_update(now, key, side, server, &request),
@@ -165,7 +163,7 @@ impl Engine {
         request: &Message,
     ) {
         let to = from.other();
-        if !is_session(request) && request.has_body_type("application/sdp") {
+        if !is_session(request) && request.has_sdp() {
             // SDP means something in an offer or answer only; elsewhere it would cross unread.
             return self.respond_in_dialog(now, key, from, server, Status::of(415));
         }
@@ -277,6 +275,7 @@ impl Engine {
         let leg = call.leg_mut(to).ok_or(gone)?;
         let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
         let rules = trunk.map(|trunk| &trunk.headers);
+        let body_rules = trunk.map(|trunk| trunk.bodies.clone()).unwrap_or_default();
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
         let mut writer = dialog.request(method, &via);
         if is_session {
@@ -289,11 +288,7 @@ impl Engine {
             writer = leg.session_timer.ask(writer, policy);
         }
         writer = header_policy::add_crossing(writer, request, rules.unwrap_or(&Default::default()));
-        let relayed = match sdp {
-            Some(body) => writer.finish_with(b"application/sdp", &body),
-            None if is_session => writer.finish(),
-            None => finish_as(writer, request),
-        };
+        let relayed = bodies::finish(writer, sdp.as_deref(), request, &body_rules);
         relayed.map(|message| (message, hop)).map_err(|_| Status::of(513))
     }
 
@@ -329,7 +324,7 @@ impl Engine {
         if method == Some(Method::Refer) {
             self.on_refer_answered(key, &request, status);
         }
-        let is_answered = status.is_success() && response.has_body_type("application/sdp");
+        let is_answered = status.is_success() && response.has_sdp();
         if offered && !is_answered {
             // What was in force before still is, and the next offer is free to come.
             self.drop_offer(key);
@@ -365,7 +360,7 @@ impl Engine {
     ) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let sequence = outgoing.request.cseq().map_or(0, |cseq| cseq.number);
-        let offered = !outgoing.request.body().is_empty();
+        let offered = outgoing.request.has_sdp();
         let role = if offered { SdpRole::Answer } else { SdpRole::Offer };
         let body = self.carry_sdp(key, to, response, role);
         let from = to.other();
@@ -380,7 +375,8 @@ impl Engine {
             leg.owed_ack = Some(OwedAck { client, sequence });
         }
         let writer = self.dialog_response(key, from, server, Status::of(200), Some(response));
-        match writer.map(|writer| writer.finish_with(b"application/sdp", &body)) {
+        let rules = self.body_rules(key, from);
+        match writer.map(|writer| bodies::finish(writer, Some(&body), response, &rules)) {
             Some(Ok(answer)) if self.is_invite(server) => self.send_success(now, key, from, server, answer),
             Some(Ok(answer)) => {
                 self.begin_session_interval(now, key, from, Role::Uas, &answer);
@@ -418,11 +414,11 @@ impl Engine {
         let Some(writer) = self.dialog_response(key, to.other(), server, shown, Some(response)) else {
             return;
         };
+        let rules = self.body_rules(key, to.other());
         let passed = match sdp {
-            Some(body) => writer.finish_with(b"application/sdp", &body),
-            // SDP that was not carried over names the other side, and so may the text of a failure.
-            None if !status.is_success() || response.has_body_type("application/sdp") => writer.finish(),
-            None => finish_as(writer, response),
+            // The text of a failure may name the other side.
+            None if !status.is_success() => writer.finish(),
+            sdp => bodies::finish(writer, sdp.as_deref(), response, &rules),
         };
         match passed {
             Ok(passed) => {
@@ -606,26 +602,11 @@ impl Engine {
     }
 }
 
-/// Whether there is a body in which we look for no offer: carried on without it, the request would
-/// mean something else.
-fn has_foreign_body(request: &Message) -> bool {
-    !request.body().is_empty() && !request.has_body_type("application/sdp")
-}
-
 /// Whether its SDP is an offer; a PRACK that is carried over has one.
 fn is_session(request: &Message) -> bool {
     matches!(request.method(), Some(Method::Invite | Method::Prack | Method::Update))
 }
 
 fn carries_offer(request: &Message) -> bool {
-    is_session(request) && request.has_body_type("application/sdp")
-}
-
-/// Ends a message with another's body, byte for byte.
-fn finish_as(writer: Writer, from: &Message) -> Result<Message, MessageTooLarge> {
-    let body = from.body();
-    match from.header(Header::ContentType) {
-        Some(content_type) if !body.is_empty() => writer.finish_with(content_type, &body),
-        _ => writer.finish(),
-    }
+    is_session(request) && request.has_sdp()
 }

@@ -29,6 +29,10 @@ impl Engine {
         if let Some(refusal) = self.find_refusal(&request) {
             return self.refuse(now, server, &refusal);
         }
+        if let Some(fault) = self.find_body_fault(&request, hop) {
+            let refusal = Refusal { status: fault.status(), phrase: fault.phrase(), extra: fault.accepted() };
+            return self.refuse(now, server, &refusal);
+        }
         if let Some(min_s) = self.find_short_session(&request, hop) {
             let extra = Some((Header::MinSe, min_s.to_string().into_bytes()));
             return self.refuse(now, server, &Refusal { extra, ..Refusal::of(Status::of(422)) });
@@ -82,17 +86,6 @@ impl Engine {
         if let Some(unsupported) = capabilities::unsupported(request) {
             let extra = Some((Header::Unsupported, unsupported));
             return Some(Refusal { extra, ..Refusal::of(status(420)) });
-        }
-        if request
-            .header(Header::ContentEncoding)
-            .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
-        {
-            let accepted = Some((Header::AcceptEncoding, b"identity".to_vec()));
-            return Some(Refusal { extra: accepted, ..Refusal::of(status(415)) });
-        }
-        if !request.body().is_empty() && !request.has_body_type("application/sdp") {
-            let accepted = Some((Header::Accept, b"application/sdp".to_vec()));
-            return Some(Refusal { extra: accepted, ..Refusal::of(status(415)) });
         }
         if caller::asks_for_unknown_privacy(request) {
             return Some(Refusal { phrase: Some("Privacy Not Provided"), ..Refusal::of(status(500)) });

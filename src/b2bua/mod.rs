@@ -5,6 +5,7 @@
 
 mod acks;
 mod attempt;
+mod bodies;
 mod call;
 mod call_media;
 mod caller;

@@ -13,10 +13,10 @@ use bytes::Bytes;
 
 use super::call::{Call, CallKey, CallTimer, Phase};
 use super::call_media::SdpRole;
-use super::capabilities;
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::Engine;
+use super::{bodies, capabilities};
 use crate::base::{Hop, Instant};
 use crate::media::Side;
 use crate::sip::{Header, Message, MessageTooLarge, RAck, Status, Writer};
@@ -94,7 +94,7 @@ impl Reliable {
 impl Call {
     /// Whether the INVITE had no offer: then the first SDP of leg B is one.
     pub(super) fn is_late_offer(&self) -> bool {
-        self.invite.body().is_empty()
+        !self.invite.has_sdp()
     }
 
     fn has_reliable(&self, has_sdp: bool) -> bool {
@@ -147,7 +147,8 @@ impl Engine {
         let Some(hop) = self.transactions.response_hop(server) else { return };
         let Some(writer) = self.dialog_response(key, Side::A, server, status, Some(from)) else { return };
         let writer = writer.header(Header::Require, capabilities::RELIABLE).display(Header::RSeq, rseq);
-        let (has_sdp, response) = (body.is_some(), finish(writer, body));
+        let rules = self.body_rules(key, Side::A);
+        let (has_sdp, response) = (body.is_some(), bodies::finish(writer, body.as_deref(), from, &rules));
         let Ok(response) = response else { return };
         let Some(cseq) = response.cseq() else { return };
         self.transactions.respond(now, server, response.clone());
@@ -218,7 +219,7 @@ impl Engine {
         }
         if offers {
             self.take_early_answer(now, key, server, request);
-        } else if request.has_body_type("application/sdp") {
+        } else if request.has_sdp() {
             self.on_prack_offer(now, key, server, request);
         } else {
             self.respond_in_dialog(now, key, side, server, Status::of(200));
@@ -297,10 +298,11 @@ impl Engine {
         &self,
         key: CallKey,
         writer: Writer,
+        from: &Message,
         body: &[u8],
     ) -> Result<Message, MessageTooLarge> {
         let is_settled = self.calls.get(key).is_some_and(|call| call.reliable.is_settled);
-        finish(writer, (!is_settled).then(|| body.to_vec()))
+        bodies::finish(writer, Some(body).filter(|_| !is_settled), from, &self.body_rules(key, Side::A))
     }
 
     /// Leg B's PRACK waits for the caller's.
@@ -308,12 +310,5 @@ impl Engine {
         if let Some(call) = self.calls.get_mut(key) {
             call.reliable.owed = Some(owed);
         }
-    }
-}
-
-fn finish(writer: Writer, body: Option<Vec<u8>>) -> Result<Message, MessageTooLarge> {
-    match body {
-        Some(body) => writer.finish_with(b"application/sdp", &body),
-        None => writer.finish(),
     }
 }

@@ -375,8 +375,9 @@ impl Engine {
     pub(super) fn is_mere_refresh(&self, key: CallKey, side: Side, request: &Message) -> bool {
         let leg = self.calls.get(key).and_then(|call| call.leg(side));
         request.header(Header::SessionExpires).is_some()
-            && request.has_body_type("application/sdp")
-            && leg.is_some_and(|leg| leg.sdp.heard == request.body() && !leg.sdp.in_force.is_empty())
+            && request.sdp().is_some_and(|said| {
+                leg.is_some_and(|leg| leg.sdp.heard == said && !leg.sdp.in_force.is_empty())
+            })
     }
 
     /// Answers a re-INVITE that changes nothing with what was said to that side last.

@@ -18,7 +18,7 @@ impl Engine {
         server: ServerId,
         request: &Message,
     ) {
-        if request.body().is_empty() {
+        if !request.has_sdp() {
             return self.answer_update(now, key, side, server, request);
         }
         let Some(call) = self.calls.get(key) else { return };

@@ -142,6 +142,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         trust_identity,
         diversion,
         headers,
+        bodies,
         codecs,
         failover,
         limits,
@@ -167,6 +168,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("diversion", format!("{diversion:?}"));
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
+    put("bodies.pass", bodies.pass.join(", "));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
     put("limits", format!("{limits:?}"));

@@ -146,6 +146,7 @@ allow     = ["18.184.175.4", "18.196.245.254/32"]
 send_numbers = "plain"
 caller_id = { default = "+15551230000", allowed = ["+1555123*"], otherwise = "anonymous" }
 identity  = "pai"
+bodies    = { pass = ["application/isup", "application/*+xml"] }
 headers   = { pass = ["X-*"], drop = ["X-Nexmo*"], set = { X-Site = "ams" } }
 codecs    = ["PCMU", "PCMA", "telephone-event"]
 health    = { interval = "0s" }
@@ -184,6 +185,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!((sinch.send_numbers, sinch.identity), (NumberForm::Plain, Identity::Pai));
     assert_eq!(sinch.caller_id.otherwise, CallerIdFallback::Anonymous);
     assert_eq!(sinch.headers.set, [("X-Site".to_owned(), "ams".to_owned())]);
+    assert_eq!(sinch.bodies.pass, ["application/isup", "application/*+xml"]);
     assert_eq!(sinch.failover.codes, [CodePattern::Code(408), CodePattern::Class(5)]);
     assert_eq!((sinch.redirect, sinch.refer), (Redirect::Follow, Refer::Consume));
     assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
@@ -704,4 +706,24 @@ fn files_are_read_from_the_directory_in_name_order() {
     let missing = load(&directory.join("missing.toml")).unwrap_err();
     assert!(missing[0].to_string().contains("missing.toml: cannot be read: "), "{}", missing[0]);
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_body_that_may_pass_is_a_media_type() {
+    expect_faults(
+        &minimal_and(
+            "[trunk.a]\nhost = \"a.example\"\nbodies = { pass = [\"xml\", \"a/b/c\", \"*\", \"application/*\"] }\n",
+        ),
+        expect![[r#"
+            drawbridge.toml:14:20: trunk.a.bodies.pass[1]: "xml" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
+             14 | bodies = …
+                |           ^
+            drawbridge.toml:14:27: trunk.a.bodies.pass[2]: "a/b/c" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
+             14 | bodies = …
+                |           ^
+            drawbridge.toml:14:36: trunk.a.bodies.pass[3]: "*" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
+             14 | bodies = …
+                |           ^
+        "#]],
+    );
 }

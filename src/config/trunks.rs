@@ -9,8 +9,8 @@ use super::tls::{self, TrunkClients};
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
-    CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Host, Identity,
-    Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
+    BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Host,
+    Identity, Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -118,6 +118,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
             .unwrap_or(realm == Some(Realm::Trusted)),
         diversion: diversion(table).unwrap_or_default(),
         headers: section(table, "headers", headers).unwrap_or_default(),
+        bodies: section(table, "bodies", bodies).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
@@ -360,6 +361,25 @@ fn refuse_what_has_keys(table: &Table<'_>) {
             text.fault("is written anew for each trunk and passes by no rule", *cure);
         }
     }
+}
+
+fn bodies(table: &Table<'_>) -> Option<BodyRules> {
+    let texts = table.value("pass").and_then(|value| value.texts()).unwrap_or_default();
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+*".contains(&byte))
+    };
+    let is_type = |text: &Text<'_>| {
+        let fits = text.text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype));
+        if !fits {
+            text.fault(
+                "is no media type",
+                "write one as in \"application/pidf+xml\", or a pattern as in \"application/*\"",
+            );
+        }
+        fits
+    };
+    Some(BodyRules { pass: texts.into_iter().filter(is_type).map(|text| text.text).collect() })
 }
 
 fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {

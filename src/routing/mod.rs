@@ -14,8 +14,9 @@ pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
 pub use router::{Ingress, NoRoute, Router, Selection, Target};
 pub use settings::{
-    CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover, HeaderRules, Host,
-    Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk, TrunkHost,
+    BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
+    HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk,
+    TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
 pub use timeouts::Timeouts;

@@ -60,6 +60,8 @@ pub struct Trunk {
     pub diversion: DiversionForm,
     /// Which headers of the other leg cross to this trunk.
     pub headers: HeaderRules,
+    /// Which bodies beside SDP cross to this trunk.
+    pub bodies: BodyRules,
     /// Codec names in order of preference; empty: all pass.
     pub codecs: Vec<String>,
     /// When the next target is tried.
@@ -173,6 +175,13 @@ pub struct HeaderRules {
     pub drop: Vec<String>,
     /// Added, instead of any that passed under the same name.
     pub set: Vec<(String, String)>,
+}
+
+/// Which bodies, and parts of bodies, cross to a trunk beside SDP. Default: none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BodyRules {
+    /// Patterns of media types (`application/*`, case does not matter) that pass byte for byte.
+    pub pass: Vec<String>,
 }
 
 /// What becomes of a 3xx of a trunk (RFC 3261 §21.3).

@@ -28,6 +28,7 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
         trust_identity: realm == Realm::Trusted,
         diversion: DiversionForm::default(),
         headers: HeaderRules::default(),
+        bodies: BodyRules::default(),
         codecs: Vec::new(),
         failover: Failover::default(),
         limits: Limits::default(),

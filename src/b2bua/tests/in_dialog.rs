@@ -158,7 +158,7 @@ fn what_is_not_taken_within_a_call_is_refused_as_the_rfc_says() {
     lab.receive(PBX, &finish(request(&Method::Invite, 7).header(Header::Require, "x-odd"), Some(SDP_PBX)));
     lab.take_response(PBX, 100);
     assert_eq!(lab.take_response(PBX, 420).header(Header::Unsupported), Some(&b"x-odd"[..]));
-    let foreign = request(&Method::Invite, 8).finish_with(b"multipart/mixed", b"--x--").unwrap();
+    let foreign = request(&Method::Invite, 8).finish_with(b"application/xml", b"<x/>").unwrap();
     lab.receive(PBX, &foreign);
     lab.take_response(PBX, 100);
     assert_eq!(lab.take_response(PBX, 415).header(Header::Accept), Some(&b"application/sdp"[..]));

@@ -18,8 +18,8 @@ use crate::media::{
 };
 use crate::numbering;
 use crate::routing::{
-    self, CallerIdPolicy, DiversionForm, Failover, HeaderRules, Host, Identity, Limits, NumberPattern,
-    Redirect, Refer, Route, RouteSource, Trunk, TrunkHost,
+    self, BodyRules, CallerIdPolicy, DiversionForm, Failover, HeaderRules, Host, Identity, Limits,
+    NumberPattern, Redirect, Refer, Route, RouteSource, Trunk, TrunkHost,
 };
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -442,6 +442,7 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
         trust_identity: realm == Realm::Trusted,
         diversion: DiversionForm::Drop,
         headers: HeaderRules::default(),
+        bodies: BodyRules::default(),
         codecs: vec![],
         failover: Failover::default(),
         limits: Limits::default(),

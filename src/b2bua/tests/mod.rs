@@ -3,6 +3,7 @@
 
 mod attacks;
 mod basic_calls;
+mod bodies;
 mod cancel_races;
 mod challenges;
 mod diversion;
@@ -15,6 +16,7 @@ mod in_dialog;
 pub mod lab;
 mod limits;
 mod media_ports;
+mod offer_answer;
 mod operators_timers;
 mod peers_mistakes;
 mod privacy;
