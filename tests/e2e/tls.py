@@ -59,6 +59,7 @@ class Bridge:
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._starts = []
+        self._writers = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def out(self, port, remote):
@@ -89,13 +90,23 @@ class Bridge:
         # Sockets are of the network of the thread that opens them.
         lab.enter(self._host.namespace)
         asyncio.set_event_loop(self._loop)
-        for start in self._starts:
-            self._loop.run_until_complete(start())
+        servers = [self._loop.run_until_complete(start()) for start in self._starts]
         self._ready.set()
         self._loop.run_forever()
+        # A socket that stays open keeps the host's network alive, and the next test's from being made.
+        for server in servers:
+            server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.close()
 
     async def _join(self, near_reader, near_writer, far_reader, far_writer):
         self.tls_connections += 1
+        self._writers += [near_writer, far_writer]
         await asyncio.gather(pump(near_reader, far_writer), pump(far_reader, near_writer))
 
 
