@@ -42,14 +42,17 @@ emergency = ["911", "112"]
 path = "{cdr}"
 
 [[route]]
-name = "out"
-from = "trusted"
-trunks = {out}
-
-[[route]]
 name = "in"
 from = "untrusted"
 trunks = ["pbx"]
+"""
+
+ROUTE = """\
+[[route]]
+name = "{name}"
+from = "trusted"
+trunks = {trunks}
+{to}
 """
 
 LISTENER = """\
@@ -92,14 +95,12 @@ class Sbc:
         self.cdr = os.path.join(directory, "cdr.jsonl")
         self.failover_seconds = failover_seconds
         self.process = None
+        self.routes = {}
         self.transports = transports
         self.authority = authority
         self.certificate, self.key = authority.issue("sbc", f"IP:{lab.SBC_TRUSTED}", f"IP:{lab.SBC_UNTRUSTED}")
         os.makedirs(self.trunks)
-        with open(self.config, "w", encoding="utf-8") as file:
-            file.write(MAIN.format(listeners=self._listeners(), directory=directory, cdr=self.cdr, admin_port=ADMIN_PORT,
-                                   trusted=lab.SBC_TRUSTED, untrusted=lab.SBC_UNTRUSTED,
-                                   out=json.dumps(list(out))))
+        self.set_route("out", out)
         for name in TRUNKS:
             self.write_trunk(name)
 
@@ -130,6 +131,16 @@ class Sbc:
             return ""
         tls = f'\ntls = {{ ca = "{self.authority.certificate}" }}' if transport == "tls" else ""
         return f'transport = "{transport}"{tls}'
+
+    def set_route(self, name, trunks, to=()):
+        """A route of the PBX's calls, new or instead of the one of this name."""
+        to = f"to = {json.dumps(list(to))}" if to else ""
+        self.routes[name] = ROUTE.format(name=name, trunks=json.dumps(list(trunks)), to=to)
+        with open(f"{self.config}.new", "w", encoding="utf-8") as file:
+            file.write(MAIN.format(listeners=self._listeners(), directory=self.directory, cdr=self.cdr,
+                                   admin_port=ADMIN_PORT, trusted=lab.SBC_TRUSTED,
+                                   untrusted=lab.SBC_UNTRUSTED) + "".join(self.routes.values()))
+        os.rename(f"{self.config}.new", self.config)
 
     def start(self):
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}

@@ -4,10 +4,13 @@ Each test is a call with something out of the ordinary in it; the classes at the
 with every transport, and the plain ones with the two sides' transports mixed.
 """
 
+import lab
 import scenarios
-from case import LabCase
+from case import LabCase, PBX_DIALS
 from script import audio, callee, caller, fax, literal
 
+# Whom a call is sent on to.
+OTHER = "+12025550199"
 PIDF = "<presence xmlns='urn:ietf:params:xml:ns:pidf'/>"
 
 
@@ -106,7 +109,7 @@ class Signalling(Plain):
     def test_a_callee_with_100rel_and_a_caller_without(self):
         self.run_call(
             caller().invites().hears(100, optional=True)
-            .hears(183, has=["m=audio"], lacks=["100rel"]).is_answered().pauses(200).hangs_up(),
+            .hears(183, has=["m=audio"], lacks=["Require:", "RSeq:"]).is_answered().pauses(200).hangs_up(),
             callee().is_invited(has=["Supported:.*100rel"])
             .says(183, audio(1, "0 101"), ["Require: 100rel", "RSeq: 4711"])
             .is_asked("PRACK", has=["RAck: 4711 [0-9]+ INVITE"])
@@ -145,6 +148,69 @@ class Signalling(Plain):
 
     # -------------------------------------------------------------------- redirection and transfer
 
+    def test_a_redirection_is_followed_to_another_trunk(self):
+        self.change_trunk("carrier-a", 'redirect = "follow"')
+        self.sbc.set_route("out", ["carrier-a", "carrier-b"])
+        self.reload()
+        moved = self.carrier_a(callee().is_invited().refuses(302, [f"Contact: <sip:{OTHER}@{lab.CARRIER_B}>"]))
+        answering = self.carrier_b(callee().is_invited(has=[rf"INVITE sip:.{OTHER[1:]}@"]).answers()
+                                   .is_hung_up_on())
+        self.pbx_calls(caller().invites().is_answered().hangs_up()).must_succeed()
+        moved.must_succeed()
+        answering.must_succeed()
+        record = self.expect_one_call()
+        self.assertEqual([attempt["status"] for attempt in record["attempts"]], [302, 200])
+
+    def test_a_redirection_is_passed_on_with_our_address(self):
+        self.change_trunk("carrier-a", 'redirect = "pass"')
+        self.reload()
+        moved = self.carrier_a(callee().is_invited().refuses(302, [f"Contact: <sip:{OTHER}@203.0.113.99>"]))
+        self.pbx_calls(caller().invites().is_refused(
+            302, has=[rf"Contact: <sip:.{OTHER[1:]}@{literal(lab.SBC_TRUSTED)}"],
+            lacks=[literal("203.0.113.99")])).must_succeed()
+        moved.must_succeed()
+        self.expect_one_call(302)
+
+    def test_a_refer_is_relayed_without_a_word_of_the_other_side(self):
+        self.change_trunk("pbx", 'refer = "relay"')
+        self.reload()
+        self.run_call(
+            caller().invites().is_answered()
+            .asks("REFER", 202, headers=[f"Refer-To: <sip:{OTHER}@{lab.PBX}>"])
+            .is_asked("NOTIFY", has=["SIP/2.0 200", "Subscription-State: *terminated"]).is_hung_up_on(),
+            callee().is_invited().answers()
+            .is_asked("REFER", 202, has=[rf"Refer-To:.*{OTHER[1:]}"], lacks=[literal(lab.PBX)]).pauses(200)
+            .asks("NOTIFY", body="SIP/2.0 200 OK\n", content_type="message/sipfrag;version=2.0",
+                  headers=["Event: refer", "Subscription-State: terminated;reason=noresource"])
+            .hangs_up())
+
+    def test_a_refer_is_carried_out(self):
+        self.change_trunk("pbx", 'refer = "consume"')
+        self.sbc.set_route("out", ["carrier-a"], to=[PBX_DIALS])
+        self.sbc.set_route("transferred", ["carrier-b"])
+        self.reload()
+        stays = self.carrier_a(callee().is_invited().answers().plays().is_reinvited().is_hung_up_on())
+        joins = self.carrier_b(callee().is_invited(has=[rf"INVITE sip:.{OTHER[1:]}@"]).says(180).pauses(200)
+                               .answers().plays().pauses().hangs_up())
+        self.pbx_calls(
+            caller().invites().is_answered().plays()
+            .asks("REFER", 202, headers=[f"Refer-To: <sip:{OTHER}@{lab.SBC_TRUSTED}>"])
+            .is_asked("NOTIFY", has=["SIP/2.0 100"]).is_asked("NOTIFY", has=["SIP/2.0 180"])
+            .is_asked("NOTIFY", has=["SIP/2.0 200", "terminated"]).hangs_up()).must_succeed()
+        joins.must_succeed()
+        stays.must_succeed()
+        self.expect_one_call()
+
+    def change_trunk(self, name, extra):
+        self.sbc.write_trunk(name, extra=extra)
+
+    def reload(self):
+        """What was changed before is in force."""
+        done = self.sbc.metric("drawbridge_config_reloads_total", result="ok")
+        self.sbc.reload()
+        lab.wait_until("the reload is done",
+                       lambda: self.sbc.metric("drawbridge_config_reloads_total", result="ok") > done)
+
     def test_a_redirection_is_refused(self):
         moved = self.carrier_a(
             callee().is_invited().refuses(302, ["Contact: <sip:+12025550199@203.0.113.99>"]))
@@ -179,6 +245,15 @@ class Signalling(Plain):
             callee().is_invited(has=["Content-Type: application/sdp", "m=audio"], lacks=["presence"])
             .answers().plays().is_hung_up_on())
 
+    def test_a_body_that_policy_passes_goes_beside_the_sdp(self):
+        self.change_trunk("carrier-a", 'bodies = { pass = ["application/pidf+xml"] }')
+        self.reload()
+        self.run_call(
+            caller().invites(multipart(audio()), content_type="multipart/mixed;boundary=lab")
+            .is_answered().hangs_up(),
+            callee().is_invited(has=["Content-Type: multipart/mixed", "m=audio", "presence"])
+            .answers().is_hung_up_on())
+
     def test_an_encoded_body_is_refused(self):
         self.refused_with(415, headers=["Content-Encoding: gzip"], has=["Accept-Encoding:"])
 
@@ -191,6 +266,17 @@ class Signalling(Plain):
             .is_answered().hangs_up(),
             callee().is_invited(has=["From:.*anonymous"], lacks=[literal("4155550100")]).answers()
             .is_hung_up_on())
+
+
+    def test_the_caller_goes_where_the_trunk_wants_it(self):
+        self.change_trunk("carrier-a", 'identity = "pai"\ndiversion = "diversion"')
+        self.reload()
+        self.run_call(
+            caller().invites(headers=[f"Diversion: <sip:{OTHER}@{lab.PBX}>;reason=user-busy"])
+            .is_answered().hangs_up(),
+            callee().is_invited(has=["P-Asserted-Identity:.*4155550100", rf"Diversion:.*{OTHER[1:]}.*user-busy"],
+                                lacks=[literal(lab.PBX)])
+            .answers().is_hung_up_on())
 
 
 def over(trusted, untrusted, tests):
