@@ -113,6 +113,8 @@ enum Ended {
     Handshake(io::Error),
     #[error("{0}")]
     Limit(&'static str),
+    #[error("idle")]
+    Idle,
     #[error("there is nothing more to read")]
     Endless,
     #[error("{0}")]
@@ -365,7 +367,7 @@ impl State {
         } else if self.stalled > limits.write {
             "the peer does not read"
         } else if self.quiet > limits.idle {
-            "idle"
+            return Some(Ended::Idle);
         } else {
             return None;
         };
