@@ -113,8 +113,8 @@ impl Engine {
             return None;
         }
         if dialog.hop != failed {
-            // Where the URI sent it; the dialog itself may be one of datagrams.
-            return Some(dialog.hop).filter(|hop| !hop.transport.is_reliable());
+            // The URI had sent it elsewhere than where the peer was seen.
+            return Some(dialog.hop);
         }
         let next = dialog.next_hop();
         let is_other = next.transport == failed.transport && next.peer != failed.peer;
