@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use drawbridge::sdp::{self, OurOrigin, Rewrite, Sdp, StreamRewrite};
 use drawbridge::sip::multipart;
-use drawbridge::sip::{Header, Message, Params, Status, Writer, is_token, response_to};
+use drawbridge::sip::{Frame, Framer, Header, Message, Params, Status, Writer, is_token, response_to};
 
 /// A message: spans inside the bytes, nothing smuggled, and the same again when written.
 pub fn sip_message(data: &[u8]) {
@@ -20,6 +20,41 @@ pub fn sip_message(data: &[u8]) {
         check_written(&message);
         check_response(&message);
     }
+}
+
+/// A stream: however it is read, the same frames; each message is whole, and nothing follows what
+/// has no end.
+pub fn sip_framing(data: &[u8]) {
+    let whole = frames(data, data.len().max(1));
+    for size in [1, 3, 64] {
+        assert!(frames(data, size) == whole, "reads of {size} give other frames");
+    }
+    for (at, frame) in whole.iter().enumerate() {
+        match frame {
+            Frame::Message(bytes) => {
+                let message = Message::parse(bytes.clone()).unwrap();
+                assert_eq!(message.as_bytes(), bytes);
+                let lengths = message.fields().filter(|field| field.header == Header::ContentLength);
+                assert_eq!(lengths.count(), 1);
+                if message.fault().is_none() {
+                    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+                    assert_eq!(head + message.body().len(), bytes.len(), "something stands behind the body");
+                }
+            }
+            Frame::Ping => {}
+            Frame::Endless(_) | Frame::Fault(_) => assert_eq!(at + 1, whole.len()),
+        }
+    }
+}
+
+fn frames(data: &[u8], size: usize) -> Vec<Frame> {
+    let mut framer = Framer::new();
+    let mut frames = Vec::new();
+    for read in data.chunks(size) {
+        framer.push(read);
+        frames.extend(std::iter::from_fn(|| framer.poll()));
+    }
+    frames
 }
 
 fn span(outer: &[u8], inner: &[u8]) -> Range<usize> {

@@ -35,6 +35,14 @@ fn multipart_bodies_hold_their_properties() {
 }
 
 #[test]
+fn streams_hold_their_properties() {
+    replay("fuzz/corpus/sip_framing", properties::sip_framing);
+    // A message is a stream, too.
+    replay("fuzz/corpus/sip_message", properties::sip_framing);
+    replay("tests/data/rfc4475", properties::sip_framing);
+}
+
+#[test]
 fn session_descriptions_hold_their_properties() {
     replay("fuzz/corpus/sdp", properties::sdp);
 }

@@ -98,6 +98,11 @@ proptest! {
     }
 
     #[test]
+    fn a_stream_disturbed(messages in prop::collection::vec(disturbed(), 1..4)) {
+        properties::sip_framing(&messages.concat());
+    }
+
+    #[test]
     fn a_description_disturbed(message in disturbed()) {
         let body = message.windows(3).position(|window| window == b"v=0").unwrap_or(0);
         properties::sdp(&message[body..]);

@@ -1,7 +1,7 @@
 #![no_main]
 
 #[path = "../properties.rs"]
-#[allow(dead_code, reason = "shared with the other target and with tests")]
+#[allow(dead_code, reason = "shared with the other targets and with tests")]
 mod properties;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::sip_message(data));

@@ -1,6 +1,7 @@
 //! The daemon's life: starts the app, then listens to signals, file changes and systemd.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -53,9 +54,13 @@ async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCo
                 Asked::Stop => return stop(app).await,
                 Asked::Reload => {
                     reloader.reopen_records();
+                    let before = certificates(&app);
                     reload(&reloader, Cause::Asked, &app).await;
-                    // Certificates may be elsewhere now.
-                    watch = watch_files(path, &app);
+                    if certificates(&app) != before {
+                        watch = watch_files(path, &app);
+                        // What changed between the two was seen by neither watch.
+                        reload(&reloader, Cause::FilesChanged, &app).await;
+                    }
                 }
             },
             _ = &mut app.driver_ended => {
@@ -66,7 +71,12 @@ async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCo
                 // Anew, for trunks.d may have come or been replaced; before reading, so that no
                 // change falls between the two.
                 watch = watch_files(path, &app);
+                let before = certificates(&app);
                 reload(&reloader, Cause::FilesChanged, &app).await;
+                if certificates(&app) != before {
+                    watch = watch_files(path, &app);
+                    reload(&reloader, Cause::FilesChanged, &app).await;
+                }
             }
             _ = watchdog.tick() => tell_systemd(&app).await,
         }
@@ -114,12 +124,16 @@ async fn status_line(app: &RunningApp) -> String {
 }
 
 fn watch_files(path: &Path, app: &RunningApp) -> Option<FileWatch> {
-    let certificates = super::settings::tls_directories(&app.view.configuration.load().running);
-    FileWatch::start(path, certificates)
+    FileWatch::start(path, certificates(app))
         .inspect_err(|error| {
             tracing::warn!(%error, "file changes are not noticed: reload with SIGHUP");
         })
         .ok()
+}
+
+/// The directories in which the certificates in force are.
+fn certificates(app: &RunningApp) -> BTreeSet<PathBuf> {
+    super::settings::tls_directories(&app.view.configuration.load().running)
 }
 
 async fn changed(watch: Option<&mut FileWatch>) {

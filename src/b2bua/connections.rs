@@ -83,26 +83,38 @@ impl Engine {
         if is_alive || next == seen || !self.may_speak(realm, next.peer.ip()) {
             return seen;
         }
-        let settings = self.snapshots.current();
-        let hop = if next.transport == seen.transport {
-            Some(next)
-        } else {
-            settings.listener_towards(realm, next.transport, next.peer)
-        };
+        let hop =
+            if next.transport == seen.transport { Some(next) } else { self.switch(realm, trunk, seen, next) };
         let Some(hop) = hop else { return seen };
-        match hop.transport {
-            Transport::Udp | Transport::Tcp => Hop { identity: PeerIdentity::NONE, ..hop },
-            Transport::Tls if seen.identity != PeerIdentity::NONE => Hop { identity: seen.identity, ..hop },
-            Transport::Tls => Hop { identity: self.identity_of_trunk(trunk), ..hop },
+        let identity = match hop.transport {
+            Transport::Udp | Transport::Tcp => return Hop { identity: PeerIdentity::NONE, ..hop },
+            Transport::Tls if seen.identity != PeerIdentity::NONE => seen.identity,
+            Transport::Tls => self.identity_of_trunk(trunk),
+        };
+        if identity == PeerIdentity::NONE { seen } else { Hop { identity, ..hop } }
+    }
+
+    /// Another transport than the dialog has had, because the URI says so: unless the trunk's is
+    /// written, and if the realm has a listener of it.
+    fn switch(&self, realm: Realm, trunk: Option<&TrunkName>, seen: Hop, next: Hop) -> Option<Hop> {
+        let settings = self.snapshots.current();
+        let written = trunk.and_then(|name| settings.routing.trunk(name)).and_then(|trunk| trunk.transport);
+        if written.is_some_and(|written| written != next.transport) {
+            return Some(Hop { transport: seen.transport, ..next });
         }
+        settings.listener_towards(realm, next.transport, next.peer)
     }
 
     /// Where a request of a dialog goes if the connection that it was sent over turns out to be
-    /// dead: to where the peer says that it listens.
+    /// dead, or cannot be had: to where the peer says that it listens.
     pub(super) fn dialog_hop_after(&self, leg: &Leg, failed: Hop) -> Option<Hop> {
-        let dialog = leg.dialog.as_ref().filter(|dialog| dialog.hop == failed)?;
+        let dialog = leg.dialog.as_ref()?;
         if !failed.transport.is_reliable() {
             return None;
+        }
+        if dialog.hop != failed {
+            // The URI had sent it elsewhere than where the peer was seen.
+            return Some(dialog.hop);
         }
         let next = dialog.next_hop();
         let is_other = next.transport == failed.transport && next.peer != failed.peer;

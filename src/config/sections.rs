@@ -12,7 +12,7 @@ use super::checks;
 use super::reader::{Place, Report, Table, Text, Value};
 use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 use super::source::{Kind, Source};
-use super::tls::{self, TrunkClients, absolute_path};
+use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
@@ -97,7 +97,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let cdr = section(main, "cdr", cdr);
     let mut trunks = Vec::new();
     let mut routes = Vec::new();
-    let mut clients = TrunkClients::new();
+    let mut clients = ClientLoader::default();
     for (kind, root) in roots {
         root.value("trunk")
             .into_iter()
@@ -110,7 +110,10 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     if complete {
         checks::check(&draft, report);
     }
-    Some(Config { clients, ..assemble(draft, node, timeout, relay, numbering, nameservers, cdr) })
+    Some(Config {
+        clients: clients.clients,
+        ..assemble(draft, node, timeout, relay, numbering, nameservers, cdr)
+    })
 }
 
 fn assemble(

@@ -680,12 +680,17 @@ fn the_sample_files_load_with_everything_uncommented() {
         };
         text.lines().map(uncomment).collect()
     };
+    let authority = crate::transport::Authority::new("samples");
+    authority.sign("sbc");
+    let directory = authority.ca().parent().unwrap().display().to_string();
+    let uncommented = |text: &str| uncommented(text).replace("/etc/drawbridge/tls", &directory);
     let trunks = uncommented(SAMPLE).replace("EXAMPLE_SECRET", "SECRET");
     match read(&[("drawbridge.toml", &uncommented(FIRST)), ("trunks.d/example.toml", &trunks)]) {
         Ok(config) => {
             assert_eq!(config.routing.routes.len(), 2);
             assert!(config.cdr.is_some() && config.numbering.country.is_some());
             assert!(config.routing.trunks[0].credentials.is_some());
+            assert_eq!((config.listeners.len(), config.clients.len()), (4, 1));
         }
         Err(faults) => panic!("{}", faults.iter().map(|fault| format!("{fault}\n")).collect::<String>()),
     }

@@ -92,27 +92,44 @@ pub(super) fn trunk(table: &Table<'_>) -> TrunkTls {
     }
 }
 
-/// Loads what a trunk of transport TLS needs.
-pub(super) fn load_clients(trunk: &Trunk, table: &Table<'_>, clients: &mut TrunkClients) {
-    let TrunkTls { ca, certificate, key, server_name: _, verify } = &trunk.tls;
-    let own = certificate.clone().zip(key.clone());
-    let files = ClientFiles { ca: ca.clone(), own, verify: *verify };
-    let client = match ClientTls::load(&files) {
-        Ok(client) => client,
-        Err(fault) => return note(table, fault),
-    };
-    if client.exposed_key {
-        warn_of_exposed_key(table);
+/// Loads what TLS trunks need: the same files once, for a store of authorities is large.
+#[derive(Default)]
+pub(super) struct ClientLoader {
+    pub(super) clients: TrunkClients,
+    loaded: Vec<(ClientFiles, ClientTls)>,
+}
+
+impl ClientLoader {
+    /// Loads for a trunk of transport TLS; `table` is its `tls`, or the trunk if it has none.
+    pub(super) fn load(&mut self, trunk: &Trunk, table: &Table<'_>) {
+        let TrunkTls { ca, certificate, key, server_name: _, verify } = &trunk.tls;
+        let own = certificate.clone().zip(key.clone());
+        let client = match self.client(ClientFiles { ca: ca.clone(), own, verify: *verify }) {
+            Ok(client) => client,
+            Err(fault) => return note(table, fault),
+        };
+        if client.exposed_key {
+            warn_of_exposed_key(table);
+        }
+        if !verify {
+            let message = "whoever answers at the trunk's address is believed, and hears its calls";
+            let cure = "write ca = \"/path/to/ca.pem\" with the certificate that the peer has, instead";
+            table.report.warn(&table.place, &format!("{}.verify", table.path), message, cure);
+        }
+        for TrunkHost { host, .. } in &trunk.hosts {
+            let host = host_text(host);
+            let name = trunk.server_name(&host);
+            self.clients.insert(trunk.identity(&host), (client.clone(), name));
+        }
     }
-    if !verify {
-        let message = "whoever answers at the trunk's address is believed, and hears its calls";
-        let cure = "write ca = \"/path/to/ca.pem\" with the certificate that the peer has, instead";
-        table.report.warn(&table.place, &format!("{}.verify", table.path), message, cure);
-    }
-    for TrunkHost { host, .. } in &trunk.hosts {
-        let host = host_text(host);
-        let name = trunk.server_name(&host);
-        clients.insert(trunk.identity(&host), (client.clone(), name));
+
+    fn client(&mut self, files: ClientFiles) -> Result<ClientTls, TlsFault> {
+        if let Some((_, client)) = self.loaded.iter().find(|(known, _)| *known == files) {
+            return Ok(client.clone());
+        }
+        let client = ClientTls::load(&files)?;
+        self.loaded.push((files, client.clone()));
+        Ok(client)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::calls::read_calls;
 use super::reader::{Place, Table, Text, Value};
 use super::sections::{REALMS, read_numbering, section, transport};
-use super::tls::{self, TrunkClients};
+use super::tls::{self, ClientLoader};
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
@@ -62,7 +62,7 @@ pub(super) fn read_trunks(
     numbering: &numbering::Settings,
     calls: &Timeouts,
     trunks: &mut Vec<Placed<Trunk>>,
-    clients: &mut TrunkClients,
+    clients: &mut ClientLoader,
 ) {
     let Some(table) = value.table() else { return };
     for (name, value) in table.entries() {
@@ -131,11 +131,11 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
 }
 
 /// What a TLS trunk is known by. Without TLS the table would give a false sense of safety.
-fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut TrunkClients) {
+fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
     let own = table.value("tls").and_then(|value| value.table());
     match (trunk.transport, own) {
         (Some(Transport::Tls), own) => {
-            tls::load_clients(trunk, own.as_ref().unwrap_or(table), clients);
+            clients.load(trunk, own.as_ref().unwrap_or(table));
         }
         (_, Some(own)) => {
             own.fault("the trunk does not use TLS", "write transport = \"tls\" in the trunk, too")

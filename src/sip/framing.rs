@@ -6,6 +6,8 @@
 //!
 //! Must not know: sockets, what a message means.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem;
 
@@ -32,11 +34,18 @@ pub enum Frame {
 }
 
 /// Why a stream cannot be read on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FramingFault {
     /// No end of the header section within [`MAX_HEADER_SECTION_BYTES`].
-    #[error("the header section is too long")]
     HeaderTooLong,
+}
+
+impl fmt::Display for FramingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FramingFault::HeaderTooLong => f.write_str("the header section is too long"),
+        }
+    }
 }
 
 /// Cuts one stream. Give it what was read, then take frames until there is none.

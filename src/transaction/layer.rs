@@ -122,7 +122,7 @@ impl Transactions {
     }
 
     /// A connection was lost: whatever waits on it learns of it (§17.1.4, §17.2.4), and responses
-    /// that have still to be sent take another (see [`response_hop_after`]; `identity` is who that
+    /// that have still to be sent take another (see [`super::response_hop_after`]; `identity` is who that
     /// must lead to). Looks at every transaction, for this is rare.
     pub fn transport_failed(&mut self, now: Instant, hop: Hop, identity: PeerIdentity) {
         let clients: Vec<ClientId> =

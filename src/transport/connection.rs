@@ -37,7 +37,8 @@ const PROBES: u32 = 4;
 /// of a transaction (RFC 3261 §17.1.1.2).
 const UNACKNOWLEDGED: Duration = Duration::from_secs(32);
 
-/// How long a connection may take for what. The longer ones are counted in ticks.
+/// How long a connection may take for what (the longer ones are counted in ticks), and how many there
+/// may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// The unit of the following.
@@ -59,6 +60,10 @@ pub(super) struct Limits {
     pub(super) handshake: Duration,
     /// For the peer to close its side after us.
     pub(super) linger: Duration,
+    /// Connections of one listener at once.
+    pub(super) connections: usize,
+    /// Connections of one source address to one listener at once: some PBXs have one for each call.
+    pub(super) connections_a_source: usize,
 }
 
 impl Default for Limits {
@@ -75,6 +80,8 @@ impl Default for Limits {
             connect: Duration::from_secs(3),
             handshake: Duration::from_secs(5),
             linger: Duration::from_secs(1),
+            connections: 4_096,
+            connections_a_source: 1_024,
         }
     }
 }
@@ -113,6 +120,8 @@ enum Ended {
     Handshake(io::Error),
     #[error("{0}")]
     Limit(&'static str),
+    #[error("idle")]
+    Idle,
     #[error("there is nothing more to read")]
     Endless,
     #[error("{0}")]
@@ -365,7 +374,7 @@ impl State {
         } else if self.stalled > limits.write {
             "the peer does not read"
         } else if self.quiet > limits.idle {
-            "idle"
+            return Some(Ended::Idle);
         } else {
             return None;
         };

@@ -27,10 +27,6 @@ use super::{Arrival, Unsent};
 use crate::admission::DropReason;
 use crate::base::{Hop, ListenerId, Transport};
 
-/// Connections of one listener at once.
-pub(super) const CONNECTIONS_A_LISTENER: usize = 4_096;
-/// Connections of one source address to one listener at once.
-pub(super) const CONNECTIONS_A_SOURCE: usize = 128;
 /// Connections that the kernel keeps before they are accepted.
 const ACCEPT_BACKLOG: i32 = 1_024;
 /// When the system has no room for another connection, none is taken for so long.
@@ -232,7 +228,7 @@ impl Streams {
             Transport::Tls => Some(self.tls.connector(hop.identity).ok_or(Unsent::Disconnected)?),
             Transport::Udp | Transport::Tcp => None,
         };
-        if listener.connections >= CONNECTIONS_A_LISTENER || from.is_ipv4() != hop.peer.is_ipv4() {
+        if listener.connections >= self.limits.connections || from.is_ipv4() != hop.peer.is_ipv4() {
             return Err(Unsent::Disconnected);
         }
         let (outgoing, queue) = mpsc::channel(MESSAGES_WAITING);
@@ -256,7 +252,7 @@ impl Streams {
     fn has_room(&self, hop: Hop) -> bool {
         let of_source = self.sources.get(&(hop.listener, hop.peer.ip())).copied().unwrap_or(0);
         let of_listener = self.listeners.get(&hop.listener).map_or(0, |listener| listener.connections);
-        of_source < CONNECTIONS_A_SOURCE && of_listener < CONNECTIONS_A_LISTENER
+        of_source < self.limits.connections_a_source && of_listener < self.limits.connections
     }
 
     fn insert(

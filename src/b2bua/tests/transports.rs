@@ -129,6 +129,35 @@ fn a_broken_connection_ends_no_call_and_the_next_request_opens_another() {
 }
 
 #[test]
+fn a_contact_may_ask_for_tcp_and_gets_udp_where_that_cannot_be_had_or_is_written() {
+    for (written, expected) in [(None, Transport::Tcp), (Some(Transport::Udp), Transport::Udp)] {
+        let mut lab = Lab::with(carrier_by(written));
+        let invite = invite(PBX, "+442079460000", "1", Some(SDP_PBX));
+        lab.receive(PBX, &invite);
+        lab.take_response(PBX, 100);
+        let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+        let answered = text(&respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)))
+            .replace("callee@198.51.100.1:5060>", "callee@198.51.100.1:5060;transport=tcp>");
+        lab.receive(CARRIER_A, &Message::parse(answered.into()).unwrap());
+        let answer = lab.take_response(PBX, 200);
+        let (hop, _) = take_to(&mut lab, &Method::Ack);
+        assert_eq!(hop.transport, expected);
+        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
+        lab.take_response(PBX, 200);
+        let (mut hop, mut bye) = take_to(&mut lab, &Method::Bye);
+        assert_eq!(hop.transport, expected);
+        if expected == Transport::Tcp {
+            lab.input(Input::TransportFailed { hop });
+            (hop, bye) = take_to(&mut lab, &Method::Bye);
+        }
+        assert_eq!(hop, carrier(ListenerId(1), Transport::Udp));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
+        lab.expect_nothing_left();
+    }
+}
+
+#[test]
 fn a_bye_that_a_dead_connection_swallowed_goes_where_the_peer_listens() {
     let mut lab = Lab::with(all_listeners());
     let hop = pbx_connects(&mut lab);
@@ -393,7 +422,10 @@ fn over_a_stream_a_message_without_content_length_is_refused() {
 
 #[test]
 fn sips_is_taken_and_its_contact_is_reached_over_tls() {
-    let mut lab = Lab::with(all_listeners());
+    let mut settings = all_listeners();
+    settings.routing.trunks[0].transport = Some(Transport::Tls);
+    let identity = settings.routing.trunks[0].first_identity();
+    let mut lab = Lab::with(settings);
     let invite = text(&invite(PBX, "+442079460000", "s", Some(SDP_PBX)))
         .replace("INVITE sip:", "INVITE sips:")
         .replace("<sip:caller@10.0.0.9:5060>", "<sips:caller@10.0.0.9:5061>");
@@ -413,7 +445,7 @@ fn sips_is_taken_and_its_contact_is_reached_over_tls() {
     // The 2xx still waits for its ACK; then comes BYE.
     lab.advance(Duration::from_secs(33));
     let (to, _) = take_to(&mut lab, &Method::Bye);
-    assert_eq!((to.transport, to.peer), (Transport::Tls, "10.0.0.9:5061".parse().unwrap()));
+    assert_eq!(to, Hop { peer: "10.0.0.9:5061".parse().unwrap(), identity, ..hop });
 }
 
 #[test]

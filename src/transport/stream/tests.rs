@@ -250,9 +250,10 @@ async fn a_peer_that_does_not_read_is_given_up_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn one_source_has_no_more_connections_than_it_may() {
-    let mut stage = Stage::new("127.0.0.1:0");
+    let limits = Limits { connections_a_source: 3, ..Limits::default() };
+    let mut stage = Stage::with_limits("127.0.0.1:0", limits);
     let mut peers = Vec::new();
-    for _ in 0..CONNECTIONS_A_SOURCE {
+    for _ in 0..3 {
         peers.push(stage.peer().await);
     }
     let mut refused = TcpStream::connect(stage.address).await.unwrap();
@@ -263,7 +264,7 @@ async fn one_source_has_no_more_connections_than_it_may() {
     drop(peer);
     assert_eq!(stage.next().await, Arrival::Lost { hop });
     stage.peer().await;
-    assert_eq!(stage.count(), CONNECTIONS_A_SOURCE);
+    assert_eq!(stage.count(), 3);
 }
 
 #[test]
