@@ -68,6 +68,8 @@ pub struct Call {
     pub referrals: Vec<Referral>,
     /// Its part in a transfer that we carry out.
     pub transfer: Transfer,
+    /// Trunks that a relayed REFER told of one of its dialogs: they may replace the other.
+    pub granted: Vec<TrunkName>,
     /// After a transfer, which party is to be told of the other's media.
     pub reconnect: Option<Reconnect>,
     /// We placed it ourselves, for a transfer: the record of that call speaks of it.
@@ -301,6 +303,11 @@ impl Call {
             Side::A => Some(&mut self.a),
             Side::B => self.b.as_mut(),
         }
+    }
+
+    /// Whether a party that asks for a place in it waits for the other's answer.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self.transfer, Transfer::Replaced(_))
     }
 
     /// Whether this call is to an emergency number: no limit holds it back.

@@ -110,6 +110,8 @@ pub(super) enum Parked {
         /// The request.
         request: Message,
     },
+    /// The party of a new call takes the place of another's.
+    Replacement,
 }
 
 /// Ports that wait for the relay's last word, and the call that does.
@@ -169,7 +171,7 @@ impl CallMedia {
     pub(super) fn parked_late_offer(&self) -> Option<ClientId> {
         match self.opening.as_ref()?.parked {
             Parked::LateOffer(client, _) => Some(client),
-            Parked::Attempt(_) | Parked::EarlyOffer(..) | Parked::Relay { .. } => None,
+            Parked::Attempt(_) | Parked::EarlyOffer(..) | Parked::Relay { .. } | Parked::Replacement => None,
         }
     }
 
@@ -182,7 +184,7 @@ impl CallMedia {
     pub(super) fn parked_relay(&self) -> Option<(Side, ServerId)> {
         match self.opening.as_ref()?.parked {
             Parked::Relay { from, server, .. } => Some((from, server)),
-            Parked::Attempt(_) | Parked::LateOffer(..) | Parked::EarlyOffer(..) => None,
+            Parked::Attempt(_) | Parked::LateOffer(..) | Parked::EarlyOffer(..) | Parked::Replacement => None,
         }
     }
 
@@ -287,7 +289,7 @@ impl Engine {
             return MediaReady::Later;
         }
         let missing = wanted.min(MAX_STREAMS).saturating_sub(call.media.streams.len());
-        if missing == 0 || call.media.is_joined() {
+        if missing == 0 || call.media.is_joined() || call.is_replaced() {
             return MediaReady::Now;
         }
         self.open(now, key, missing, Opening { streams: Vec::new(), places, tries: 0, parked })
@@ -405,6 +407,7 @@ impl Engine {
             }
             Parked::LateOffer(client, response) => self.resume_late_offer(now, key, client, &response),
             Parked::EarlyOffer(client, response) => self.pass_early_offer(now, key, client, &response),
+            Parked::Replacement => self.replace_when_quiet(now, key),
             Parked::Relay { from, server, request } => self.resume_relay(now, key, from, server, &request),
         }
     }
@@ -436,7 +439,9 @@ impl Engine {
     fn give_media_up(&mut self, now: Instant, key: CallKey, parked: Parked, errno: i32) {
         let rejection = Rejection::new(503, &format!("no media port could be bound (errno {errno})"));
         match parked {
-            Parked::Attempt(_) | Parked::EarlyOffer(..) => self.reject_call(now, key, rejection),
+            Parked::Attempt(_) | Parked::EarlyOffer(..) | Parked::Replacement => {
+                self.reject_call(now, key, rejection);
+            }
             Parked::LateOffer(client, _) => self.refuse_success(now, key, client, rejection),
             Parked::Relay { from, server, .. } => {
                 self.respond_in_dialog(now, key, from, server, rejection.status);

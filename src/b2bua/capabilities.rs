@@ -13,6 +13,9 @@ pub const SUPPORTED: &[&str] = &[RELIABLE, "timer"];
 /// Reliable provisional responses (RFC 3262).
 pub const RELIABLE: &str = "100rel";
 
+/// What we understand as well, and say to trunks that may transfer calls (RFC 3891).
+const REPLACES: &str = "replaces";
+
 /// The most option tags of Require that a 420 names.
 const MAX_REQUIRED: usize = 16;
 
@@ -47,7 +50,8 @@ impl Capabilities {
 /// The options of Require and Proxy-Require that we do not understand (RFC 3261 §8.2.2.3), as the
 /// value of Unsupported; `None`: there are none.
 pub fn unsupported(request: &Message) -> Option<Vec<u8>> {
-    let is_known = |tag: &&[u8]| SUPPORTED.iter().any(|known| tag.eq_ignore_ascii_case(known.as_bytes()));
+    let known = || SUPPORTED.iter().chain([&REPLACES]);
+    let is_known = |tag: &&[u8]| known().any(|known| tag.eq_ignore_ascii_case(known.as_bytes()));
     let required = request.list(Header::Require).filter(|tag| !is_known(tag));
     // Proxy-Require asks a proxy, and we are none that could do anything for its sender.
     let unknown: Vec<&[u8]> = required.chain(request.list(Header::ProxyRequire)).take(MAX_REQUIRED).collect();
@@ -71,13 +75,14 @@ pub fn add(writer: Writer) -> Writer {
     add_towards(writer, None, None)
 }
 
-/// Says what we take from a peer, but for an option that is withheld from it. REFER and its NOTIFY
-/// are taken only from a trunk that may transfer calls: a PBX that reads them there leaves its own
-/// way of doing it.
+/// Says what we take from a peer, but for an option that is withheld from it. REFER, its NOTIFY and
+/// Replaces are taken only from a trunk that may transfer calls: a PBX that reads them there leaves
+/// its own way of doing it.
 pub fn add_towards(writer: Writer, trunk: Option<&Trunk>, withheld: Option<&str>) -> Writer {
     let transfers = trunk.is_some_and(|trunk| trunk.refer != Refer::Reject);
     let allowed = if transfers { format!("{ALLOW}, REFER, NOTIFY") } else { ALLOW.to_owned() };
-    let offered: Vec<&str> = SUPPORTED.iter().copied().filter(|tag| Some(*tag) != withheld).collect();
+    let known = SUPPORTED.iter().copied().chain(transfers.then_some(REPLACES));
+    let offered: Vec<&str> = known.filter(|tag| Some(*tag) != withheld).collect();
     let writer = writer.header(Header::Allow, allowed);
     if offered.is_empty() { writer } else { writer.header(Header::Supported, offered.join(", ")) }
 }

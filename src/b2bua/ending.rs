@@ -162,6 +162,10 @@ impl Engine {
 
     /// Ends both legs; nothing happens if the call is over already.
     pub(super) fn end_call(&mut self, now: Instant, key: CallKey, end: End) {
+        if let Some(of) = self.replaced_by(key) {
+            self.undo_replacement(now, of, end.refusal);
+            return;
+        }
         let Some(call) = self.calls.get_mut(key) else { return };
         let before = std::mem::replace(&mut call.phase, Phase::Over);
         if before == Phase::Over {

@@ -174,7 +174,7 @@ impl Engine {
             call.leg(to).is_some_and(|leg| leg.dialog.is_some())
                 && (call.phase == Phase::Answered || to == Side::B || call.reliable.was_acknowledged)
         });
-        if !is_answered || self.is_leaving(key) {
+        if !is_answered || self.is_out_of_reach(key, to) {
             // The other side cannot be asked yet.
             return self.respond_in_dialog(now, key, from, server, Status::of(491));
         }
@@ -338,6 +338,7 @@ impl Engine {
         }
         match (is_invite, status.is_success()) {
             (true, true) => self.on_reinvite_success(now, key, to, client, server, response),
+            (true, false) if self.undo_replacement(now, key, shown_in_dialog(status)) => {}
             _ => self.pass_relayed_response(now, key, to, server, response, status, is_update),
         }
         if matches!(status.code(), 481 | 408) && !is_early && !is_notify {
@@ -358,6 +359,7 @@ impl Engine {
         server: ServerId,
         response: &Message,
     ) {
+        self.finish_replacement(now, key);
         let Some(outgoing) = self.clients.get(client) else { return };
         let sequence = outgoing.request.cseq().map_or(0, |cseq| cseq.number);
         let offered = outgoing.request.has_sdp();
@@ -401,8 +403,7 @@ impl Engine {
         status: Status,
         is_update: bool,
     ) {
-        let shown =
-            if matches!(status.code(), 300..=399 | 401 | 407 | 422) { Status::of(500) } else { status };
+        let shown = shown_in_dialog(status);
         let sdp = if is_update && status.is_success() {
             self.carry_sdp(key, to, response, SdpRole::Answer).unwrap_or_else(|_| {
                 self.drop_offer(key);
@@ -451,10 +452,14 @@ impl Engine {
         if offered {
             self.drop_offer(key);
         }
-        if why == ClientEnd::Transport {
-            return self.respond_in_dialog(now, key, to.other(), server, Status::of(503));
+        let is_unsent = why == ClientEnd::Transport;
+        let status = Status::of(if is_unsent { 503 } else { 408 });
+        if !self.undo_replacement(now, key, status) {
+            self.respond_in_dialog(now, key, to.other(), server, status);
         }
-        self.respond_in_dialog(now, key, to.other(), server, Status::of(408));
+        if is_unsent {
+            return;
+        }
         if is_early || is_notify {
             return;
         }
@@ -600,6 +605,11 @@ impl Engine {
         let writer = writer.map(|writer| writer.header(Header::Unsupported, unsupported));
         self.send_response(now, server, writer);
     }
+}
+
+/// What the other side hears of a final response: no challenge, no redirection, no session timer.
+fn shown_in_dialog(status: Status) -> Status {
+    if matches!(status.code(), 300..=399 | 401 | 407 | 422) { Status::of(500) } else { status }
 }
 
 /// Whether its SDP is an offer; a PRACK that is carried over has one.

@@ -53,6 +53,9 @@ impl Engine {
         if let Some(seconds) = expires_s {
             self.arm(key, CallTimer::Expires, now + Duration::from_secs(seconds.into()));
         }
+        if self.calls.get(key).is_some_and(|call| call.invite.header(Header::Replaces).is_some()) {
+            return self.on_replaces(now, key);
+        }
         self.arrange(now, key);
     }
 
@@ -291,6 +294,7 @@ impl Call {
             reliable: Reliable::default(),
             referrals: Vec::new(),
             transfer: Transfer::None,
+            granted: Vec::new(),
             reconnect: None,
             has_no_record: false,
             tags_b: Vec::new(),

@@ -9,6 +9,7 @@
 mod consume;
 mod join;
 mod relay;
+mod replace;
 mod replaces;
 
 use super::call::{CallKey, Phase};

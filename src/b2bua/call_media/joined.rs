@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{CallMedia, ClosingMedia, MediaSessionId, StreamPorts};
+use super::{CallMedia, ClosingMedia, MediaSessionId, Place, StreamPorts};
 use crate::b2bua::Output;
 use crate::b2bua::call::CallKey;
 use crate::b2bua::engine::Engine;
@@ -43,6 +43,12 @@ impl CallMedia {
     /// The ports of the first session.
     fn own_ports(&self) -> &[StreamPorts] {
         if self.own.is_empty() { &self.streams } else { &self.own }
+    }
+
+    /// Where the ports of a side are.
+    pub(in crate::b2bua) fn place_of(&self, side: Side) -> Option<Place> {
+        let pair = of(self.own_ports().first()?, side);
+        Some((pair.realm, pair.address.is_ipv6()))
     }
 
     fn tail(&self, side: Side) -> Option<&Tail> {
@@ -124,7 +130,6 @@ impl Engine {
             }
         }
         joined.own = own;
-        joined.offer = None;
         *joined.side_mut(slot) = far.side(party).clone();
         *joined.tail_mut(slot) = Some(Tail { session: far_id, side: party, ports });
         let held = joined.a.held || joined.b.held;

@@ -31,5 +31,6 @@ mod simulation;
 mod torture;
 mod transfer;
 mod transfer_consumed;
+mod transfer_replaces;
 mod transports;
 mod update;

@@ -21,6 +21,7 @@ use super::super::diversion::Diversions;
 use super::super::ending::End;
 use super::super::engine::{Engine, MAX_CALLS, Purpose};
 use super::super::inbound::Rejection;
+use super::replace::{Replaced, Replacing};
 use super::{Referred, join};
 use crate::base::Instant;
 use crate::dialog::session_timer::Role;
@@ -51,6 +52,10 @@ pub enum Transfer {
     Errand(CallKey),
     /// It has nothing but the transferor's legs, which are to end.
     Leaving,
+    /// It was begun to take the place of a party of another call.
+    Replacing(Replacing),
+    /// Another has taken the place of one of its parties, if the other party accepts it.
+    Replaced(Replaced),
 }
 
 /// A transfer that is under way.
@@ -217,14 +222,14 @@ impl Engine {
     fn transferor(&self, key: CallKey) -> Option<Side> {
         match self.calls.get(key)?.transfer {
             Transfer::Asked(asked) => Some(asked.by),
-            Transfer::None | Transfer::Errand(_) | Transfer::Leaving => None,
+            _ => None,
         }
     }
 
     /// BYE of a transferor that does not wait for the end of its transfer (RFC 5589 §6.1): the
     /// remaining party stays. False: it is a BYE like any other.
     pub(in super::super) fn transferor_left(&mut self, key: CallKey, side: Side) -> bool {
-        let is_transferor = self.transferor(key) == Some(side);
+        let is_transferor = self.transferor(key) == Some(side) || self.has_replaced_leg(key, side);
         if is_transferor && let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
             // Nothing is sent to it any more, neither NOTIFY nor BYE.
             leg.dialog = None;
@@ -236,6 +241,7 @@ impl Engine {
 
     /// A call ends while one of its parties waits for a transfer: the errand is given up.
     pub(in super::super) fn give_transfer_up(&mut self, now: Instant, key: CallKey) {
+        self.undo_replacement(now, key, Status::of(487));
         let Some(call) = self.calls.get(key) else { return };
         let Transfer::Asked(asked) = call.transfer else { return };
         self.tell_transferor(now, key, Status::of(487), true);
@@ -273,9 +279,13 @@ impl Engine {
         self.end_call(now, key, End::new(EndedBy::Sbc, "its parties were transferred"));
     }
 
-    /// Whether a call has no party left that another could speak to.
-    pub(in super::super) fn is_leaving(&self, key: CallKey) -> bool {
-        self.calls.get(key).is_some_and(|call| call.transfer == Transfer::Leaving)
+    /// Whether a side can be asked nothing: it is on its way out, or on its way in.
+    pub(in super::super) fn is_out_of_reach(&self, key: CallKey, side: Side) -> bool {
+        match self.calls.get(key).map(|call| call.transfer) {
+            Some(Transfer::Leaving) => true,
+            Some(Transfer::Replaced(replaced)) => replaced.slot == side,
+            _ => false,
+        }
     }
 
     /// When the calls of a transfer are looked at again.

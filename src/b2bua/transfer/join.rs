@@ -53,14 +53,16 @@ impl Engine {
     /// Joins the calls of a transfer as soon as nothing is under way in either.
     pub(in super::super) fn join_when_quiet(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
-        let is_quiet = is_quiet(call);
-        let Transfer::Asked(asked) = &mut call.transfer else { return };
+        let is_quiet_here = is_quiet(call);
+        let Transfer::Asked(asked) = &mut call.transfer else {
+            return self.replace_when_quiet(now, key);
+        };
         asked.tries += 1;
         let (by, (other, side), tries) = (asked.by, asked.with, asked.tries);
         let there = self.calls.get(other);
         let is_errand = there.is_some_and(|call| call.transfer == Transfer::Errand(key));
         let waits = there.is_some_and(|call| call.phase == Phase::Answered) && tries < MAX_TRIES;
-        if is_quiet && there.is_some_and(is_quiet_call) && self.can_join(key, by, other, side) {
+        if is_quiet_here && there.is_some_and(is_quiet) && self.can_join(key, by, other, side) {
             self.join(now, key, by, other, side);
         } else if waits {
             self.arm_join(now, key);
@@ -77,7 +79,7 @@ impl Engine {
         let is_free = match there.transfer {
             Transfer::None => true,
             Transfer::Errand(of) => of == key,
-            Transfer::Asked(_) | Transfer::Leaving => false,
+            _ => false,
         };
         let has_legs = here.leg(by.other()).is_some() && there.leg(side.other()).is_some();
         let are_answered = here.phase == Phase::Answered && there.phase == Phase::Answered;
@@ -123,7 +125,7 @@ impl Engine {
     }
 
     /// One leg of each call changes places with the other, with all that counts for it.
-    fn swap_legs(&mut self, key: CallKey, slot: Side, other: CallKey, other_slot: Side) {
+    pub(super) fn swap_legs(&mut self, key: CallKey, slot: Side, other: CallKey, other_slot: Side) {
         let Some([here, there]) = self.calls.get_disjoint_mut([key, other]) else { return };
         for (call, slot) in [(&mut *here, slot), (&mut *there, other_slot)] {
             keep_for_record(call);
@@ -302,12 +304,8 @@ impl Engine {
     }
 }
 
-fn is_quiet_call(call: &Call) -> bool {
-    is_quiet(call)
-}
-
 /// Whether no request that a leg must answer is under way.
-fn is_quiet(call: &Call) -> bool {
+pub(super) fn is_quiet(call: &Call) -> bool {
     let is_quiet_leg = |leg: &Leg| {
         leg.incoming.is_none()
             && leg.outgoing.is_none()

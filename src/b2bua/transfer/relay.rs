@@ -6,8 +6,9 @@ use super::super::call::{Call, CallKey};
 use super::super::engine::{Engine, Purpose};
 use super::super::{header_policy, identity};
 use super::Referred;
+use super::replace::MAX_GRANTS;
 use super::replaces::Replaces;
-use crate::base::{Hop, Instant};
+use crate::base::{Hop, Instant, TrunkName};
 use crate::media::Side;
 use crate::numbering::NumberForm;
 use crate::sip::{Header, Message, Method, Params, Status, trim};
@@ -61,8 +62,19 @@ impl Engine {
                 }
                 let sent = request.cseq().map_or(0, |cseq| cseq.number);
                 call.referrals.push(Referral { by: from, sent, relayed });
+                let receiver = call.leg(to).and_then(|leg| leg.trunk.clone());
+                self.grant(referred, receiver);
             }
             Err(status) => self.respond_in_dialog(now, key, from, server, status),
+        }
+    }
+
+    /// Who is told of a dialog may replace it.
+    fn grant(&mut self, referred: &Referred, receiver: Option<TrunkName>) {
+        let Some((other, _)) = referred.replaces else { return };
+        let Some((call, trunk)) = self.calls.get_mut(other).zip(receiver) else { return };
+        if call.granted.len() < MAX_GRANTS && !call.granted.contains(&trunk) {
+            call.granted.push(trunk);
         }
     }
 

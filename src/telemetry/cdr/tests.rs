@@ -20,8 +20,8 @@ fn cdr(clock: &Clock) -> Cdr {
         to: "00442071234567".to_owned(),
         from_e164: None,
         to_e164: Some("+442071234567".to_owned()),
-        redirected_to: None,
-        transfers: vec![],
+        redirected_to: Some("+442071234568".to_owned()),
+        transfers: vec![CdrTransfer { by: EndedBy::Callee, to: "+442071234569".to_owned(), status: 200 }],
         ingress: CdrLeg {
             realm: Realm::Trusted,
             trunk: None,
@@ -93,6 +93,7 @@ fn a_record_has_the_fields_of_the_contract_in_their_order() {
           "to": "00442071234567",
           "from_e164": null,
           "to_e164": "+442071234567",
+          "redirected_to": "+442071234568",
           "ingress": {
             "realm": "trusted",
             "trunk": null,
@@ -105,6 +106,13 @@ fn a_record_has_the_fields_of_the_contract_in_their_order() {
             "remote": "[2001:db8::5]:5060",
             "call_id": "0123"
           },
+          "transfers": [
+            {
+              "by": "callee",
+              "to": "+442071234569",
+              "status": 200
+            }
+          ],
           "attempts": [
             {
               "trunk": "a",

@@ -328,9 +328,29 @@ impl Agent {
             25..55 => self.reinvite(now, at),
             55..70 => self.ask(now, at, &Method::Info),
             70..80 => self.ask(now, at, &Method::Options),
-            80..95 => self.update(now, at),
+            80..92 => self.update(now, at),
+            92..96 => self.refer(now, at),
             _ => "talks",
         }
+    }
+
+    /// Asks for a transfer: to a number, or to another of its calls (RFC 3891).
+    fn refer(&mut self, now: Instant, at: usize) -> &'static str {
+        let other = self.random.below(self.calls.len() as u32) as usize;
+        let is_attended = self.random.below(2) == 0 && other != at;
+        let dialog = self.calls[other].dialog.as_ref().filter(|_| is_attended);
+        let replaces = dialog.map_or_else(String::new, |dialog| {
+            let text = |part: &Bytes| String::from_utf8_lossy(part).into_owned();
+            let (id, to, from) = (text(&dialog.call_id), text(&dialog.remote_tag), text(&dialog.local_tag));
+            format!("?Replaces={id}%3Bto-tag%3D{to}%3Bfrom-tag%3D{from}")
+        });
+        let (via, contact) = (self.via(), self.contact());
+        let refer_to = format!("<sip:+442079460001@{}{replaces}>", self.sbc);
+        let Some(dialog) = self.calls[at].dialog.as_mut() else { return "nothing" };
+        let writer = dialog.request(&Method::Refer, &via).header(Header::Contact, contact);
+        let request = finish(writer.header(Header::ReferTo, refer_to), None);
+        self.send(now, at, Purpose::Other, request);
+        if is_attended { "joins two calls" } else { "transfers" }
     }
 
     /// Whether something of a call is without its answer or its ACK.

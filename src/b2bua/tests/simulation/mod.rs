@@ -21,7 +21,7 @@ use super::lab;
 use crate::b2bua::{Census, Engine, Input, Output, Settings};
 use crate::base::{Hop, Instant, ListenerId, Random, Transport};
 use crate::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
-use crate::routing::{Host, Resolution, ResolveFault};
+use crate::routing::{Host, Refer, Resolution, ResolveFault};
 use crate::sip::{Header, Message};
 
 /// Seeds of an ordinary test run.
@@ -260,8 +260,9 @@ impl<'a> World<'a> {
                 for at in 0..self.agents[agent].calls.len() {
                     let call = &self.agents[agent].calls[at];
                     let is_open = call.state == UaState::Early && !call.is_caller;
-                    if is_open || call.state != UaState::Over && (call.is_caller || round == 0 && at % 2 == 0)
-                    {
+                    // After a transfer a call may have no caller any more.
+                    let ends = call.is_caller || round == 0 && at % 2 == 0 || round > 20;
+                    if is_open || call.state != UaState::Over && ends {
                         self.agents[agent].hang_up(self.now, at);
                     }
                 }
@@ -427,6 +428,7 @@ fn settings() -> Settings {
     settings.timeouts.session_expires = Duration::from_secs(20);
     settings.timeouts.min_session_expires = Duration::from_secs(10);
     settings.timeouts.answer = Duration::from_secs(100);
+    settings.routing.trunks[0].refer = Refer::Consume;
     let carrier_b = &mut settings.routing.trunks[2];
     carrier_b.hosts[0].host = Host::Name("carrier-b.example".to_owned());
     settings
