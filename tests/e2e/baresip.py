@@ -6,6 +6,11 @@ import os
 import struct
 import wave
 
+TLS_CONFIG = """\
+sip_certificate {certificate}
+sip_cafile {authority}
+"""
+
 CONFIG = """\
 sip_listen {address}:5060
 audio_player aubridge,unused
@@ -29,15 +34,19 @@ module menu.so
 class Baresip:
     """One phone; what it hears is in `heard()` when the call is over."""
 
-    def __init__(self, host, address, directory, *, user, tone, dial=None, seconds=8):
-        """Plays `tone` hertz. Answers every call, or calls the SIP URI `dial`; ends after `seconds`."""
+    def __init__(self, host, address, directory, *, user, tone, dial=None, seconds=8, authority=None):
+        """Plays `tone` hertz. Answers every call, or calls the SIP URI `dial`; ends after `seconds`.
+
+        With an authority it speaks TLS, beside UDP."""
         self.directory = os.path.join(directory, f"baresip-{user}")
         os.makedirs(self.directory)
         modules = next(iter(glob.glob("/usr/lib/baresip/modules") +
                             glob.glob("/usr/lib/*/baresip/modules")))
-        self._write("config", CONFIG.format(address=address, directory=self.directory, modules=modules))
+        config = CONFIG.format(address=address, directory=self.directory, modules=modules)
+        self._write("config", config + (self._tls(authority, host, address) if authority else ""))
         write_tone(os.path.join(self.directory, "tone.wav"), tone, seconds)
-        self._write("accounts", f"<sip:{user}@{address}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1\n")
+        transport = ";transport=tls" if authority else ""
+        self._write("accounts", f"<sip:{user}@{address}{transport}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1\n")
         self._write("contacts", "")
         command = ["baresip", "-f", self.directory, "-t", str(seconds)]
         if dial:
@@ -45,6 +54,16 @@ class Baresip:
         self.log = os.path.join(self.directory, "log")
         with open(self.log, "wb") as log:
             self.process = host.start(command, log=log)
+
+    def _tls(self, authority, host, address):
+        certificate, key = authority.issue(f"baresip-{host.name}", f"IP:{address}")
+        both = ""
+        for path in (certificate, key):
+            with open(path, encoding="ascii") as file:
+                both += file.read()
+        self._write("certificate.pem", both)
+        return TLS_CONFIG.format(certificate=os.path.join(self.directory, "certificate.pem"),
+                                 authority=authority.certificate)
 
     def _write(self, name, text):
         with open(os.path.join(self.directory, name), "w", encoding="utf-8") as file:

@@ -26,6 +26,8 @@ class LabCase(unittest.TestCase):
     # How each side speaks SIP.
     trusted = "udp"
     untrusted = "udp"
+    # Whether the untrusted side has IPv6, too.
+    has_ipv6 = False
 
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="drawbridge-e2e-")
@@ -34,7 +36,11 @@ class LabCase(unittest.TestCase):
         self.addCleanup(self.lab.close)
         self.authority = tls.Authority(os.path.join(self.directory, "tls"))
         self.sbc = Sbc(self.lab, self.directory, self.out, self.failover_seconds,
-                       {"trusted": self.trusted, "untrusted": self.untrusted}, self.authority)
+                       {"trusted": self.trusted, "untrusted": self.untrusted}, self.authority,
+                       self.has_ipv6)
+        if self.has_ipv6:
+            self.lab.sbc.add_address(f"{lab.SBC_UNTRUSTED_V6}/64", "eth1")
+            self.lab.carrier_a.add_address(f"{lab.CARRIER_A_V6}/64", "eth0")
         self.prepare()
         self.sbc.start()
 

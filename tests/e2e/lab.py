@@ -21,8 +21,10 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 SBC_TRUSTED = "10.0.0.5"
 SBC_UNTRUSTED = "203.0.113.5"
+SBC_UNTRUSTED_V6 = "2001:db8::5"
 PBX = "10.0.0.10"
 CARRIER_A = "203.0.113.20"
+CARRIER_A_V6 = "2001:db8::20"
 CARRIER_B = "203.0.113.30"
 STRANGER = "203.0.113.66"
 TRUSTED_BRIDGE = "trusted"
@@ -75,10 +77,15 @@ class Host:
         keeper = self.start(["sleep", "60"])
         ip("link", "add", outer, "type", "veth", "peer", "name", device, "netns", str(keeper.pid))
         ip("link", "set", outer, "master", bridge, "up")
+        self.add_address(address, device)
         with self.inside():
-            ip("address", "add", address, "dev", device)
             ip("link", "set", device, "up")
         stop(keeper)
+
+    def add_address(self, address, device):
+        """An address more (with its prefix), at once: nobody else has it."""
+        with self.inside():
+            ip("address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
 
     @contextlib.contextmanager
     def inside(self):
@@ -104,8 +111,9 @@ class Host:
 
     def udp(self, address, port=0):
         """A UDP socket of this host with a timeout of a second."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with self.inside():
-            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            opened = socket.socket(family, socket.SOCK_DGRAM)
         opened.bind((address, port))
         opened.settimeout(1.0)
         return opened

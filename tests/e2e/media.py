@@ -41,8 +41,8 @@ class MediaSink:
                 opened, index = self._sockets[descriptor]
                 try:
                     while True:
-                        packet, (address, _) = opened.recvfrom(2048)
-                        self._take(index, packet, address)
+                        packet, sender = opened.recvfrom(2048)
+                        self._take(index, packet, sender[0])
                 except (BlockingIOError, ConnectionRefusedError):
                     pass
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 
 import lab
+import sipp
 
 ADMIN_PORT = 9060
 PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
@@ -26,7 +27,7 @@ media_bind = "{trusted}"
 allow = []
 
 [realm.untrusted]
-media_bind = "{untrusted}"
+media_bind = {untrusted_media}
 allow = []
 
 [media]
@@ -83,7 +84,7 @@ TRUNKS = {
 class Sbc:
     """One daemon with a configuration of its own in `directory`."""
 
-    def __init__(self, laboratory, directory, out, failover_seconds, transports, authority):
+    def __init__(self, laboratory, directory, out, failover_seconds, transports, authority, has_ipv6=False):
         """`out`: the trunks that calls of the PBX take, in order, each given up after that silence.
 
         `transports`: how each realm speaks SIP. Beside UDP there is always what it speaks."""
@@ -96,6 +97,7 @@ class Sbc:
         self.failover_seconds = failover_seconds
         self.process = None
         self.routes = {}
+        self.has_ipv6 = has_ipv6
         self.transports = transports
         self.authority = authority
         self.certificate, self.key = authority.issue("sbc", f"IP:{lab.SBC_TRUSTED}", f"IP:{lab.SBC_UNTRUSTED}")
@@ -118,13 +120,17 @@ class Sbc:
 
     def _listeners(self):
         """UDP on both sides, and what else is spoken there."""
-        addresses = {"trusted": lab.SBC_TRUSTED, "untrusted": lab.SBC_UNTRUSTED}
+        addresses = {"trusted": [lab.SBC_TRUSTED], "untrusted": self._untrusted_addresses()}
         tls = f'tls = {{ certificate = "{self.certificate}", key = "{self.key}" }}'
-        listeners = [(realm, transport) for realm in addresses
-                     for transport in sorted({"udp", self.transports[realm]}, reverse=True)]
-        return "\n".join(LISTENER.format(realm=realm, transport=transport, address=addresses[realm],
+        listeners = [(realm, transport, address) for realm in addresses
+                     for transport in sorted({"udp", self.transports[realm]}, reverse=True)
+                     for address in addresses[realm]]
+        return "\n".join(LISTENER.format(realm=realm, transport=transport, address=sipp.host_of(address),
                                          port=PORTS[transport], tls=tls if transport == "tls" else "")
-                         for realm, transport in listeners)
+                         for realm, transport, address in listeners)
+
+    def _untrusted_addresses(self):
+        return [lab.SBC_UNTRUSTED] + ([lab.SBC_UNTRUSTED_V6] if self.has_ipv6 else [])
 
     def _transport(self, transport):
         if transport == "udp":
@@ -139,7 +145,7 @@ class Sbc:
         with open(f"{self.config}.new", "w", encoding="utf-8") as file:
             file.write(MAIN.format(listeners=self._listeners(), directory=self.directory, cdr=self.cdr,
                                    admin_port=ADMIN_PORT, trusted=lab.SBC_TRUSTED,
-                                   untrusted=lab.SBC_UNTRUSTED) + "".join(self.routes.values()))
+                                   untrusted_media=json.dumps(self._untrusted_addresses())) + "".join(self.routes.values()))
         os.rename(f"{self.config}.new", self.config)
 
     def start(self):

@@ -58,8 +58,8 @@ class Sipp:
             "-t", "u1" if transport == "udp" else "t1", "-max_socket", "4096",
             "-mp", str(SIPP_MEDIA_PORT), "-m", str(calls), "-r", str(rate), "-l", str(calls),
             "-d", str(pause_ms), "-key", "side", side.name, "-key", "caller", caller or side.caller,
-            "-key", "contact", f"{address}:{contact_port};transport={transport}",
-            "-key", "sbc", f"{remote or address}:{sbc_port}",
+            "-key", "contact", f"{host_of(address)}:{contact_port};transport={transport}",
+            "-key", "sbc", f"{host_of(remote or address)}:{sbc_port}",
             "-cid_str", f"{side.name}-%u-%p@%s", "-nostdin", "-timeout", f"{call_seconds}s",
             "-recv_timeout", "20000", "-trace_err", "-error_file", "errors.log",
             "-trace_stat", "-stf", "statistics.csv", "-fd", "1",
@@ -67,7 +67,7 @@ class Sipp:
         if number:
             command += ["-s", number]
         if remote:
-            command.append(f"{address}:{BRIDGE_PORT}" if self.bridge else f"{remote}:{SIP_PORT}")
+            command.append(f"{address}:{BRIDGE_PORT}" if self.bridge else f"{host_of(remote)}:{SIP_PORT}")
         with open(os.path.join(self.directory, "screen.log"), "wb") as log:
             self.process = host.start(command, log=log, cwd=self.directory)
         if not remote:
@@ -82,8 +82,11 @@ class Sipp:
 
     def _listens(self, transport):
         table, state = ("udp", "07") if transport == "udp" else ("tcp", "0A")
-        with open(f"/proc/{self.process.pid}/net/{table}", encoding="ascii") as lines:
-            return any(f":{SIP_PORT:04X} 00000000:0000 {state}" in line for line in lines)
+        for family, nobody in (("", 8 * "0"), ("6", 32 * "0")):
+            with open(f"/proc/{self.process.pid}/net/{table}{family}", encoding="ascii") as lines:
+                if any(f":{SIP_PORT:04X} {nobody}:0000 {state}" in line for line in lines):
+                    return True
+        return False
 
     def close(self):
         """Ends what goes on beside sipp."""
@@ -120,6 +123,11 @@ class Sipp:
                 return log.read(limit)
         except OSError:
             return "(sipp wrote no error)"
+
+
+def host_of(address):
+    """An address as a URI has it."""
+    return f"[{address}]" if ":" in address else address
 
 
 def write_audio(path, octet):

@@ -13,21 +13,25 @@ LEAST_SHARE = 0.9
 
 class Softphones(LabCase):
     out = ("carrier-a",)
+    # What the phones' URIs say of the way.
+    by = ""
 
     def test_pbx_phone_calls_carrier_phone(self):
         callee = self.phone(self.lab.carrier_a, lab.CARRIER_A, PBX_DIALS, CARRIER_HERTZ, 12)
         caller = self.phone(self.lab.pbx, lab.PBX, CARRIER_DIALS, PBX_HERTZ, 6,
-                            dial=f"sip:{PBX_DIALS}@{lab.SBC_TRUSTED}")
+                            dial=f"sip:{PBX_DIALS}@{lab.SBC_TRUSTED}{self.by}")
         self.expect_conversation(caller, PBX_HERTZ, callee, CARRIER_HERTZ)
 
     def test_carrier_phone_calls_pbx_phone(self):
         callee = self.phone(self.lab.pbx, lab.PBX, CARRIER_DIALS, PBX_HERTZ, 12)
         caller = self.phone(self.lab.carrier_a, lab.CARRIER_A, PBX_DIALS, CARRIER_HERTZ, 6,
-                            dial=f"sip:{CARRIER_DIALS}@{lab.SBC_UNTRUSTED}")
+                            dial=f"sip:{CARRIER_DIALS}@{lab.SBC_UNTRUSTED}{self.by}")
         self.expect_conversation(caller, CARRIER_HERTZ, callee, PBX_HERTZ)
 
     def phone(self, host, address, user, tone, seconds, dial=None):
-        phone = Baresip(host, address, self.directory, user=user, tone=tone, seconds=seconds, dial=dial)
+        authority = self.authority if self.trusted == "tls" else None
+        phone = Baresip(host, address, self.directory, user=user, tone=tone, seconds=seconds, dial=dial,
+                        authority=authority)
         if dial is None:
             lab.wait_until("baresip is ready", lambda: "baresip is ready" in phone.report())
         return phone
@@ -39,6 +43,17 @@ class Softphones(LabCase):
         for phone, hertz in ((caller, callee_hertz), (callee, caller_hertz)):
             share = media.tone_share(phone.heard(), hertz)
             self.assertGreater(share, LEAST_SHARE, f"share of {hertz} Hz in what was heard\n{phone.report()}")
+        for transport in {"udp", self.trusted}:
+            messages = self.sbc.metric("drawbridge_sip_messages_total", transport=transport)
+            self.assertEqual(messages > 0, transport == self.trusted, f"SIP by {transport}")
         [record] = self.expect_cdrs(1)
         self.assertEqual(record["ended_by"], "caller")
         self.expect_nothing_left()
+
+
+class SoftphonesOverTls(Softphones):
+    """The same with signalling by TLS on both sides; the SBC verifies whom it calls."""
+
+    trusted = "tls"
+    untrusted = "tls"
+    by = ":5061;transport=tls"
