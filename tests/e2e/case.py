@@ -19,6 +19,8 @@ CARRIER_DIALS = "+14155550100"
 class LabCase(unittest.TestCase):
     """Each test has a network and a daemon of its own."""
 
+    # Whether nothing else may run beside its tests.
+    alone = False
     # Trunks that the PBX's calls take, in order.
     out = ("carrier-a", "carrier-b")
     # How long a silent target is waited for.

@@ -61,6 +61,7 @@ class Host:
         """`addresses`: pairs of bridge and address/prefix."""
         self.name = name
         self.processes = []
+        self.outer_devices = []
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         if LIBC.unshare(CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "unshare")
@@ -77,6 +78,7 @@ class Host:
         keeper = self.start(["sleep", "60"])
         ip("link", "add", outer, "type", "veth", "peer", "name", device, "netns", str(keeper.pid))
         ip("link", "set", outer, "master", bridge, "up")
+        self.outer_devices.append(outer)
         self.add_address(address, device)
         with self.inside():
             ip("link", "set", device, "up")
@@ -121,6 +123,9 @@ class Host:
     def close(self):
         for process in self.processes:
             stop(process)
+        # With the namespace they would vanish, too, but at a time of the kernel's choosing.
+        for device in self.outer_devices:
+            ip("link", "delete", device)
         os.close(self.namespace)
         os.close(self.home)
 

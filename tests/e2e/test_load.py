@@ -9,6 +9,7 @@ CALLS_PER_SECOND = 100
 
 
 class Load(LabCase):
+    alone = True
     out = ("carrier-a",)
     # A busy machine is not a silent carrier.
     failover_seconds = 10

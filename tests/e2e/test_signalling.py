@@ -280,15 +280,13 @@ class Signalling(Plain):
 
 
 def over(trusted, untrusted, tests):
-    """A class of these tests with these transports."""
-    attributes = {"trusted": trusted, "untrusted": untrusted, "out": ("carrier-a",)}
-    return type(f"{tests.__name__}{trusted.title()}{untrusted.title()}", (tests, LabCase), attributes)
+    """A class of these tests with these transports, in this module under its name."""
+    name = f"{tests.__name__}{trusted.title()}{untrusted.title()}"
+    attributes = {"trusted": trusted, "untrusted": untrusted, "out": ("carrier-a",), "__module__": __name__}
+    globals()[name] = type(name, (tests, LabCase), attributes)
 
 
-SignallingUdp = over("udp", "udp", Signalling)
-SignallingTcp = over("tcp", "tcp", Signalling)
-SignallingTls = over("tls", "tls", Signalling)
-PlainUdpTls = over("udp", "tls", Plain)
-PlainTlsUdp = over("tls", "udp", Plain)
-PlainTcpTls = over("tcp", "tls", Plain)
-PlainUdpTcp = over("udp", "tcp", Plain)
+for same in ("udp", "tcp", "tls"):
+    over(same, same, Signalling)
+for inner, outer in (("udp", "tls"), ("tls", "udp"), ("tcp", "tls"), ("udp", "tcp")):
+    over(inner, outer, Plain)
