@@ -1,5 +1,6 @@
 //! The arrows between modules (docs/design.md): which module may use which, where `unsafe` may
-//! stand, who may read a clock; and that docs/limits.md tells the truth. The tables are at the top; a violation names file, line and arrow.
+//! stand, who may read a clock; and that docs/limits.md tells the truth, and docs/rfc.md names tests that there
+//! are. The tables are at the top; a violation names file, line and arrow.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -129,6 +130,31 @@ fn the_bounds_are_what_the_documentation_says() {
     expect_none(&faults);
 }
 
+/// docs/rfc.md says which test shows what; whoever renames one is told.
+#[test]
+fn the_tests_that_the_documentation_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts: Vec<String> = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| texts_in(root.join(folder), &|_| true))
+        .map(|(_, text)| text)
+        .collect();
+    let mut faults = String::new();
+    for word in include_str!("../docs/rfc.md").split('`').skip(1).step_by(2).filter(|word| is_sentence(word))
+    {
+        if !texts.iter().any(|text| text.contains(&format!("fn {word}("))) {
+            writeln!(faults, "docs/rfc.md: there is no test {word}").unwrap();
+        }
+    }
+    expect_none(&faults);
+}
+
+/// Whether a word is the name of a test: four words or more, in small letters.
+fn is_sentence(word: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    word.bytes().all(is_plain) && word.bytes().filter(|byte| *byte == b'_').count() >= 3
+}
+
 fn expect_none(faults: &str) {
     assert!(faults.is_empty(), "\n{faults}(the tables are at the top of tests/architecture.rs)");
 }
@@ -141,24 +167,33 @@ struct Source {
 
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut sources = Vec::new();
-    let mut open = vec![root.clone()];
+    let texts = texts_in(root.clone(), &|path| !is_of_tests(path)).into_iter();
+    let sources: Vec<Source> = texts
+        .map(|(path, text)| Source { path: path.strip_prefix(&root).unwrap().to_owned(), text })
+        .collect();
+    assert!(sources.len() > 20, "src/ was not found");
+    sources
+}
+
+/// Every Rust file of a folder and of those in it that count.
+fn texts_in(root: PathBuf, counts: &dyn Fn(&Path) -> bool) -> Vec<(PathBuf, String)> {
+    let mut texts = Vec::new();
+    let mut open = vec![root];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            if is_of_tests(&path) {
+            if !counts(&path) {
                 continue;
             }
             if path.is_dir() {
                 open.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                sources.push(Source { path: path.strip_prefix(&root).unwrap().to_owned(), text });
+                texts.push((path, text));
             }
         }
     }
-    assert!(sources.len() > 20, "src/ was not found");
-    sources
+    texts
 }
 
 /// `tests.rs` and what is under `tests/`: real sockets want real time.
