@@ -38,6 +38,7 @@ use super::cdr::EndedBy;
 use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
+use super::outgoings::Outgoings;
 use super::snapshots::Snapshots;
 use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason};
@@ -75,7 +76,7 @@ pub struct Engine {
     /// Calls by what their INVITE's copies share (RFC 3261 §8.2.2.2).
     pub(super) invites: BTreeMap<Bytes, CallKey>,
     /// Our requests until their transaction is gone.
-    pub(super) clients: SecondaryMap<ClientId, Outgoing>,
+    pub(super) clients: Outgoings,
     /// Our BYEs until their transaction is gone, by the dialog: one of the peer's may cross.
     pub(super) byes: BTreeMap<Bytes, ClientId>,
     /// The INVITEs that opened calls, for the CANCEL that may come.
@@ -177,7 +178,7 @@ impl Engine {
             calls: SlotMap::with_key(),
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
-            clients: SecondaryMap::new(),
+            clients: Outgoings::default(),
             byes: BTreeMap::new(),
             servers: SecondaryMap::new(),
             media_sessions: BTreeMap::new(),

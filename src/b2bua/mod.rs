@@ -24,6 +24,7 @@ mod in_dialog;
 mod inbound;
 mod io;
 mod loops;
+mod outgoings;
 mod party;
 mod realign;
 mod redirect;
