@@ -85,7 +85,11 @@ impl Engine {
     }
 
     /// The same request with a new branch, the next CSeq and these headers.
-    fn write_again(&mut self, outgoing: &Outgoing, instead: &[(Header, Vec<u8>)]) -> Option<Message> {
+    pub(super) fn write_again(
+        &mut self,
+        outgoing: &Outgoing,
+        instead: &[(Header, Vec<u8>)],
+    ) -> Option<Message> {
         let sequence = self.next_sequence(outgoing)?;
         let via = self.mint_via(outgoing.hop);
         let request = &outgoing.request;

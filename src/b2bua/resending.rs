@@ -40,17 +40,25 @@ impl Engine {
     pub(super) fn send_over_other_hop(&mut self, now: Instant, client: ClientId) -> bool {
         let Some(outgoing) = self.clients.get_mut(client) else { return false };
         let Some(hop) = outgoing.other_hop.take() else { return false };
-        let outgoing: Outgoing = outgoing.clone();
+        let outgoing = Outgoing { hop, ..outgoing.clone() };
         if !self.is_waited_for(&outgoing, client) {
             return false;
         }
-        let Some(request) = self.with_new_via(&outgoing.request, hop) else { return false };
+        let again = match outgoing.purpose {
+            Purpose::Setup => self.with_new_via(&outgoing.request, hop),
+            // The dialog may have gone on, and the first may have arrived: the next CSeq.
+            _ => self.write_again(&outgoing, &[]),
+        };
+        let Some(request) = again else { return false };
+        if let Some(used) = request.cseq().filter(|_| outgoing.purpose != Purpose::Setup) {
+            self.note_early_sequence(outgoing.call, outgoing.side, used.number);
+        }
         let again = self.transactions.send_request(now, request.clone(), hop);
         self.replace_client(now, &outgoing, client, again);
         if outgoing.purpose == Purpose::Bye {
             self.note_bye(again, &request);
         }
-        self.clients.insert(again, Outgoing { request, hop, ..outgoing });
+        self.clients.insert(again, Outgoing { request, ..outgoing });
         true
     }
 

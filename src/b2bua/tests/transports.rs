@@ -9,7 +9,7 @@ use crate::admission::DropReason;
 use crate::b2bua::{AttemptResult, Event, Input, Listener, Settings};
 use crate::base::{ByRealm, Hop, ListenerId, PeerIdentity, Realm, Transport};
 use crate::media::MediaAddress;
-use crate::sip::{Header, Message, Method};
+use crate::sip::{Message, Method};
 
 const UNTRUSTED_TCP: ListenerId = ListenerId(3);
 const UNTRUSTED_TLS: ListenerId = ListenerId(5);
@@ -59,7 +59,12 @@ fn carrier(listener: ListenerId, transport: Transport) -> Hop {
 
 /// A call from the PBX over its connection to carrier A over UDP, answered and ACKed.
 fn call_over_connection(lab: &mut Lab, hop: Hop) -> (Message, Message, Message) {
-    let invite = invite(PBX, "+442079460000", "t", Some(SDP_PBX));
+    call_as(lab, hop, "t")
+}
+
+/// The same, with an identifier of its own.
+fn call_as(lab: &mut Lab, hop: Hop, id: &str) -> (Message, Message, Message) {
+    let invite = invite(PBX, "+442079460000", id, Some(SDP_PBX));
     receive_over(lab, hop, &invite);
     lab.take_response("10.0.0.9:40000", 100);
     let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
@@ -170,11 +175,71 @@ fn a_bye_that_a_dead_connection_swallowed_goes_where_the_peer_listens() {
     lab.input(Input::TransportFailed { hop });
     let (second, bye) = take_to(&mut lab, &Method::Bye);
     assert_eq!(second, Hop { peer: PBX.parse().unwrap(), ..hop });
-    assert_eq!(bye.header(Header::CSeq), lost.header(Header::CSeq));
+    // The first may have arrived after all.
+    assert_eq!(bye.cseq().unwrap().number, lost.cseq().unwrap().number + 1);
     assert_ne!(bye.top_via().unwrap().branch(), lost.top_via().unwrap().branch());
     // And no third time.
     lab.input(Input::TransportFailed { hop: second });
     lab.expect_silence();
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn every_request_that_a_dead_connection_swallowed_goes_out_again() {
+    let mut lab = Lab::with(all_listeners());
+    let hop = pbx_connects(&mut lab);
+    let mut swallowed = Vec::new();
+    for id in ["t1", "t2", "t3"] {
+        let (_, _, outgoing) = call_as(&mut lab, hop, id);
+        lab.receive(
+            CARRIER_A,
+            &finish(callee_request(CARRIER_A, &outgoing, "callee", &Method::Bye, 1), None),
+        );
+        lab.take_response(CARRIER_A, 200);
+        swallowed.push(take_to(&mut lab, &Method::Bye).1.call_id().to_vec());
+    }
+    lab.input(Input::TransportFailed { hop });
+    for _ in 0..swallowed.len() {
+        let bye = lab.take_request(PBX, &Method::Bye);
+        swallowed.retain(|call_id| call_id != bye.call_id());
+        receive_over(
+            &mut lab,
+            Hop { peer: PBX.parse().unwrap(), ..hop },
+            &respond(PBX, &bye, 200, "x", None),
+        );
+    }
+    assert!(swallowed.is_empty());
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_request_that_goes_out_again_counts_above_what_was_sent_since() {
+    let mut lab = Lab::with(all_listeners());
+    let hop = pbx_connects(&mut lab);
+    let (_, _, outgoing) = call_over_connection(&mut lab, hop);
+    for (sequence, method) in [(1, Method::Info), (2, Method::Options)] {
+        let request = finish(callee_request(CARRIER_A, &outgoing, "callee", &method, sequence), None);
+        lab.receive(CARRIER_A, &request);
+    }
+    let swallowed = [&Method::Info, &Method::Options].map(|method| take_to(&mut lab, method).1);
+    assert_eq!(swallowed.map(|request| request.cseq().unwrap().number), [1, 2]);
+    lab.input(Input::TransportFailed { hop });
+    let mut again = Vec::new();
+    for _ in 0..2 {
+        let request = lab.take(PBX);
+        again.push(request.cseq().unwrap().number);
+        let answer = respond(PBX, &request, 200, "x", None);
+        receive_over(&mut lab, Hop { peer: PBX.parse().unwrap(), ..hop }, &answer);
+        lab.take_response(CARRIER_A, 200);
+    }
+    assert_eq!(again, [3, 4]);
+    let contact = Hop { peer: PBX.parse().unwrap(), ..hop };
+    let bye = finish(callee_request(CARRIER_A, &outgoing, "callee", &Method::Bye, 3), None);
+    lab.receive(CARRIER_A, &bye);
+    lab.take_response(CARRIER_A, 200);
+    let (to, bye) = take_to(&mut lab, &Method::Bye);
+    assert_eq!((to, bye.cseq().unwrap().number), (contact, 5));
+    receive_over(&mut lab, to, &respond(PBX, &bye, 200, "x", None));
     lab.expect_nothing_left();
 }
 
