@@ -1,7 +1,9 @@
 //! A user agent of the simulation: it places, takes, changes and ends calls at random, but always
 //! as RFC 3261 allows. Its transactions are the layer's; its dialogs and offers are its own.
 
+mod choices;
 mod reliable;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,10 +13,11 @@ use bytes::Bytes;
 
 use self::reliable::Ringing;
 use super::lab;
-use crate::base::{Hop, Instant, ListenerId, Random, Transport};
+use super::network::Place;
+use crate::base::{Hop, Instant, ListenerId, PeerIdentity, Random, Transport};
 use crate::dialog::Dialog;
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
-use crate::transaction::{ClientId, Effect, ServerId, TimerSettings, Transactions};
+use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions};
 
 /// One side's phones.
 pub struct Agent {
@@ -22,6 +25,7 @@ pub struct Agent {
     /// Stands in every Call-ID, tag, user and origin of this agent; never to be seen elsewhere.
     mark: &'static str,
     sbc: SocketAddr,
+    transport: Transport,
     transactions: Transactions,
     random: Random,
     /// For what is said of session timers.
@@ -35,7 +39,9 @@ pub struct Agent {
     /// What INVITEs say of `100rel`; at random unless this says it.
     pub wishes: Option<Option<Header>>,
     /// What is to be sent.
-    pub outbox: Vec<Message>,
+    pub outbox: Vec<(Hop, Message)>,
+    /// Where its 302s lead.
+    moves_to: &'static str,
 }
 
 /// One dialog of an agent, or what may become one.
@@ -58,6 +64,12 @@ pub struct UaCall {
     said: Option<String>,
     /// The call ends as soon as it may.
     hangs_up: bool,
+    /// What the SBC said finally to the INVITE that began it.
+    pub heard: Option<u16>,
+    /// Nobody waits for that any more.
+    pub gave_up: bool,
+    /// How often its BYE was lost with a connection.
+    lost_byes: u8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +81,7 @@ pub enum UaState {
 
 struct Unacked {
     response: Message,
+    hop: Hop,
     sequence: u32,
     since: Instant,
     next: Instant,
@@ -85,13 +98,16 @@ enum Purpose {
 }
 
 const T1: Duration = Duration::from_millis(500);
+/// So many connections may break under one BYE.
+const MAX_LOST_BYES: u8 = 20;
 
 impl Agent {
-    pub fn new(mark: &'static str, address: SocketAddr, sbc: SocketAddr, random: Random) -> Agent {
+    pub fn new(mark: &'static str, place: Place, random: Random) -> Agent {
         Agent {
-            address,
+            address: place.agent,
             mark,
-            sbc,
+            sbc: place.sbc,
+            transport: place.transport,
             transactions: Transactions::new(TimerSettings::default(), 10_000),
             terms: random.clone(),
             random,
@@ -102,6 +118,11 @@ impl Agent {
             ignored: BTreeSet::new(),
             wishes: None,
             outbox: Vec::new(),
+            moves_to: match mark {
+                "PBX" => "<sip:+14155550122@10.0.0.9>",
+                "CARR-A" => "<sip:+442079460001@198.51.100.2>",
+                _ => "<sip:+442079460002@198.51.100.1>;q=0.5, <sip:+442079460003@198.51.100.2>",
+            },
         }
     }
 
@@ -124,7 +145,7 @@ impl Agent {
         }
     }
 
-    pub fn receive(&mut self, now: Instant, message: Message) {
+    pub fn receive(&mut self, now: Instant, message: Message, hop: Hop) {
         let id = Bytes::copy_from_slice(message.call_id());
         let is_new =
             message.method() == Some(&Method::Invite) && message.to().is_some_and(|to| to.tag().is_none());
@@ -133,10 +154,15 @@ impl Agent {
             self.ignored.insert(id.clone());
         }
         if !self.ignored.contains(&id) {
-            let hop = self.hop();
             self.transactions.receive(now, message, hop);
             self.pump(now);
         }
+    }
+
+    /// A connection is gone.
+    pub fn on_transport_failed(&mut self, now: Instant, hop: Hop) {
+        self.transactions.transport_failed(now, hop, PeerIdentity::NONE);
+        self.pump(now);
     }
 
     /// Places a call.
@@ -166,37 +192,6 @@ impl Agent {
         self.calls[at].client = Some(client);
         self.calls[at].ringing.wish = wish;
         self.pump(now);
-    }
-
-    /// Some know UPDATE, and some say so.
-    fn allow(&mut self, writer: Writer) -> Writer {
-        match self.random.below(3) {
-            0 => writer,
-            1 => writer.header(Header::Allow, "INVITE, ACK, BYE, CANCEL"),
-            _ => writer.header(Header::Allow, "INVITE, ACK, BYE, CANCEL, UPDATE, PRACK"),
-        }
-    }
-
-    /// Does something with one of the calls. Returns what, for the log.
-    pub fn act(&mut self, now: Instant) -> String {
-        let live: Vec<usize> =
-            (0..self.calls.len()).filter(|at| self.calls[*at].state != UaState::Over).collect();
-        if live.is_empty() {
-            return "idle".to_owned();
-        }
-        let at = live[self.random.below(live.len() as u32) as usize];
-        let dice = self.random.below(100);
-        let call = &self.calls[at];
-        let what = match (call.state, call.server.is_some(), call.client.is_some()) {
-            (UaState::Early, true, _) => self.decide(now, at, dice),
-            (UaState::Early, false, true) => self.decide_early(now, at, dice),
-            (UaState::Confirmed, true, _) if dice < 60 => self.answer_reinvite(now, at, dice),
-            (UaState::Confirmed, _, true) if dice < 30 => self.cancel(now, at),
-            (UaState::Confirmed, ..) => self.change(now, at, dice),
-            (UaState::Early, false, false) | (UaState::Over, ..) => "nothing",
-        };
-        self.pump(now);
-        format!("{} call {at}: {what}", self.mark)
     }
 
     /// Ends a call in whatever way is allowed now, or as soon as one is.
@@ -242,34 +237,6 @@ impl Agent {
         self.pump(now);
     }
 
-    fn decide(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
-        let Some((server, request)) = self.calls[at].server.clone() else { return "nothing" };
-        let streams = streams_of(&request).max(1);
-        match dice {
-            0..15 => self.respond(now, at, server, &request, 180, None),
-            15..30 => return self.ring_reliably(now, at),
-            30..34 => return self.ring_elsewhere(now, at),
-            34..45 if self.calls[at].ringing.is_settled || self.calls[at].ringing.is_pending() => {
-                self.respond(now, at, server, &request, 183, None);
-            }
-            34..45 if !request.body().is_empty() => {
-                let answer = self.sdp(streams, 0);
-                self.respond(now, at, server, &request, 183, Some(answer));
-            }
-            34..45 => self.respond(now, at, server, &request, 183, None),
-            45..85 => return self.accept(now, at),
-            _ => {
-                let status = [486, 503, 603, 480, 500, 404, 302, 401][self.random.below(8) as usize];
-                self.calls[at].server = None;
-                self.calls[at].ringing.stop();
-                self.calls[at].state = UaState::Over;
-                self.respond(now, at, server, &request, status, None);
-                return "rejects";
-            }
-        }
-        "rings"
-    }
-
     fn accept(&mut self, now: Instant, at: usize) -> &'static str {
         if self.calls[at].ringing.is_pending() {
             // RFC 3262 §3: the 2xx waits for the PRACK.
@@ -284,73 +251,24 @@ impl Agent {
         }
         let response = self.response(at, &request, 200, (!was_said).then_some(sdp));
         let sequence = request.cseq().unwrap().number;
+        let hop = self.hop();
+        let response_hop = self.transactions.response_hop(server).unwrap_or(hop);
         let call = &mut self.calls[at];
         if call.dialog.is_none() {
             let tag = call.local_tag.clone();
-            call.dialog = Some(Dialog::from_request(&request, hop_to(self.sbc), &tag));
+            call.dialog = Some(Dialog::from_request(&request, hop, &tag));
         }
         call.state = UaState::Confirmed;
-        call.unacked =
-            Some(Unacked { response: response.clone(), sequence, since: now, next: now + T1, wait: T1 });
+        call.unacked = Some(Unacked {
+            response: response.clone(),
+            hop: response_hop,
+            sequence,
+            since: now,
+            next: now + T1,
+            wait: T1,
+        });
         self.transactions.respond(now, server, response);
         "accepts"
-    }
-
-    fn decide_early(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
-        match dice {
-            0..25 => self.hang_up(now, at),
-            25..40 => self.ask(now, at, &Method::Info),
-            40..45 => self.update_early(now, at),
-            _ => "waits",
-        }
-    }
-
-    fn answer_reinvite(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
-        if dice < 40 {
-            return self.accept(now, at);
-        }
-        if let Some((server, request)) = self.calls[at].server.take() {
-            self.respond(now, at, server, &request, 488, None);
-        }
-        "refuses a change"
-    }
-
-    fn cancel(&mut self, now: Instant, at: usize) -> &'static str {
-        if let Some(client) = self.calls[at].client {
-            self.transactions.cancel(now, client, None);
-        }
-        "cancels a change"
-    }
-
-    fn change(&mut self, now: Instant, at: usize, dice: u32) -> &'static str {
-        match dice {
-            0..25 => self.hang_up(now, at),
-            25..55 => self.reinvite(now, at),
-            55..70 => self.ask(now, at, &Method::Info),
-            70..80 => self.ask(now, at, &Method::Options),
-            80..92 => self.update(now, at),
-            92..96 => self.refer(now, at),
-            _ => "talks",
-        }
-    }
-
-    /// Asks for a transfer: to a number, or to another of its calls (RFC 3891).
-    fn refer(&mut self, now: Instant, at: usize) -> &'static str {
-        let other = self.random.below(self.calls.len() as u32) as usize;
-        let is_attended = self.random.below(2) == 0 && other != at;
-        let dialog = self.calls[other].dialog.as_ref().filter(|_| is_attended);
-        let replaces = dialog.map_or_else(String::new, |dialog| {
-            let text = |part: &Bytes| String::from_utf8_lossy(part).into_owned();
-            let (id, to, from) = (text(&dialog.call_id), text(&dialog.remote_tag), text(&dialog.local_tag));
-            format!("?Replaces={id}%3Bto-tag%3D{to}%3Bfrom-tag%3D{from}")
-        });
-        let (via, contact) = (self.via(), self.contact());
-        let refer_to = format!("<sip:+442079460001@{}{replaces}>", self.sbc);
-        let Some(dialog) = self.calls[at].dialog.as_mut() else { return "nothing" };
-        let writer = dialog.request(&Method::Refer, &via).header(Header::Contact, contact);
-        let request = finish(writer.header(Header::ReferTo, refer_to), None);
-        self.send(now, at, Purpose::Other, request);
-        if is_attended { "joins two calls" } else { "transfers" }
     }
 
     /// Whether something of a call is without its answer or its ACK.
@@ -373,6 +291,20 @@ impl Agent {
         let client = self.send(now, at, Purpose::Reinvite, request);
         self.calls[at].client = Some(client);
         "re-INVITEs"
+    }
+
+    /// Changes every call, by re-INVITE or UPDATE.
+    pub fn change_everything(&mut self, now: Instant) {
+        for at in 0..self.calls.len() {
+            if self.calls[at].state == UaState::Confirmed {
+                if self.terms.below(4) > 0 {
+                    self.reinvite(now, at)
+                } else {
+                    self.update(now, at)
+                };
+            }
+        }
+        self.pump(now);
     }
 
     fn update(&mut self, now: Instant, at: usize) -> &'static str {
@@ -429,14 +361,14 @@ impl Agent {
     pub fn pump(&mut self, now: Instant) {
         while let Some(effect) = self.transactions.poll() {
             match effect {
-                Effect::Transmit { message, .. } => self.outbox.push(message),
+                Effect::Transmit { hop, message, .. } => self.outbox.push((hop, message)),
                 Effect::Request { server, request, .. } => self.on_request(now, server, request),
                 Effect::Cancel { server, invite, request, .. } => {
                     self.on_cancel(now, server, invite, &request)
                 }
                 Effect::Ack { request, .. } => self.on_ack(now, &request),
                 Effect::Response { client, response, .. } => self.on_response(now, client, &response),
-                Effect::ClientEnded { client, .. } => self.on_failure(now, client, 408),
+                Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
                 Effect::ClientGone { client } => {
                     self.clients.remove(&client);
                 }
@@ -542,6 +474,9 @@ impl Agent {
         let (at, purpose) = (*at, *purpose);
         let status = response.status().unwrap();
         let is_invite = matches!(purpose, Purpose::Setup | Purpose::Reinvite);
+        if purpose == Purpose::Setup && status.is_final() {
+            self.calls[at].heard.get_or_insert(status.code());
+        }
         if status.is_provisional() {
             if purpose == Purpose::Setup && response.to().is_some_and(|to| to.tag().is_some()) {
                 self.learn_dialog(at, client, response);
@@ -557,11 +492,12 @@ impl Agent {
     }
 
     fn learn_dialog(&mut self, at: usize, client: ClientId, response: &Message) {
+        let hop = self.hop();
         let call = &mut self.calls[at];
         if call.dialog.is_none()
             && let Some(invite) = self.clients.get(&client).map(|sent| &sent.2)
         {
-            call.dialog = Some(Dialog::from_response(invite, response, hop_to(self.sbc)));
+            call.dialog = Some(Dialog::from_response(invite, response, hop));
         }
     }
 
@@ -578,7 +514,8 @@ impl Agent {
         if let Some((.., ack)) =
             self.calls[at].acks.iter().find(|known| known.0 == sequence && known.1 == tag)
         {
-            return self.outbox.push(ack.clone());
+            let ack = ack.clone();
+            return self.outbox.push((self.hop(), ack));
         }
         self.learn_dialog(at, client, response);
         let is_late =
@@ -594,12 +531,27 @@ impl Agent {
         let ack = finish(dialog.ack(sequence, &via), answer);
         call.acks.push((sequence, tag, ack.clone()));
         call.client = None;
-        self.outbox.push(ack);
+        self.outbox.push((self.hop(), ack));
         let call = &mut self.calls[at];
         if purpose == Purpose::Setup {
             call.state = UaState::Confirmed;
         }
         if call.hangs_up && call.state == UaState::Confirmed {
+            self.send_bye(now, at);
+        }
+    }
+
+    /// No answer came in time, or the connection broke; a BYE is sent over another then.
+    fn on_client_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
+        let Some((at, purpose, _)) = self.clients.get(&client) else { return };
+        let (at, purpose) = (*at, *purpose);
+        self.calls[at].gave_up |= purpose == Purpose::Setup;
+        if why != ClientEnd::Transport {
+            return self.on_failure(now, client, 408);
+        }
+        self.on_failure(now, client, 503);
+        if purpose == Purpose::Bye && self.calls[at].lost_byes < MAX_LOST_BYES {
+            self.calls[at].lost_byes += 1;
             self.send_bye(now, at);
         }
     }
@@ -637,7 +589,7 @@ impl Agent {
         }
         unacked.wait = (unacked.wait * 2).min(T1 * 8);
         unacked.next = now + unacked.wait;
-        self.outbox.push(unacked.response.clone());
+        self.outbox.push((unacked.hop, unacked.response.clone()));
     }
 
     fn add_call(&mut self, call_id: Bytes, local_tag: Bytes, is_caller: bool) -> usize {
@@ -655,6 +607,9 @@ impl Agent {
             ringing: Ringing::default(),
             said: None,
             hangs_up: false,
+            heard: None,
+            gave_up: false,
+            lost_byes: 0,
         });
         self.calls.len() - 1
     }
@@ -693,77 +648,14 @@ impl Agent {
         self.transactions.respond(now, server, response);
     }
 
-    fn response(&mut self, at: usize, request: &Message, status: u16, sdp: Option<String>) -> Message {
-        let contact = self.contact();
-        let tag = String::from_utf8_lossy(&self.calls[at].local_tag).into_owned();
-        let mut writer = response_to(request, self.sbc, Status::of(status), None, Some(&tag));
-        if status < 300 {
-            writer = self.allow(writer.header(Header::Contact, contact));
-        }
-        if status == 200 && matches!(request.method(), Some(Method::Invite | Method::Update)) {
-            writer = self.session_answer(writer);
-        }
-        finish(writer.header(Header::Server, self.mark), sdp)
-    }
-
-    fn sdp(&mut self, streams: usize, seed: u32) -> String {
-        let (mark, host) = (self.mark, self.address.ip());
-        let version = self.random.below(1_000_000);
-        let mut sdp =
-            format!("v=0\r\no={mark} 1 {version} IN IP4 {host}\r\ns={mark}\r\nc=IN IP4 {host}\r\nt=0 0\r\n");
-        let direction = ["sendrecv", "sendrecv", "sendonly", "inactive"][seed as usize % 4];
-        for stream in 0..streams {
-            let port = 30_000 + 2 * (seed % 1_000) as usize + 100 * stream;
-            sdp.push_str(&format!("m=audio {port} RTP/AVP 0\r\na={direction}\r\n"));
-        }
-        sdp
-    }
-
     fn mint(&mut self, kind: &str) -> String {
         self.minted += 1;
         format!("{}{kind}{}x{}", self.mark, self.minted, self.address.port())
     }
 
-    /// What a request says of session timers (RFC 4028): nothing, that we know them, that the SBC
-    /// shall refresh, or that we do; then we forget it now and then.
-    fn session_timer(&mut self, writer: Writer) -> Writer {
-        let expires = match self.terms.below(6) {
-            0 | 1 => return writer,
-            2 => return writer.header(Header::Allow, "INVITE, UPDATE").header(Header::Supported, "timer"),
-            3 => "90;refresher=uac",
-            4 => "15;refresher=uas",
-            _ => "12;refresher=uas",
-        };
-        let allow = ["INVITE, ACK, BYE", "INVITE, ACK, BYE, UPDATE"][self.terms.below(2) as usize];
-        let writer = writer.header(Header::Allow, allow).header(Header::Supported, "timer");
-        writer.header(Header::SessionExpires, expires)
-    }
-
-    /// What a 2xx says of it.
-    fn session_answer(&mut self, writer: Writer) -> Writer {
-        match self.terms.below(4) {
-            0 | 1 => writer,
-            2 => writer.header(Header::Require, "timer").header(Header::SessionExpires, "15;refresher=uac"),
-            _ => writer.header(Header::Require, "timer").header(Header::SessionExpires, "120;refresher=uas"),
-        }
-    }
-
-    fn via(&mut self) -> String {
-        self.minted += 1;
-        format!("SIP/2.0/UDP {};rport;branch=z9hG4bK{}{}", self.address, self.mark, self.minted)
-    }
-
-    fn contact(&self) -> String {
-        format!("<sip:{}@{}>", self.mark, self.address)
-    }
-
     fn hop(&self) -> Hop {
-        hop_to(self.sbc)
+        Hop::new(ListenerId(0), self.transport, self.sbc)
     }
-}
-
-fn hop_to(sbc: SocketAddr) -> Hop {
-    Hop::new(ListenerId(0), Transport::Udp, sbc)
 }
 
 fn streams_of(message: &Message) -> usize {

@@ -1,4 +1,7 @@
-//! What must be true of everything that crosses the engine's border, whatever happened.
+//! What must be true of everything that crosses the engine's border, whatever happened: of calls,
+//! their legs and their records here; of what is said on one leg in `leg.rs`.
+
+mod leg;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,84 +10,196 @@ use std::time::Duration;
 use bytes::Bytes;
 use memchr::memmem;
 
+use self::leg::Said;
 use crate::b2bua::Cdr;
-use crate::base::Instant;
+use crate::base::{Hop, Instant, ListenerId};
 use crate::media::{MediaSessionId, PortPair, StreamPorts};
-use crate::sip::{Message, Method, Status};
+use crate::sip::{Header, Message, Method, Status};
 
-/// 64·T1.
+/// 64·T1: how long a request is repeated, and a 2xx waits for its ACK.
 const TIMER_B: Duration = Duration::from_secs(32);
+/// How long one leg may outlive the other, or its call: BYE waits for the ACK, for that long.
+const MAX_OUTLIVING: Duration = Duration::from_secs(34);
 
 /// Watches, and fails when a rule is broken.
 #[derive(Default)]
 pub struct Shadow {
+    /// Calls may swap legs in a transfer: a leg need not end with the call that it began in.
+    swaps_legs: bool,
     /// Callers' INVITEs that opened a call, with the final response and its To tag.
     invites: BTreeMap<Bytes, Option<(u16, Bytes)>>,
-    cdrs: BTreeMap<Bytes, (u16, bool)>,
+    records: BTreeMap<Bytes, Record>,
     /// 2xx to INVITEs that the engine got: Call-ID, To tag, CSeq.
     successes: BTreeSet<(Bytes, Bytes, u32)>,
     acks: BTreeSet<(Bytes, Bytes, u32)>,
-    /// When the engine first sent the INVITE that opens a leg; until its first response came.
-    unanswered: BTreeMap<Bytes, Instant>,
-    /// Legs whose first response came when the INVITE's transaction was over (timer B): nobody is
-    /// left to ACK what follows.
-    too_late: BTreeSet<Bytes>,
+    /// The engine's INVITEs, by their branch.
+    asked: BTreeMap<Bytes, Asked>,
+    /// By Call-ID.
+    legs: BTreeMap<Bytes, Leg>,
+    said: Said,
     ports: BTreeMap<(IpAddr, u16), MediaSessionId>,
 }
 
+/// What a record says.
+struct Record {
+    status: u16,
+    is_answered: bool,
+    end: Instant,
+    egress: Option<Bytes>,
+}
+
+/// An INVITE of the engine's.
+struct Asked {
+    call_id: Bytes,
+    opens: bool,
+    hop: Hop,
+    since: Instant,
+    first_response: Option<Instant>,
+    has_final: bool,
+    cancelled: Option<Instant>,
+    /// Its transaction was over before what came came: nobody is left to ACK it.
+    is_forgotten: bool,
+}
+
+/// One side of a call.
+#[derive(Default)]
+struct Leg {
+    /// When its first 2xx was sent or came.
+    answered: Option<Instant>,
+    /// When the first BYE was sent or taken.
+    ended: Option<Instant>,
+    /// When a BYE of the peer's was taken.
+    left: Option<Instant>,
+    /// The peer said that it knows no such dialog: it needs no BYE.
+    is_denied: bool,
+}
+
 impl Shadow {
+    /// Whether calls may swap legs.
+    pub fn new(swaps_legs: bool) -> Shadow {
+        Shadow { swaps_legs, ..Shadow::default() }
+    }
+
     /// The engine gets a message.
     pub fn on_received(&mut self, now: Instant, message: &Message) {
-        let id = Bytes::copy_from_slice(message.call_id());
-        if message.status().is_some()
-            && let Some(since) = self.unanswered.remove(&id)
-            && now.since(since) >= TIMER_B
-        {
-            self.too_late.insert(id.clone());
-        }
         let Some(cseq) = message.cseq() else { return };
+        self.said.on_received(message);
+        let id = Bytes::copy_from_slice(message.call_id());
         let to_tag = message.to().and_then(|to| to.tag());
+        if message.status() == Status::new(481) {
+            self.legs.entry(id.clone()).or_default().is_denied = true;
+        }
         if message.method() == Some(&Method::Invite) && to_tag.is_none() {
             self.invites.entry(id).or_default();
-        } else if message.status().is_some_and(Status::is_success)
-            && cseq.method == Method::Invite
-            && !self.too_late.contains(&id)
+        } else if let Some(status) = message.status().filter(|_| cseq.method == Method::Invite)
+            && let Some(opens) = self.note_response(now, &branch_of(message), status)
+            && status.is_success()
         {
+            if opens {
+                self.legs.entry(id.clone()).or_default().answered.get_or_insert(now);
+            }
+            self.said.on_agreed(&id, cseq.number);
             self.successes.insert((id, Bytes::copy_from_slice(to_tag.unwrap_or(b"")), cseq.number));
+        } else if message.status().is_some_and(Status::is_success)
+            && cseq.method == Method::Update
+            && message.top_via().is_some_and(|via| via.transport == b"UDP")
+        {
+            // Over TCP its transaction may be over, and nobody took the answer.
+            self.said.on_agreed(&id, cseq.number);
+        }
+    }
+
+    /// Notes an answer to an INVITE of the engine's; gives whether it opens a leg, or nothing if
+    /// the engine need not know it any more.
+    fn note_response(&mut self, now: Instant, branch: &Bytes, status: Status) -> Option<bool> {
+        let asked = self.asked.get_mut(branch)?;
+        let since = asked.cancelled.or(asked.first_response.is_none().then_some(asked.since));
+        asked.is_forgotten |= !asked.has_final && since.is_some_and(|since| now.since(since) >= TIMER_B);
+        asked.first_response.get_or_insert(now);
+        asked.has_final |= status.is_final();
+        (!asked.is_forgotten).then_some(asked.opens)
+    }
+
+    /// A connection broke: INVITEs without an answer count as lost.
+    pub fn on_transport_failed(&mut self, hop: Hop) {
+        for asked in self.asked.values_mut().filter(|asked| asked.hop == hop) {
+            asked.is_forgotten |= asked.first_response.is_none();
         }
     }
 
     /// The engine sends a message.
-    pub fn on_sent(&mut self, now: Instant, is_trusted: bool, message: &Message) {
-        let secrets: &[&str] =
-            if is_trusted { &["CARR", "198.51.100.", "203.0.113."] } else { &["PBX", "10.0.0."] };
-        for secret in secrets {
-            let found = memmem::find(message.as_bytes(), secret.as_bytes());
-            assert!(found.is_none(), "{secret} is seen on the other side:\n{}", super::lab::text(message));
-        }
+    pub fn on_sent(&mut self, now: Instant, hop: Hop, message: &Message) {
+        expect_no_leak(hop, message);
         let Some(cseq) = message.cseq() else { panic!("a message without CSeq") };
+        self.said.on_sent(hop, message);
         let id = Bytes::copy_from_slice(message.call_id());
         let to_tag = Bytes::copy_from_slice(message.to().and_then(|to| to.tag()).unwrap_or(b""));
-        if message.method() == Some(&Method::Invite) && to_tag.is_empty() {
-            self.unanswered.entry(id).or_insert(now);
-        } else if message.method() == Some(&Method::Ack) {
-            self.acks.insert((id, to_tag, cseq.number));
-        } else if let Some(status) = message.status().filter(|status| status.is_final())
-            && cseq.method == Method::Invite
-            && cseq.number == 1
+        match (message.method(), message.status()) {
+            (Some(Method::Invite), _) => {
+                let (call_id, opens) = (id, to_tag.is_empty());
+                self.asked.entry(branch_of(message)).or_insert(Asked {
+                    call_id,
+                    opens,
+                    hop,
+                    since: now,
+                    first_response: None,
+                    has_final: false,
+                    cancelled: None,
+                    is_forgotten: false,
+                });
+            }
+            (Some(Method::Cancel), _) => {
+                let asked = self.asked.get_mut(&branch_of(message)).expect("an INVITE to CANCEL");
+                asked.cancelled.get_or_insert(now);
+            }
+            (Some(Method::Ack), _) => {
+                self.acks.insert((id, to_tag, cseq.number));
+            }
+            (Some(Method::Bye), _) => {
+                self.legs.entry(id).or_default().ended.get_or_insert(now);
+            }
+            (None, Some(status)) => self.on_answered(now, id, to_tag, status, &cseq.method, cseq.number),
+            _ => {}
+        }
+    }
+
+    /// The engine answers.
+    fn on_answered(
+        &mut self,
+        now: Instant,
+        id: Bytes,
+        to_tag: Bytes,
+        status: Status,
+        method: &Method,
+        sequence: u32,
+    ) {
+        if *method == Method::Bye && status.is_success() {
+            let leg = self.legs.entry(id).or_default();
+            leg.ended.get_or_insert(now);
+            leg.left.get_or_insert(now);
+        } else if *method == Method::Invite
+            && status.is_final()
+            && sequence == 1
             && let Some(known) = self.invites.get_mut(&id)
         {
             let answer = (status.code(), to_tag);
             let first = known.get_or_insert_with(|| answer.clone());
             assert_eq!(*first, answer, "two final responses to one INVITE");
+            if status.is_success() {
+                self.legs.entry(id).or_default().answered.get_or_insert(now);
+            }
         }
     }
 
     /// A call is over.
     pub fn on_cdr(&mut self, cdr: &Cdr) {
         let id = Bytes::copy_from_slice(cdr.ingress.call_id.as_bytes());
-        let before = self.cdrs.insert(id, (cdr.status, cdr.answer.is_some()));
-        assert_eq!(before, None, "two records of one call");
+        let times = [Some(cdr.start), cdr.ring, cdr.answer, Some(cdr.end)];
+        assert!(times.into_iter().flatten().is_sorted(), "times of {id:?} are out of order: {times:?}");
+        let egress = cdr.egress.as_ref().map(|leg| Bytes::copy_from_slice(leg.call_id.as_bytes()));
+        let (status, is_answered, end) = (cdr.status, cdr.answer.is_some(), cdr.end);
+        let before = self.records.insert(id, Record { status, is_answered, end, egress });
+        assert!(before.is_none(), "two records of one call");
     }
 
     /// The relay binds.
@@ -108,8 +223,20 @@ impl Shadow {
     }
 
     /// How many calls were answered.
-    pub fn answered(&self) -> usize {
-        self.cdrs.values().filter(|(_, answered)| *answered).count()
+    pub fn answered(&self) -> u64 {
+        self.records.values().filter(|record| record.is_answered).count() as u64
+    }
+
+    /// What a caller heard of its INVITE is what the record says; unless it gave up before.
+    pub fn expect_record_of(&self, id: &Bytes, heard: Option<u16>, gave_up: bool) {
+        let Some(record) = self.records.get(id) else {
+            // Its INVITE was never heard, or refused before it was a call.
+            return assert!(gave_up || heard.is_some_and(|status| status >= 300), "no record of {id:?}");
+        };
+        match heard {
+            Some(status) => assert_eq!(status, record.status, "the record of {id:?}"),
+            None => assert!(gave_up, "the caller of {id:?} heard nothing of {}", record.status),
+        }
     }
 
     /// When all is over.
@@ -118,15 +245,69 @@ impl Shadow {
             assert!(self.acks.contains(success), "a 2xx was never ACKed: {success:?}");
         }
         for (id, told) in &self.invites {
-            let record = self.cdrs.get(id);
-            let (status, answered) = record.unwrap_or_else(|| panic!("no record of {id:?}"));
+            let record = self.records.get(id).unwrap_or_else(|| panic!("no record of {id:?}"));
             let told = told.as_ref().map(|(status, _)| *status);
-            assert_eq!(told, Some(*status), "what the caller of {id:?} heard is not what the record says");
-            assert_eq!(*answered, *status == 200);
+            assert_eq!(
+                told,
+                Some(record.status),
+                "what the caller of {id:?} was told is not what is written"
+            );
+            assert_eq!(record.is_answered, record.status == 200);
         }
-        assert_eq!(self.cdrs.len(), self.invites.len(), "records of no call");
+        assert_eq!(self.records.len(), self.invites.len(), "records of no call");
         assert!(self.ports.is_empty());
+        self.expect_no_leg_left();
     }
+
+    /// No leg outlives its call, nor the other leg.
+    fn expect_no_leg_left(&self) {
+        let mut ends = BTreeMap::new();
+        for (id, record) in &self.records {
+            if self.swaps_legs {
+                break;
+            }
+            for id in [Some(id), record.egress.as_ref()].into_iter().flatten() {
+                ends.insert(id, record.end);
+                let left = self.legs.get(id).and_then(|leg| leg.left);
+                let took = left.map(|left| record.end.since(left));
+                assert!(took.is_none_or(|took| took <= MAX_OUTLIVING), "the other leg of {id:?} lived on");
+            }
+        }
+        for (id, leg) in &self.legs {
+            let Some(answered) = leg.answered.filter(|_| !leg.is_denied) else { continue };
+            let Some(ended) = leg.ended else { panic!("no BYE ended the leg {id:?}") };
+            if self.swaps_legs {
+                continue;
+            }
+            let due = ends.get(id).map_or(answered, |end| answered.max(*end));
+            assert!(ended <= due + MAX_OUTLIVING, "the leg {id:?} outlived its call: {due:?} … {ended:?}");
+        }
+        for asked in
+            self.asked.values().filter(|asked| asked.opens && !asked.is_forgotten && !asked.has_final)
+        {
+            let Some(rang) = asked.first_response else { continue };
+            let Some(cancelled) = asked.cancelled else { panic!("{:?} rings for ever", asked.call_id) };
+            let due = ends.get(&asked.call_id).map_or(rang, |end| rang.max(*end));
+            assert!(!ends.contains_key(&asked.call_id) || cancelled <= due + MAX_OUTLIVING);
+        }
+    }
+}
+
+/// Nothing of one side is seen on the other.
+fn expect_no_leak(hop: Hop, message: &Message) {
+    let secrets: &[&str] = if hop.listener == ListenerId(0) {
+        &["CARR", "198.51.100.", "203.0.113."]
+    } else {
+        &["PBX", "10.0.0."]
+    };
+    for secret in secrets {
+        let found = memmem::find(message.as_bytes(), secret.as_bytes());
+        assert!(found.is_none(), "{secret} is seen on the other side:\n{}", super::lab::text(message));
+    }
+}
+
+fn branch_of(message: &Message) -> Bytes {
+    Bytes::copy_from_slice(message.top_via().and_then(|via| via.branch()).unwrap_or(b""))
 }
 
 fn pairs(streams: &[StreamPorts]) -> impl Iterator<Item = PortPair> + '_ {

@@ -19,6 +19,7 @@ pub struct Ringing {
 /// A reliable response of ours without its PRACK.
 struct Pending {
     response: Message,
+    hop: Hop,
     /// It is an offer: the PRACK has the answer.
     offers: bool,
     since: Instant,
@@ -65,8 +66,9 @@ impl Agent {
         let plain = self.response(at, &request, 183, sdp);
         let response = lab::with_header(&plain, &lines);
         let (offers, next) = (has_sdp && is_late, now + T1);
+        let hop = self.transactions.response_hop(server).unwrap_or(self.hop());
         self.calls[at].ringing.pending =
-            Some(Pending { response: response.clone(), offers, since: now, next, wait: T1 });
+            Some(Pending { response: response.clone(), hop, offers, since: now, next, wait: T1 });
         self.transactions.respond(now, server, response);
         "rings reliably"
     }
@@ -97,7 +99,7 @@ impl Agent {
         }
         pending.wait *= 2;
         pending.next = now + pending.wait;
-        self.outbox.push(pending.response.clone());
+        self.outbox.push((pending.hop, pending.response.clone()));
     }
 
     /// PRACK of the SBC's.
