@@ -55,7 +55,7 @@ struct Asked {
     hop: Hop,
     since: Instant,
     first_response: Option<Instant>,
-    has_final: bool,
+    finished: Option<Instant>,
     cancelled: Option<Instant>,
     /// Its transaction was over before what came came: nobody is left to ACK it.
     is_forgotten: bool,
@@ -114,9 +114,12 @@ impl Shadow {
     fn note_response(&mut self, now: Instant, branch: &Bytes, status: Status) -> Option<bool> {
         let asked = self.asked.get_mut(branch)?;
         let since = asked.cancelled.or(asked.first_response.is_none().then_some(asked.since));
-        asked.is_forgotten |= !asked.has_final && since.is_some_and(|since| now.since(since) >= TIMER_B);
+        asked.is_forgotten |=
+            asked.finished.is_none() && since.is_some_and(|since| now.since(since) >= TIMER_B);
         asked.first_response.get_or_insert(now);
-        asked.has_final |= status.is_final();
+        if status.is_final() {
+            asked.finished.get_or_insert(now);
+        }
         (!asked.is_forgotten).then_some(asked.opens)
     }
 
@@ -143,7 +146,7 @@ impl Shadow {
                     hop,
                     since: now,
                     first_response: None,
-                    has_final: false,
+                    finished: None,
                     cancelled: None,
                     is_forgotten: false,
                 });
@@ -282,13 +285,12 @@ impl Shadow {
             let due = ends.get(id).map_or(answered, |end| answered.max(*end));
             assert!(ended <= due + MAX_OUTLIVING, "the leg {id:?} outlived its call: {due:?} … {ended:?}");
         }
-        for asked in
-            self.asked.values().filter(|asked| asked.opens && !asked.is_forgotten && !asked.has_final)
-        {
+        for asked in self.asked.values().filter(|asked| asked.opens && !asked.is_forgotten) {
             let Some(rang) = asked.first_response else { continue };
-            let Some(cancelled) = asked.cancelled else { panic!("{:?} rings for ever", asked.call_id) };
-            let due = ends.get(&asked.call_id).map_or(rang, |end| rang.max(*end));
-            assert!(!ends.contains_key(&asked.call_id) || cancelled <= due + MAX_OUTLIVING);
+            let settled = [asked.cancelled, asked.finished].into_iter().flatten().min();
+            let Some(settled) = settled else { panic!("{:?} rings for ever", asked.call_id) };
+            let due = ends.get(&asked.call_id).map_or(settled, |end| rang.max(*end));
+            assert!(settled <= due + MAX_OUTLIVING, "{:?} rang for a call that was over", asked.call_id);
         }
     }
 }
