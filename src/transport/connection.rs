@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,6 +15,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::backlog::Backlog;
 use super::stream::StreamEvent;
 use super::tls::{Acceptor, Connector};
 use crate::admission::DropReason;
@@ -60,9 +60,10 @@ pub(super) struct Limits {
     pub(super) handshake: Duration,
     /// For the peer to close its side after us.
     pub(super) linger: Duration,
-    /// Connections of one listener at once.
+    /// Connections of one listener at once that were accepted; and as many that were opened, so that
+    /// nobody can stop us from reaching others by filling the listener.
     pub(super) connections: usize,
-    /// Connections of one source address to one listener at once: some PBXs have one for each call.
+    /// Of each kind, with one address: some PBXs have one for each call.
     pub(super) connections_a_source: usize,
 }
 
@@ -104,7 +105,7 @@ pub(super) struct Connection {
     /// What is to be sent; its end closes the connection.
     pub(super) outgoing: mpsc::Receiver<Bytes>,
     /// Bytes in `outgoing`, and taken from it but not written yet.
-    pub(super) backlog: Arc<AtomicUsize>,
+    pub(super) backlog: Arc<Backlog>,
 }
 
 /// Why a connection ended.
@@ -296,7 +297,8 @@ impl Connection {
     }
 
     fn say(&self, state: &mut State, bytes: &[u8]) {
-        self.backlog.fetch_add(bytes.len(), Ordering::Relaxed);
+        // Pongs have a limit of their own.
+        let _ = self.backlog.add(bytes.len());
         state.waiting.extend_from_slice(bytes);
     }
 
@@ -304,7 +306,7 @@ impl Connection {
         state.is_unflushed = !state.waiting.is_empty();
         state.waiting.advance(length);
         state.stalled = 0;
-        self.backlog.fetch_sub(length, Ordering::Relaxed);
+        self.backlog.subtract(length);
     }
 }
 

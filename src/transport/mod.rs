@@ -8,6 +8,7 @@
 //! Must not know: what a message means, transaction state, admission (the engine is asked before
 //! anything is parsed or read from a connection).
 
+mod backlog;
 mod connection;
 mod error_queue;
 mod stream;
