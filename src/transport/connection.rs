@@ -12,10 +12,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::backlog::Backlog;
+use super::handshakes;
 use super::stream::StreamEvent;
 use super::tls::{Acceptor, Connector};
 use crate::admission::DropReason;
@@ -106,6 +108,8 @@ pub(super) struct Connection {
     pub(super) outgoing: mpsc::Receiver<Bytes>,
     /// Bytes in `outgoing`, and taken from it but not written yet.
     pub(super) backlog: Arc<Backlog>,
+    /// Where TLS shakes hands.
+    pub(super) handshakes: Handle,
 }
 
 /// Why a connection ended.
@@ -169,10 +173,12 @@ impl Connection {
         let shaken = async {
             match (acceptor, connector) {
                 (Some(acceptor), _) => {
-                    timeout(limits.handshake, acceptor.accept(stream)).await.map_err(late)?.map(Io::Server)
+                    let shaking = handshakes::run(&self.handshakes, acceptor.accept(stream));
+                    timeout(limits.handshake, shaking).await.map_err(late)?.map(Io::Server)
                 }
                 (None, Some(connector)) => {
-                    timeout(limits.handshake, connector.connect(stream)).await.map_err(late)?.map(Io::Client)
+                    let shaking = handshakes::run(&self.handshakes, connector.connect(stream));
+                    timeout(limits.handshake, shaking).await.map_err(late)?.map(Io::Client)
                 }
                 (None, None) => Ok(Io::Plain(stream)),
             }

@@ -11,6 +11,7 @@
 mod backlog;
 mod connection;
 mod error_queue;
+mod handshakes;
 mod stream;
 mod tls;
 mod udp;

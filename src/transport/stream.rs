@@ -18,10 +18,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::backlog::{AllBacklogs, Backlog};
 use super::connection::{Connection, Limits, Opening};
+use super::handshakes::Handshakes;
 use super::tls::TlsMaterial;
 use super::{Arrival, Unsent};
 use crate::admission::DropReason;
@@ -75,6 +77,8 @@ pub(super) struct Streams {
     ended: HashSet<Hop>,
     backlogs: AllBacklogs,
     tls: TlsMaterial,
+    /// There is one if there is a listener of TLS.
+    handshakes: Option<Handshakes>,
     limits: Limits,
     events_in: mpsc::Sender<StreamEvent>,
     events: mpsc::Receiver<StreamEvent>,
@@ -119,6 +123,7 @@ impl Streams {
             ended: HashSet::new(),
             backlogs: AllBacklogs::default(),
             tls: TlsMaterial::default(),
+            handshakes: None,
             limits: Limits::default(),
             events_in,
             events,
@@ -134,6 +139,9 @@ impl Streams {
         transport: Transport,
         socket: std::net::TcpListener,
     ) -> io::Result<()> {
+        if transport == Transport::Tls && self.handshakes.is_none() {
+            self.handshakes = Some(Handshakes::start()?);
+        }
         let address = socket.local_addr()?.ip();
         let socket = TcpListener::from_std(socket)?;
         self.listeners.insert(id, Listener { transport, address, accepted: 0, opened: 0 });
@@ -329,7 +337,8 @@ impl Streams {
         opening: Opening,
     ) {
         let (limits, events) = (self.limits, self.events_in.clone());
-        tokio::spawn(Connection { hop, id, limits, events, outgoing, backlog }.run(opening));
+        let handshakes = self.handshakes.as_ref().map_or_else(Handle::current, Handshakes::handle);
+        tokio::spawn(Connection { hop, id, limits, events, outgoing, backlog, handshakes }.run(opening));
     }
 }
 
