@@ -91,8 +91,11 @@ impl Engine {
         if is_alive || next == seen || !self.may_speak(realm, next.peer.ip()) {
             return seen;
         }
-        let hop =
-            if next.transport == seen.transport { Some(next) } else { self.switch(realm, trunk, seen, next) };
+        let hop = if next.transport == seen.transport {
+            Some(next)
+        } else {
+            self.switch(realm, trunk, dialog, next)
+        };
         let Some(hop) = hop else { return seen };
         let identity = match hop.transport {
             Transport::Udp | Transport::Tcp => return Hop { identity: PeerIdentity::NONE, ..hop },
@@ -104,11 +107,12 @@ impl Engine {
 
     /// Another transport than the dialog has had, because the URI says so: unless the trunk's is
     /// written, and if the realm has a listener of it.
-    fn switch(&self, realm: Realm, trunk: Option<&TrunkName>, seen: Hop, next: Hop) -> Option<Hop> {
+    fn switch(&self, realm: Realm, trunk: Option<&TrunkName>, dialog: &Dialog, next: Hop) -> Option<Hop> {
         let settings = self.snapshots.current();
         let written = trunk.and_then(|name| settings.routing.trunk(name)).and_then(|trunk| trunk.transport);
         if written.is_some_and(|written| written != next.transport) {
-            return Some(Hop { transport: seen.transport, ..next });
+            // At the port of that transport, if the URI names none.
+            return Some(dialog.next_hop_by(dialog.hop.transport));
         }
         settings.listener_towards(realm, next.transport, next.peer)
     }
