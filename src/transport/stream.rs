@@ -27,7 +27,7 @@ use super::handshakes::Handshakes;
 use super::tls::TlsMaterial;
 use super::{Arrival, Unsent};
 use crate::admission::DropReason;
-use crate::base::{Hop, ListenerId, Transport};
+use crate::base::{Hop, ListenerId, Transport, counted_as_one};
 
 /// Connections that the kernel keeps before they are accepted.
 const ACCEPT_BACKLOG: i32 = 1_024;
@@ -103,6 +103,10 @@ impl Listener {
 
 /// A listener, the peer's address, and whether the peer has connected.
 type Source = (ListenerId, IpAddr, bool);
+
+fn source_of(hop: Hop, is_accepted: bool) -> Source {
+    (hop.listener, counted_as_one(hop.peer.ip()), is_accepted)
+}
 
 struct Entry {
     id: u64,
@@ -289,8 +293,7 @@ impl Streams {
     }
 
     fn has_room(&mut self, hop: Hop, is_accepted: bool) -> bool {
-        let source = (hop.listener, hop.peer.ip(), is_accepted);
-        let of_source = self.sources.get(&source).copied().unwrap_or(0);
+        let of_source = self.sources.get(&source_of(hop, is_accepted)).copied().unwrap_or(0);
         let of_listener = self.listeners.get_mut(&hop.listener).map_or(0, |at| *at.count(is_accepted));
         of_source < self.limits.connections_a_source && of_listener < self.limits.connections
     }
@@ -309,7 +312,7 @@ impl Streams {
         if let Some(listener) = self.listeners.get_mut(&hop.listener) {
             *listener.count(is_accepted) += 1;
         }
-        *self.sources.entry((hop.listener, hop.peer.ip(), is_accepted)).or_default() += 1;
+        *self.sources.entry(source_of(hop, is_accepted)).or_default() += 1;
     }
 
     /// The task of a connection that is removed writes what it was given, and ends.
@@ -319,7 +322,7 @@ impl Streams {
             let count = listener.count(entry.is_accepted);
             *count = count.saturating_sub(1);
         }
-        let source = (hop.listener, hop.peer.ip(), entry.is_accepted);
+        let source = source_of(hop, entry.is_accepted);
         if let Some(count) = self.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
