@@ -10,7 +10,7 @@ use crate::admission::DropReason;
 use crate::base::{Hop, Instant, PeerIdentity, Realm, Transport, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
-use crate::transaction::response_hop_after;
+use crate::transaction::{ServerId, response_hop_after};
 
 impl Engine {
     /// A peer has connected: nothing is read from it before this.
@@ -31,13 +31,21 @@ impl Engine {
         self.connections.remove(&hop);
         let identity = self.identity_of_source(hop);
         if hop.transport.is_reliable() {
-            let legs = self.calls.values_mut().flat_map(|call| [Some(&mut call.a), call.b.as_mut()]);
-            let unacked = legs.flatten().filter_map(|leg| leg.unacked.as_mut());
-            for waiting in unacked.filter(|waiting| waiting.hop == hop) {
-                waiting.hop = response_hop_after(&waiting.response, hop, identity);
+            // The transaction of an INVITE lasts as long as its 2xx waits for the ACK (RFC 6026 §8.7).
+            for server in self.transactions.answered_over(hop) {
+                self.redirect_success(server, hop, identity);
             }
         }
         self.transactions.transport_failed(now, hop, identity);
+    }
+
+    /// A 2xx that is still without its ACK takes another connection.
+    fn redirect_success(&mut self, server: ServerId, lost: Hop, identity: PeerIdentity) {
+        let Some(call) = self.servers.get(server).and_then(|key| self.calls.get_mut(*key)) else { return };
+        let unacked = [Some(&mut call.a), call.b.as_mut()].into_iter().flatten();
+        for waiting in unacked.filter_map(|leg| leg.unacked.as_mut()).filter(|waiting| waiting.hop == lost) {
+            waiting.hop = response_hop_after(&waiting.response, lost, identity);
+        }
     }
 
     /// Closes a connection, if it is one.
@@ -83,8 +91,11 @@ impl Engine {
         if is_alive || next == seen || !self.may_speak(realm, next.peer.ip()) {
             return seen;
         }
-        let hop =
-            if next.transport == seen.transport { Some(next) } else { self.switch(realm, trunk, seen, next) };
+        let hop = if next.transport == seen.transport {
+            Some(next)
+        } else {
+            self.switch(realm, trunk, dialog, next)
+        };
         let Some(hop) = hop else { return seen };
         let identity = match hop.transport {
             Transport::Udp | Transport::Tcp => return Hop { identity: PeerIdentity::NONE, ..hop },
@@ -96,11 +107,12 @@ impl Engine {
 
     /// Another transport than the dialog has had, because the URI says so: unless the trunk's is
     /// written, and if the realm has a listener of it.
-    fn switch(&self, realm: Realm, trunk: Option<&TrunkName>, seen: Hop, next: Hop) -> Option<Hop> {
+    fn switch(&self, realm: Realm, trunk: Option<&TrunkName>, dialog: &Dialog, next: Hop) -> Option<Hop> {
         let settings = self.snapshots.current();
         let written = trunk.and_then(|name| settings.routing.trunk(name)).and_then(|trunk| trunk.transport);
         if written.is_some_and(|written| written != next.transport) {
-            return Some(Hop { transport: seen.transport, ..next });
+            // At the port of that transport, if the URI names none.
+            return Some(dialog.next_hop_by(dialog.hop.transport));
         }
         settings.listener_towards(realm, next.transport, next.peer)
     }

@@ -398,10 +398,12 @@ impl Engine {
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
             Effect::Unreachable { client } => self.on_unreachable(now, client),
             Effect::ClientGone { client } => {
-                if let Some(outgoing) = self.clients.remove(client) {
-                    self.forget_bye(client, &outgoing.request);
+                let Some(outgoing) = self.clients.remove(client) else { return };
+                self.forget_bye(client, &outgoing.request);
+                let peer = self.realm_of(outgoing.hop).map(|realm| (realm, outgoing.hop.peer.ip()));
+                if peer.is_some_and(|peer| self.kept_peers.contains(&peer)) {
+                    self.release_peers();
                 }
-                self.release_peers();
             }
             // The caller never ACKed our refusal, or could not be told: the call is over anyway.
             Effect::ServerEnded { .. } => {}

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::call_media::MAX_STREAMS;
 use super::engine::MAX_CALLS;
-use crate::base::Realm;
+use crate::base::{Realm, counted_as_one};
 use crate::sip::Message;
 
 /// The most calls in set-up of one source, whatever ports there are: 100 new calls a second that ring
@@ -32,6 +32,10 @@ pub(super) fn are_last_ports(streams: usize, free: usize) -> bool {
 /// Who places calls: an address, whatever its port.
 pub(super) type Source = (Realm, IpAddr);
 
+fn counted((realm, address): Source) -> Source {
+    (realm, counted_as_one(address))
+}
+
 /// How much a call counts: the streams that its offer asks ports for, one where the callee will offer.
 fn weight_of(invite: &Message) -> usize {
     memchr::memmem::find_iter(&invite.body(), b"\nm=").take(MAX_STREAMS).count().max(1)
@@ -46,17 +50,18 @@ impl Setups {
     /// for the others.
     pub(super) fn has_room(&self, source: Source, invite: &Message, streams: usize) -> bool {
         let share = streams.div_ceil(2).min(MAX_SETUPS_OF_ONE);
-        let held = self.0.get(&source).copied().unwrap_or_default();
+        let held = self.0.get(&counted(source)).copied().unwrap_or_default();
         // The first call is let in whatever it weighs: there may be hardly more ports than it asks.
         held == 0 || held + weight_of(invite) <= share
     }
 
     pub(super) fn begin(&mut self, source: Source, invite: &Message) {
-        *self.0.entry(source).or_default() += weight_of(invite);
+        *self.0.entry(counted(source)).or_default() += weight_of(invite);
     }
 
     /// Of a call that began with this INVITE.
     pub(super) fn end(&mut self, source: Source, invite: &Message) {
+        let source = counted(source);
         if let Some(held) = self.0.get_mut(&source) {
             *held = held.saturating_sub(weight_of(invite));
             if *held == 0 {

@@ -8,7 +8,7 @@ pub mod time;
 pub mod timers;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
@@ -149,6 +149,15 @@ impl Hop {
     }
 }
 
+/// Who is counted as one where each may have its share: an address of IPv4; of IPv6 the network of 64
+/// bits that it is in, for a host takes as many addresses of that as it likes (RFC 8981).
+pub fn counted_as_one(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
 /// What a TLS connection that we open is verified for: the peer's name and all that says how it is
 /// verified, as a digest. So a connection is used for nobody else at the same address, and the
 /// value means the same to another process that takes a call over.
@@ -180,5 +189,19 @@ impl From<&str> for TrunkName {
 impl fmt::Display for TrunkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_that_one_host_may_take_are_counted_as_one() {
+        let counted = |text: &str| counted_as_one(text.parse().unwrap()).to_string();
+        assert_eq!(counted("192.0.2.9"), "192.0.2.9");
+        assert_eq!(counted("::ffff:192.0.2.9"), "192.0.2.9");
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_ne!(counted("2001:db8:1:3:3:4:5:6"), counted("2001:db8:1:2:3:4:5:6"));
     }
 }

@@ -152,7 +152,12 @@ impl Dialog {
     pub fn next_hop(&self) -> Hop {
         let Ok(uri) = Uri::parse(self.next_uri()) else { return self.hop };
         let written = written_transport(&uri).filter(|_| self.hop.transport != Transport::Tls);
-        let transport = written.unwrap_or(self.hop.transport);
+        self.next_hop_by(written.unwrap_or(self.hop.transport))
+    }
+
+    /// The same over a transport that is settled, whatever the URI says.
+    pub fn next_hop_by(&self, transport: Transport) -> Hop {
+        let Ok(uri) = Uri::parse(self.next_uri()) else { return self.hop };
         match reachable(&uri, self.hop.peer, transport.default_port()) {
             Some(peer) => Hop { peer, transport, ..self.hop },
             None => self.hop,
@@ -199,6 +204,8 @@ fn reachable(uri: &Uri<'_>, seen: SocketAddr, default_port: u16) -> Option<Socke
     let usable = !behind_nat
         && address.is_ipv6() == seen.is_ipv6()
         && !address.is_unspecified()
+        // Ours would be meant by it, not the peer's.
+        && (!address.is_loopback() || seen.ip().is_loopback())
         && !address.is_multicast();
     usable.then(|| SocketAddr::new(address, uri.port.unwrap_or(default_port)))
 }

@@ -154,11 +154,20 @@ impl Framer {
 /// MUST be used with stream oriented transports." `None`: the end of the message cannot be known.
 fn body_length(section: &Bytes) -> Option<usize> {
     let message = Message::parse(section.clone()).ok()?;
-    if message.fault() == Some(MessageFault::TooManyHeaders) {
+    if message.fault() == Some(MessageFault::TooManyHeaders) || has_bare_line_break(section) {
         return None;
     }
     let lengths = message.fields().filter(|field| field.header == Header::ContentLength).count();
     message.content_length().ok().flatten().filter(|_| lengths == 1)
+}
+
+/// Whether a CR or LF stands without the other: to some that ends a line, and what follows may be a
+/// Content-Length to them.
+fn has_bare_line_break(section: &[u8]) -> bool {
+    memchr::memchr2_iter(b'\r', b'\n', section).any(|at| match section[at] {
+        b'\r' => section.get(at + 1) != Some(&b'\n'),
+        _ => at.checked_sub(1).and_then(|before| section.get(before)) != Some(&b'\r'),
+    })
 }
 
 #[cfg(test)]
@@ -218,6 +227,10 @@ mod tests {
             "Content-Length: 65536\r\n",
             // What is no header name is none to a lenient reader either.
             "Content-Length\x01: 4\r\n",
+            // What we would not take as a number or as a line, another reader may.
+            "Content-Length: 50\x01\r\nContent-Length: 0\r\n",
+            "X: a\nContent-Length: 50\r\nContent-Length: 0\r\n",
+            "X: a\rContent-Length: 50\r\nContent-Length: 0\r\n",
         ] {
             let odd = options(length, "");
             let stream = format!("{odd}{}", options("Content-Length: 0\r\n", ""));
@@ -225,6 +238,13 @@ mod tests {
             assert_eq!(frames([stream.as_bytes()]), expected, "{length}");
             assert_eq!(frames(stream.as_bytes().chunks(1)), expected, "{length}");
         }
+    }
+
+    #[test]
+    fn a_content_length_beyond_what_is_indexed_is_not_overlooked_for_an_earlier_fault() {
+        let many = format!("Bad Name: x\r\nContent-Length: 0\r\n{}l: 50\r\n", "X: x\r\n".repeat(255));
+        let odd = options(&many, "");
+        assert_eq!(frames([odd.as_bytes()]), [Frame::Endless(Bytes::copy_from_slice(odd.as_bytes()))]);
     }
 
     #[test]

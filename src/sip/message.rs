@@ -336,7 +336,7 @@ impl Message {
             }
             if self.headers.len() == MAX_HEADERS {
                 // Without the rest the message cannot be trusted, and its body not be found.
-                self.note(MessageFault::TooManyHeaders);
+                self.fault = Some(MessageFault::TooManyHeaders);
                 self.body = self.raw.len() as u16..self.raw.len() as u16;
                 return Ok(());
             }
@@ -550,7 +550,11 @@ fn index_field(raw: &[u8], start: usize, end: usize) -> Result<Span, MessageFaul
     }
     let value = &line[colon + 1..];
     let header = Header::from_name(name);
-    check_bytes(value, matches!(header, Header::From | Header::To | Header::Contact))?;
+    // Of Content-Length nothing but a number is taken later, and none may be overlooked: another
+    // reader would find the end of the message elsewhere.
+    if header != Header::ContentLength {
+        check_bytes(value, matches!(header, Header::From | Header::To | Header::Contact))?;
+    }
     let leading = value.iter().take_while(|byte| is_space(**byte)).count();
     let trimmed = trim(&value[leading..]);
     let value_start = end - value.len() + leading;

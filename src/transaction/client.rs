@@ -77,6 +77,7 @@ impl Transactions {
         if let Some(key) = key {
             self.client_keys.insert(key, id);
         }
+        self.client_hops.insert(hop, id);
         for action in actions {
             self.act_client(now, id, *action, None);
         }
@@ -205,6 +206,7 @@ impl Transactions {
         }
         let Some(mut client) = self.clients.remove(id) else { return };
         client.clock.stop_all(&mut self.timers);
+        self.client_hops.remove(client.hop, id);
         if let Some(key) = &client.key
             && self.client_keys.get(key) == Some(&id)
         {

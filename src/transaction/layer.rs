@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use slotmap::SlotMap;
 
+use super::by_hop::ByHop;
 use super::client::{Client, ClientInput};
 use super::clock::Due;
 use super::key::{ClientKey, ServerKey, same_to_tag};
@@ -32,6 +33,9 @@ pub struct Transactions {
     pub(super) servers: SlotMap<ServerId, Server>,
     pub(super) client_keys: HashMap<ClientKey, ClientId>,
     pub(super) server_keys: HashMap<ServerKey, ServerId>,
+    pub(super) client_hops: ByHop<ClientId>,
+    /// By where their responses go.
+    pub(super) server_hops: ByHop<ServerId>,
     pub(super) timers: Timers<Due>,
     /// What was not polled yet. One input makes a handful for each transaction that it concerns, so
     /// that draining after each input bounds it.
@@ -49,6 +53,8 @@ impl Transactions {
             servers: SlotMap::with_key(),
             client_keys: HashMap::new(),
             server_keys: HashMap::new(),
+            client_hops: ByHop::new(),
+            server_hops: ByHop::new(),
             timers: Timers::default(),
             effects: VecDeque::new(),
         }
@@ -99,6 +105,11 @@ impl Transactions {
         self.servers.get(server).map(|found| (&found.request, found.hop))
     }
 
+    /// The server transactions whose responses go there.
+    pub fn answered_over(&self, hop: Hop) -> Vec<ServerId> {
+        self.server_hops.of(hop)
+    }
+
     /// Where the responses of a server transaction go (§18.2.2, RFC 3581 §4).
     pub fn response_hop(&self, server: ServerId) -> Option<Hop> {
         self.servers.get(server).map(|found| found.response_hop)
@@ -123,16 +134,12 @@ impl Transactions {
 
     /// A connection was lost: whatever waits on it learns of it (§17.1.4, §17.2.4), and responses
     /// that have still to be sent take another (see [`super::response_hop_after`]; `identity` is who that
-    /// must lead to). Looks at every transaction, for this is rare.
+    /// must lead to).
     pub fn transport_failed(&mut self, now: Instant, hop: Hop, identity: PeerIdentity) {
-        let clients: Vec<ClientId> =
-            self.clients.iter().filter(|(_, found)| found.hop == hop).map(|(id, _)| id).collect();
-        for id in clients {
+        for id in self.client_hops.of(hop) {
             self.step_client(now, id, ClientInput::TransportError);
         }
-        let servers: Vec<ServerId> =
-            self.servers.iter().filter(|(_, found)| found.response_hop == hop).map(|(id, _)| id).collect();
-        for id in servers {
+        for id in self.server_hops.of(hop) {
             self.step_server(now, id, ServerInput::TransportError);
             self.redirect_server(id, identity);
         }
@@ -181,7 +188,8 @@ impl Transactions {
     /// How much is in the indexes and shares; nothing without a transaction.
     #[cfg(test)]
     pub(super) fn keys(&self) -> usize {
-        self.client_keys.len() + self.server_keys.len() + self.shares.leftovers()
+        let hops = self.client_hops.len() + self.server_hops.len();
+        self.client_keys.len() + self.server_keys.len() + hops + self.shares.leftovers()
     }
 
     pub(super) fn transmit(&mut self, hop: Hop, message: Message, retransmission: bool) {

@@ -7,7 +7,8 @@
 //! - The four machines of the RFC's figures 5–8 are pure tables, one a file: `client_invite`,
 //!   `client_non_invite`, `server_invite`, `server_non_invite`. `client` and `server` carry out
 //!   what they say, `layer` finds the transaction that an input concerns.
-//! - `key` says which message belongs to which transaction, `timers` how long each timer runs,
+//! - `key` says which message belongs to which transaction, `by_hop` which ones a connection carries,
+//!   `timers` how long each timer runs,
 //!   `compose` makes the few messages that the layer itself says (100, 503, ACK, CANCEL), `shares` says
 //!   how much of the tables one source may have.
 //!
@@ -17,6 +18,7 @@
 //!
 //! Must not know: dialogs, trunks, sockets, the time of day.
 
+mod by_hop;
 mod client;
 mod client_invite;
 mod client_non_invite;

@@ -70,6 +70,7 @@ impl Transactions {
         let (indexed, clock) = (key.clone(), Clock::default());
         let id = self.servers.insert(Server { key, machine, request, hop, response_hop, clock, last, place });
         self.server_keys.insert(indexed, id);
+        self.server_hops.insert(response_hop, id);
         id
     }
 
@@ -136,7 +137,9 @@ impl Transactions {
         if server.response_hop == after || !after.transport.is_reliable() {
             return;
         }
-        server.response_hop = after;
+        let before = std::mem::replace(&mut server.response_hop, after);
+        self.server_hops.remove(before, id);
+        self.server_hops.insert(after, id);
         if server.machine == ServerMachine::Invite(server_invite::State::Completed)
             && let Some(last) = server.last.clone()
         {
@@ -150,6 +153,7 @@ impl Transactions {
         }
         let Some(mut server) = self.servers.remove(id) else { return };
         server.clock.stop_all(&mut self.timers);
+        self.server_hops.remove(server.response_hop, id);
         self.shares.release(&server.place);
         if self.server_keys.get(&server.key) == Some(&id) {
             self.server_keys.remove(&server.key);

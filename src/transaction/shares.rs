@@ -1,8 +1,8 @@
 //! Who may have how much of the server transactions, and of the memory that they keep: one source
 //! can fill its share, and never the tables of everybody.
 //!
-//! A source is an address without its port: a sender has as many ports as it likes, and over UDP a
-//! flood may only pretend to come from it. So a share is three quarters of what there is: enough for a
+//! A source is an address without its port, or the /64 of an IPv6 address: a sender has as many ports as
+//! it likes, and over UDP a flood may only pretend to come from it. So a share is three quarters of what there is: enough for a
 //! peer that all calls come from, and the last quarter is there for all others.
 //!
 //! Must not know: messages, machines, timers.
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::admission::DropReason;
-use crate::base::{Hop, ListenerId};
+use crate::base::{Hop, ListenerId, counted_as_one};
 
 /// How many more transactions than the limit may be opened by what ends calls rather than begins
 /// them: CANCEL, BYE and the other requests inside of dialogs.
@@ -93,7 +93,7 @@ impl Shares {
     ) -> Result<Place, DropReason> {
         let reserve = if claim == Claim::Within { RESERVED_TRANSACTIONS } else { 0 };
         let room = self.limit.saturating_add(reserve);
-        let source = (hop.listener, hop.peer.ip());
+        let source = (hop.listener, counted_as_one(hop.peer.ip()));
         let held = self.sources.get(&source).copied().unwrap_or_default();
         // What came out of the reserve is nobody else's loss.
         let all = Held { transactions: active.saturating_sub(self.borrowed), bytes: self.bytes };

@@ -6,16 +6,18 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::backlog::Backlog;
+use super::handshakes;
 use super::stream::StreamEvent;
 use super::tls::{Acceptor, Connector};
 use crate::admission::DropReason;
@@ -60,9 +62,10 @@ pub(super) struct Limits {
     pub(super) handshake: Duration,
     /// For the peer to close its side after us.
     pub(super) linger: Duration,
-    /// Connections of one listener at once.
+    /// Connections of one listener at once that were accepted; and as many that were opened, so that
+    /// nobody can stop us from reaching others by filling the listener.
     pub(super) connections: usize,
-    /// Connections of one source address to one listener at once: some PBXs have one for each call.
+    /// Of each kind, with one address: some PBXs have one for each call.
     pub(super) connections_a_source: usize,
 }
 
@@ -104,7 +107,9 @@ pub(super) struct Connection {
     /// What is to be sent; its end closes the connection.
     pub(super) outgoing: mpsc::Receiver<Bytes>,
     /// Bytes in `outgoing`, and taken from it but not written yet.
-    pub(super) backlog: Arc<AtomicUsize>,
+    pub(super) backlog: Arc<Backlog>,
+    /// Where TLS shakes hands.
+    pub(super) handshakes: Handle,
 }
 
 /// Why a connection ended.
@@ -168,10 +173,12 @@ impl Connection {
         let shaken = async {
             match (acceptor, connector) {
                 (Some(acceptor), _) => {
-                    timeout(limits.handshake, acceptor.accept(stream)).await.map_err(late)?.map(Io::Server)
+                    let shaking = handshakes::run(&self.handshakes, acceptor.accept(stream));
+                    timeout(limits.handshake, shaking).await.map_err(late)?.map(Io::Server)
                 }
                 (None, Some(connector)) => {
-                    timeout(limits.handshake, connector.connect(stream)).await.map_err(late)?.map(Io::Client)
+                    let shaking = handshakes::run(&self.handshakes, connector.connect(stream));
+                    timeout(limits.handshake, shaking).await.map_err(late)?.map(Io::Client)
                 }
                 (None, None) => Ok(Io::Plain(stream)),
             }
@@ -296,7 +303,8 @@ impl Connection {
     }
 
     fn say(&self, state: &mut State, bytes: &[u8]) {
-        self.backlog.fetch_add(bytes.len(), Ordering::Relaxed);
+        // Pongs have a limit of their own.
+        let _ = self.backlog.add(bytes.len());
         state.waiting.extend_from_slice(bytes);
     }
 
@@ -304,7 +312,7 @@ impl Connection {
         state.is_unflushed = !state.waiting.is_empty();
         state.waiting.advance(length);
         state.stalled = 0;
-        self.backlog.fetch_sub(length, Ordering::Relaxed);
+        self.backlog.subtract(length);
     }
 }
 

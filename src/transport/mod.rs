@@ -3,13 +3,16 @@
 //! A listener is known by its place in the configuration ([`ListenerId`]). The driver polls all of
 //! them as one, takes what arrived in bounded portions, and hands out what the engine wants sent.
 //! Datagrams are in `udp.rs`; `stream.rs` keeps the connections of TCP and TLS, `connection.rs`
-//! serves one, `tls.rs` makes certificates of files.
+//! serves one, `backlog.rs` bounds what waits to be written, `tls.rs` makes certificates of
+//! files, `handshakes.rs` is the thread that TLS shakes hands on.
 //!
 //! Must not know: what a message means, transaction state, admission (the engine is asked before
 //! anything is parsed or read from a connection).
 
+mod backlog;
 mod connection;
 mod error_queue;
+mod handshakes;
 mod stream;
 mod tls;
 mod udp;

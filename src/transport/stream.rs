@@ -7,25 +7,27 @@
 //!
 //! Must not know: what is in a message, who may connect.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::backlog::{AllBacklogs, Backlog};
 use super::connection::{Connection, Limits, Opening};
+use super::handshakes::Handshakes;
 use super::tls::TlsMaterial;
 use super::{Arrival, Unsent};
 use crate::admission::DropReason;
-use crate::base::{Hop, ListenerId, Transport};
+use crate::base::{Hop, ListenerId, Transport, counted_as_one};
 
 /// Connections that the kernel keeps before they are accepted.
 const ACCEPT_BACKLOG: i32 = 1_024;
@@ -35,10 +37,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS_WAITING: usize = 256;
 /// Of those, taken in one turn.
 const EVENTS_A_TURN: usize = 64;
-/// Messages and bytes that wait to be written to one connection. Beyond that its peer does not
-/// read, and it is closed.
+/// Messages that wait to be written to one connection. Beyond that, or beyond the bytes that its
+/// [`Backlog`] may have, its peer does not read, and it is closed.
 const MESSAGES_WAITING: usize = 512;
-const BYTES_WAITING: usize = 1 << 20;
 
 /// Binds a TCP socket for SIP.
 pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -69,9 +70,15 @@ pub(super) enum StreamEvent {
 pub(super) struct Streams {
     listeners: HashMap<ListenerId, Listener>,
     connections: HashMap<Hop, Entry>,
-    /// How many there are of each source address at each listener.
-    sources: HashMap<(ListenerId, IpAddr), usize>,
+    /// How many there are with each address at each listener.
+    sources: HashMap<Source, usize>,
+    /// Accepted ones that ended in this turn, of which the engine has not heard yet: it may have
+    /// something to say to them, and nobody listens where they came from.
+    ended: HashSet<Hop>,
+    backlogs: AllBacklogs,
     tls: TlsMaterial,
+    /// There is one if there is a listener of TLS.
+    handshakes: Option<Handshakes>,
     limits: Limits,
     events_in: mpsc::Sender<StreamEvent>,
     events: mpsc::Receiver<StreamEvent>,
@@ -84,13 +91,27 @@ struct Listener {
     transport: Transport,
     /// Connections of ours come from here, too.
     address: IpAddr,
-    connections: usize,
+    accepted: usize,
+    opened: usize,
+}
+
+impl Listener {
+    fn count(&mut self, is_accepted: bool) -> &mut usize {
+        if is_accepted { &mut self.accepted } else { &mut self.opened }
+    }
+}
+
+/// A listener, the peer's address, and whether the peer has connected.
+type Source = (ListenerId, IpAddr, bool);
+
+fn source_of(hop: Hop, is_accepted: bool) -> Source {
+    (hop.listener, counted_as_one(hop.peer.ip()), is_accepted)
 }
 
 struct Entry {
     id: u64,
     outgoing: mpsc::Sender<Bytes>,
-    backlog: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     is_accepted: bool,
     /// Accepted, and not read from before the engine has had its say.
     held: Option<(TcpStream, mpsc::Receiver<Bytes>)>,
@@ -103,7 +124,10 @@ impl Streams {
             listeners: HashMap::new(),
             connections: HashMap::new(),
             sources: HashMap::new(),
+            ended: HashSet::new(),
+            backlogs: AllBacklogs::default(),
             tls: TlsMaterial::default(),
+            handshakes: None,
             limits: Limits::default(),
             events_in,
             events,
@@ -119,9 +143,12 @@ impl Streams {
         transport: Transport,
         socket: std::net::TcpListener,
     ) -> io::Result<()> {
+        if transport == Transport::Tls && self.handshakes.is_none() {
+            self.handshakes = Some(Handshakes::start()?);
+        }
         let address = socket.local_addr()?.ip();
         let socket = TcpListener::from_std(socket)?;
-        self.listeners.insert(id, Listener { transport, address, connections: 0 });
+        self.listeners.insert(id, Listener { transport, address, accepted: 0, opened: 0 });
         tokio::spawn(accept(id, socket, self.events_in.clone()));
         Ok(())
     }
@@ -143,6 +170,7 @@ impl Streams {
 
     /// Takes what came, up to the bound of a turn; true if the bound was reached.
     pub(super) fn receive(&mut self, arrivals: &mut Vec<Arrival>) -> bool {
+        self.ended.clear();
         for _ in 0..EVENTS_A_TURN {
             let Some(event) = self.next.pop_front().or_else(|| self.events.try_recv().ok()) else {
                 return false;
@@ -155,7 +183,7 @@ impl Streams {
     fn take(&mut self, event: StreamEvent, arrivals: &mut Vec<Arrival>) {
         match event {
             StreamEvent::Accepted { listener, stream, peer } => {
-                arrivals.extend(self.hold(listener, stream, peer));
+                self.hold(listener, stream, peer, arrivals);
             }
             StreamEvent::Message { hop, id, bytes } => {
                 if self.connections.get(&hop).is_some_and(|entry| entry.id == id) {
@@ -166,7 +194,10 @@ impl Streams {
                 if let Some(reason) = dropped {
                     arrivals.push(Arrival::Dropped { listener: hop.listener, reason });
                 }
-                if self.connections.get(&hop).is_some_and(|entry| entry.id == id) {
+                if let Some(entry) = self.connections.get(&hop).filter(|entry| entry.id == id) {
+                    if entry.is_accepted {
+                        self.ended.insert(hop);
+                    }
                     self.remove(hop);
                     arrivals.push(Arrival::Lost { hop });
                 }
@@ -175,18 +206,29 @@ impl Streams {
     }
 
     /// Keeps an accepted connection until it is [begun](Streams::begin) or closed.
-    fn hold(&mut self, listener: ListenerId, stream: TcpStream, peer: SocketAddr) -> Option<Arrival> {
-        let transport = self.listeners.get(&listener)?.transport;
+    fn hold(
+        &mut self,
+        listener: ListenerId,
+        stream: TcpStream,
+        peer: SocketAddr,
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        let Some(transport) = self.listeners.get(&listener).map(|listener| listener.transport) else {
+            return;
+        };
         let hop = Hop::new(listener, transport, peer);
-        // The kernel gave the peer's port a second time: the first connection of it is dead, and its
-        // task will find that out.
-        self.remove(hop);
-        if !self.has_room(hop) {
-            return Some(Arrival::Dropped { listener, reason: DropReason::TooManyConnections });
+        // The peer's port came a second time: the first connection of it is dead, and its task will
+        // find that out; or it is ours to a peer that connects from the port that it listens on.
+        if self.connections.contains_key(&hop) {
+            self.remove(hop);
+            arrivals.push(Arrival::Lost { hop });
+        }
+        if !self.has_room(hop, true) {
+            return arrivals.push(Arrival::Dropped { listener, reason: DropReason::TooManyConnections });
         }
         let (outgoing, queue) = mpsc::channel(MESSAGES_WAITING);
         self.insert(hop, outgoing, true, Some((stream, queue)));
-        Some(Arrival::Connected { hop })
+        arrivals.push(Arrival::Connected { hop });
     }
 
     /// Serves a connection that was held, if it still is.
@@ -197,7 +239,7 @@ impl Streams {
         let acceptor = match hop.transport {
             Transport::Tls => match self.tls.acceptor(hop.listener) {
                 Some(acceptor) => Some(acceptor),
-                None => return self.remove(hop),
+                None => return self.next.push_back(StreamEvent::Closed { hop, id, dropped: None }),
             },
             Transport::Udp | Transport::Tcp => None,
         };
@@ -210,9 +252,7 @@ impl Streams {
             self.open(hop)?;
         }
         let entry = self.connections.get(&hop).ok_or(Unsent::Disconnected)?;
-        let length = bytes.len();
-        let has_room = entry.backlog.fetch_add(length, Ordering::Relaxed) + length <= BYTES_WAITING;
-        if has_room && entry.outgoing.try_send(bytes).is_ok() {
+        if entry.backlog.add(bytes.len()) && entry.outgoing.try_send(bytes).is_ok() {
             return Ok(());
         }
         // Its task has ended, or its peer does not read.
@@ -228,7 +268,8 @@ impl Streams {
             Transport::Tls => Some(self.tls.connector(hop.identity).ok_or(Unsent::Disconnected)?),
             Transport::Udp | Transport::Tcp => None,
         };
-        if listener.connections >= self.limits.connections || from.is_ipv4() != hop.peer.is_ipv4() {
+        let has_room = self.has_room(hop, false) && !self.ended.contains(&hop);
+        if !has_room || from.is_ipv4() != hop.peer.is_ipv4() {
             return Err(Unsent::Disconnected);
         }
         let (outgoing, queue) = mpsc::channel(MESSAGES_WAITING);
@@ -246,12 +287,14 @@ impl Streams {
 
     /// How many connections each listener has.
     pub(super) fn counts(&self) -> impl Iterator<Item = (ListenerId, Transport, usize)> + '_ {
-        self.listeners.iter().map(|(id, listener)| (*id, listener.transport, listener.connections))
+        self.listeners
+            .iter()
+            .map(|(id, listener)| (*id, listener.transport, listener.accepted + listener.opened))
     }
 
-    fn has_room(&self, hop: Hop) -> bool {
-        let of_source = self.sources.get(&(hop.listener, hop.peer.ip())).copied().unwrap_or(0);
-        let of_listener = self.listeners.get(&hop.listener).map_or(0, |listener| listener.connections);
+    fn has_room(&mut self, hop: Hop, is_accepted: bool) -> bool {
+        let of_source = self.sources.get(&source_of(hop, is_accepted)).copied().unwrap_or(0);
+        let of_listener = self.listeners.get_mut(&hop.listener).map_or(0, |at| *at.count(is_accepted));
         of_source < self.limits.connections_a_source && of_listener < self.limits.connections
     }
 
@@ -263,26 +306,24 @@ impl Streams {
         held: Option<(TcpStream, mpsc::Receiver<Bytes>)>,
     ) {
         self.last_id += 1;
-        let entry = Entry { id: self.last_id, outgoing, backlog: Arc::default(), is_accepted, held };
+        let backlog = self.backlogs.open();
+        let entry = Entry { id: self.last_id, outgoing, backlog, is_accepted, held };
         self.connections.insert(hop, entry);
         if let Some(listener) = self.listeners.get_mut(&hop.listener) {
-            listener.connections += 1;
+            *listener.count(is_accepted) += 1;
         }
-        if is_accepted {
-            *self.sources.entry((hop.listener, hop.peer.ip())).or_default() += 1;
-        }
+        *self.sources.entry(source_of(hop, is_accepted)).or_default() += 1;
     }
 
     /// The task of a connection that is removed writes what it was given, and ends.
     fn remove(&mut self, hop: Hop) {
         let Some(entry) = self.connections.remove(&hop) else { return };
         if let Some(listener) = self.listeners.get_mut(&hop.listener) {
-            listener.connections = listener.connections.saturating_sub(1);
+            let count = listener.count(entry.is_accepted);
+            *count = count.saturating_sub(1);
         }
-        let source = (hop.listener, hop.peer.ip());
-        if entry.is_accepted
-            && let Some(count) = self.sources.get_mut(&source)
-        {
+        let source = source_of(hop, entry.is_accepted);
+        if let Some(count) = self.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
                 self.sources.remove(&source);
@@ -295,11 +336,12 @@ impl Streams {
         hop: Hop,
         id: u64,
         outgoing: mpsc::Receiver<Bytes>,
-        backlog: Arc<AtomicUsize>,
+        backlog: Arc<Backlog>,
         opening: Opening,
     ) {
         let (limits, events) = (self.limits, self.events_in.clone());
-        tokio::spawn(Connection { hop, id, limits, events, outgoing, backlog }.run(opening));
+        let handshakes = self.handshakes.as_ref().map_or_else(Handle::current, Handshakes::handle);
+        tokio::spawn(Connection { hop, id, limits, events, outgoing, backlog, handshakes }.run(opening));
     }
 }
 

@@ -550,3 +550,48 @@ fn a_call_goes_from_ipv4_to_ipv6_with_its_media() {
     lab.take_response("[2001:db8::9]:5060", 200);
     lab.expect_nothing_left();
 }
+
+#[test]
+fn a_sips_contact_on_a_trunk_that_is_written_as_udp_is_reached_at_the_port_of_udp() {
+    let mut lab = Lab::with(carrier_by(Some(Transport::Udp)));
+    let invite = invite(PBX, "+442079460000", "1", Some(SDP_PBX));
+    lab.receive(PBX, &invite);
+    lab.take_response(PBX, 100);
+    let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+    let answered = text(&respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)))
+        .replace("sip:callee@198.51.100.1:5060>", "sips:callee@198.51.100.1>");
+    lab.receive(CARRIER_A, &Message::parse(answered.into()).unwrap());
+    let answer = lab.take_response(PBX, 200);
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
+    lab.take_response(PBX, 200);
+    let bye = lab.take_request(CARRIER_A, &Method::Bye);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_contact_at_loopback_does_not_lead_to_ourselves() {
+    let mut settings = all_listeners();
+    settings.admission.allow.trusted.push("127.0.0.0/8".parse().unwrap());
+    let mut lab = Lab::with(settings);
+    let contact = format!("<sip:caller@{PBX}>");
+    let invite = text(&invite(PBX, "+442079460000", "1", Some(SDP_PBX)))
+        .replace(&contact, "<sip:caller@127.0.0.1:9090;transport=tcp>");
+    lab.receive_bytes(PBX, invite);
+    lab.take_response(PBX, 100);
+    let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 200);
+    let bye = finish(callee_request(CARRIER_A, &outgoing, "callee", &Method::Bye, 1), None);
+    lab.receive(CARRIER_A, &bye);
+    lab.take_response(CARRIER_A, 200);
+    lab.advance(Duration::from_secs(33));
+    let peers: Vec<_> = lab.sent.iter().map(|(hop, _)| (hop.peer.to_string(), hop.transport)).collect();
+    assert!(peers.iter().all(|to| *to == (PBX.to_owned(), Transport::Udp)), "{peers:?}");
+    assert!(lab.sent.iter().any(|(_, message)| message.method() == Some(&Method::Bye)));
+    lab.sent.clear();
+    lab.expect_nothing_left();
+}

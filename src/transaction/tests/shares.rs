@@ -89,3 +89,18 @@ fn large_requests_have_no_more_memory_than_small_ones() {
     stage.expect(&["0 send 503 INVITE", "0 dropped: rate_limited", "0 send 100 INVITE", "0 tu: INVITE"]);
     end(&mut stage);
 }
+
+#[test]
+fn a_host_of_ipv6_has_one_share_for_all_its_addresses() {
+    let mut stage = Stage::with_limit(40);
+    for number in 0..share_of(40) {
+        let peer = hop(Transport::Udp, &format!("[2001:db8::{number:x}]:5060"));
+        stage.receive(&numbered("INVITE", 10_000 + number), peer);
+    }
+    stage.log.clear();
+    stage.receive(&numbered("INVITE", 1), hop(Transport::Udp, "[2001:db8::1:2:3:4]:5060"));
+    stage.expect(&["0 send 503 INVITE", "0 dropped: rate_limited"]);
+    stage.receive(&numbered("INVITE", 2), hop(Transport::Udp, "[2001:db8:0:1::1]:5060"));
+    stage.expect(&["0 send 100 INVITE", "0 tu: INVITE"]);
+    end(&mut stage);
+}

@@ -273,3 +273,90 @@ fn an_address_in_use_is_refused() {
     let again = super::bind(first.local_addr().unwrap()).unwrap_err();
     assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
 }
+
+#[tokio::test]
+async fn a_full_listener_takes_nobody_and_still_reaches_others() {
+    let limits = Limits { connections: 2, ..Limits::default() };
+    let mut stage = Stage::with_limits("127.0.0.1:0", limits);
+    let _peers = [stage.peer().await, stage.peer().await];
+    let _refused = TcpStream::connect(stage.address).await.unwrap();
+    let dropped = Arrival::Dropped { listener: ListenerId(0), reason: DropReason::TooManyConnections };
+    assert_eq!(stage.next().await, dropped);
+    let theirs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hop = Hop::new(ListenerId(0), Transport::Tcp, theirs.local_addr().unwrap());
+    stage.transports.send(hop, Bytes::from_static(b"hello")).unwrap();
+    let (mut peer, _) = theirs.accept().await.unwrap();
+    assert_eq!(read(&mut peer, 5).await, "hello");
+}
+
+/// Who names a new port of its own in each message would else have all connections of a listener.
+#[tokio::test]
+async fn one_address_is_not_connected_to_at_ever_more_ports() {
+    let limits = Limits { connections_a_source: 2, ..Limits::default() };
+    let mut stage = Stage::with_limits("127.0.0.1:0", limits);
+    let mut theirs = Vec::new();
+    for expected in [Ok(()), Ok(()), Err(Unsent::Disconnected)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hop = Hop::new(ListenerId(0), Transport::Tcp, listener.local_addr().unwrap());
+        assert_eq!(stage.transports.send(hop, Bytes::from_static(b"hello")), expected);
+        theirs.push(listener);
+    }
+    let elsewhere = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let hop = Hop::new(ListenerId(0), Transport::Tcp, elsewhere.local_addr().unwrap());
+    assert_eq!(stage.transports.send(hop, Bytes::from_static(b"hello")), Ok(()));
+}
+
+#[tokio::test]
+async fn an_answer_to_a_connection_that_has_just_ended_opens_none() {
+    let limits = Limits { tick: Duration::from_millis(10), ..Limits::default() };
+    let mut stage = Stage::with_limits("127.0.0.1:0", limits);
+    let (mut peer, hop) = stage.peer().await;
+    peer.write_all(options(1).as_bytes()).await.unwrap();
+    stage.expect_message(hop, &options(1)).await;
+    drop(peer);
+    assert_eq!(stage.next().await, Arrival::Lost { hop });
+    assert_eq!(stage.transports.send(hop, Bytes::from_static(b"answer")), Err(Unsent::Disconnected));
+    assert_eq!(stage.count(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_connects_from_where_it_listens_has_the_first_connection_told_as_lost() {
+    let mut stage = Stage::new("127.0.0.1:0");
+    let socket = || {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseport(true).unwrap();
+        socket
+    };
+    let listening = socket();
+    listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let theirs = listening.listen(1).unwrap();
+    let hop = Hop::new(ListenerId(0), Transport::Tcp, theirs.local_addr().unwrap());
+    stage.transports.send(hop, Bytes::from_static(b"one")).unwrap();
+    let (mut first, _) = theirs.accept().await.unwrap();
+    assert_eq!(read(&mut first, 3).await, "one");
+    let connecting = socket();
+    connecting.bind(hop.peer).unwrap();
+    let mut second = connecting.connect(stage.address).await.unwrap();
+    assert_eq!(stage.next_two().await, [Arrival::Lost { hop }, Arrival::Connected { hop }]);
+    stage.transports.begin(hop);
+    stage.transports.send(hop, Bytes::from_static(b"two")).unwrap();
+    assert_eq!(read(&mut second, 3).await, "two");
+    assert_eq!(stage.count(), 1);
+}
+
+#[tokio::test]
+async fn what_was_never_written_is_not_counted_for_ever() {
+    let mut stage = Stage::new("127.0.0.1:0");
+    let (peer, hop) = stage.peer().await;
+    while stage.transports.send(hop, Bytes::from(vec![b'x'; 60_000])).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.transports.streams.backlogs.bytes() > 0);
+    drop(peer);
+    let gone = async {
+        while stage.transports.streams.backlogs.bytes() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it is given back");
+}

@@ -242,3 +242,14 @@ fn a_key_that_everybody_may_read_is_noticed() {
     std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(ServerTls::load(&files).unwrap().exposed_key);
 }
+
+#[tokio::test]
+async fn a_connection_that_no_certificate_can_be_shown_to_is_told_as_lost() {
+    let mut stage = Stage::new();
+    let peer = TcpStream::connect(stage.address).await.unwrap();
+    let hop = Hop::new(ListenerId(0), Transport::Tls, peer.local_addr().unwrap());
+    assert_eq!(stage.arrivals().await, [Arrival::Connected { hop }]);
+    stage.transports.begin(hop);
+    assert_eq!(stage.arrivals().await, [Arrival::Lost { hop }]);
+    assert_eq!(stage.count(), 0);
+}
