@@ -96,7 +96,7 @@ impl Engine {
         self.swap_legs(key, by, other, side.other());
         self.join_media(key, by, other, side);
         for (call, slot) in [(key, by), (other, side.other())] {
-            self.run_session_timer(now, call, slot);
+            self.resume_session_timer(now, call, slot);
         }
         let is_errand = self.calls.get(other).is_some_and(|call| call.has_no_record);
         let Some([here, there]) = self.calls.get_disjoint_mut([key, other]) else { return };

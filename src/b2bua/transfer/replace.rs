@@ -202,7 +202,7 @@ impl Engine {
         }
         let has_left = call.leg(slot).is_none_or(|leg| leg.dialog.is_none());
         self.servers.insert(server, by);
-        self.run_session_timer(now, key, slot);
+        self.resume_session_timer(now, key, slot);
         self.drop_offer(key);
         self.reject_call(now, by, Rejection::new(status.code(), "the other party did not accept it"));
         if has_left {
