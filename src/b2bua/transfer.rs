@@ -11,6 +11,7 @@ mod join;
 mod relay;
 mod replace;
 mod replaces;
+mod speaker;
 
 use super::call::{CallKey, Phase};
 use super::engine::Engine;
@@ -28,6 +29,7 @@ pub use join::Reconnect;
 pub use relay::Referral;
 pub(super) use relay::is_refer_event;
 use replaces::Replaces;
+pub use speaker::Speaker;
 
 /// Where a REFER points.
 #[derive(Clone, Debug)]

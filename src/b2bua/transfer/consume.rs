@@ -15,14 +15,12 @@ use bytes::Bytes;
 
 use super::super::Event;
 use super::super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase};
-use super::super::caller::Privacy;
 use super::super::cdr::{CdrTransfer, EndedBy};
-use super::super::diversion::Diversions;
 use super::super::ending::End;
 use super::super::engine::{Engine, MAX_CALLS, Purpose};
 use super::super::inbound::Rejection;
 use super::replace::{Replaced, Replacing};
-use super::{Referred, join};
+use super::{Referred, join, speaker};
 use crate::base::Instant;
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
@@ -315,25 +313,10 @@ fn errand_invite(call_id: &Bytes, hops: u32, offer: &[u8]) -> Option<Message> {
 /// Who calls whom: the remaining party, whom the new one will speak to, calls the number that was
 /// referred to. What of it is shown is the new trunk's `caller_id`'s to say.
 fn numbers_of(call: &Call, by: Side, referred: &Referred) -> CallNumbers {
-    let numbers = CallNumbers {
+    CallNumbers {
         called: referred.number.clone(),
         called_received: referred.received.clone(),
         called_written: referred.written.clone(),
-        ..call.numbers.clone()
-    };
-    let numbers = match by.other() {
-        Side::A => numbers,
-        Side::B => CallNumbers {
-            caller: call.numbers_sent().called.clone(),
-            caller_display: None,
-            caller_is_asserted: false,
-            privacy: Privacy::Unsaid,
-            diversions: Diversions::default(),
-            ..numbers
-        },
-    };
-    // A name of one side is no business of the other's.
-    let is_name = matches!(numbers.caller, Number::Name(_));
-    let caller = if is_name { Number::Name(String::new()) } else { numbers.caller };
-    CallNumbers { caller_received: caller.as_str().to_owned(), caller, ..numbers }
+        ..speaker::numbers_of(call, by.other())
+    }
 }

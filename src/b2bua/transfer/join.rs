@@ -13,6 +13,7 @@ use super::super::cdr::{CdrLeg, EndedBy};
 use super::super::ending::End;
 use super::super::engine::{Engine, Purpose};
 use super::consume::Transfer;
+use super::speaker;
 use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
@@ -129,9 +130,10 @@ impl Engine {
         let Some([here, there]) = self.calls.get_disjoint_mut([key, other]) else { return };
         for (call, slot) in [(&mut *here, slot), (&mut *there, other_slot)] {
             keep_for_record(call);
-            let user = contact_user(call, slot);
+            let (user, speaker) = (contact_user(call, slot), speaker::of(call, slot));
             if let Some(leg) = call.leg_mut(slot) {
                 leg.contact_user = Some(user);
+                leg.speaker = Some(speaker);
             }
         }
         let (counted, other_counted) = (take_count(here, slot), take_count(there, other_slot));
