@@ -18,7 +18,7 @@ use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
 use crate::sip::{Header, Message, Method, Status, Writer};
-use crate::transaction::ClientId;
+use crate::transaction::{ClientEnd, ClientId};
 
 /// How long calls that are to be joined and have a request under way are left alone.
 pub(super) const QUIET_AFTER: Duration = Duration::from_millis(200);
@@ -282,14 +282,18 @@ impl Engine {
     }
 
     /// A party does not answer a re-INVITE of ours.
-    pub(in super::super) fn on_reconnect_ended(&mut self, now: Instant, client: ClientId) {
+    /// (A connection that broke says nothing of the party: it is told later.)
+    pub(in super::super) fn on_reconnect_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
         let Some((key, to)) = self.clients.get(client).map(|outgoing| (outgoing.call, outgoing.side)) else {
             return;
         };
         if self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
             self.forget_relay(key, client, to);
             self.drop_offer(key);
-            self.end_reconnect(now, key, None);
+            match why {
+                ClientEnd::Transport => self.reconnect_later(now, key),
+                ClientEnd::Timeout => self.end_reconnect(now, key, None),
+            }
         }
     }
 
