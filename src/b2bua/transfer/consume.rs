@@ -35,6 +35,9 @@ const MAX_TRANSFERS: usize = 8;
 /// no refresh of the subscriber's could prolong.
 const SUBSCRIPTION_S: u32 = 180;
 
+/// The most NOTIFYs of one transfer before the last: whoever is called says as much as it likes.
+const MAX_NOTIFIES: u8 = 8;
+
 /// Subscription-State of the last NOTIFY (RFC 3515 §2.4.5).
 const TERMINATED: &str = "terminated;reason=noresource";
 
@@ -67,6 +70,8 @@ pub struct Asked {
     pub(super) with: (CallKey, Side),
     /// The status that the transferor was told last.
     told: u16,
+    /// How often it was told one.
+    notifies: u8,
     /// How often the calls were not quiet enough to be joined.
     pub(super) tries: u8,
 }
@@ -87,7 +92,7 @@ impl Engine {
             Err(status) => return self.respond_in_dialog(now, key, by, server, status),
         };
         let id = request.cseq().map_or(0, |cseq| cseq.number);
-        let asked = Asked { by, id, with, told: 0, tries: 0 };
+        let asked = Asked { by, id, with, told: 0, notifies: 0, tries: 0 };
         if let Some(call) = self.calls.get_mut(key) {
             call.transfer = Transfer::Asked(asked);
             call.record.transfers.push(CdrTransfer {
@@ -257,10 +262,11 @@ impl Engine {
     pub(super) fn tell_transferor(&mut self, now: Instant, key: CallKey, status: Status, is_last: bool) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Transfer::Asked(asked) = &mut call.transfer else { return };
-        if asked.told == status.code() && !is_last {
+        if (asked.told == status.code() || asked.notifies >= MAX_NOTIFIES) && !is_last {
             return;
         }
         asked.told = status.code();
+        asked.notifies = asked.notifies.saturating_add(1);
         let (by, id) = (asked.by, asked.id);
         if let Some(transfer) = call.record.transfers.last_mut().filter(|_| is_last) {
             transfer.status = status.code();
