@@ -231,15 +231,45 @@ impl Engine {
 
     /// BYE of a transferor that does not wait for the end of its transfer (RFC 5589 §6.1): the
     /// remaining party stays. False: it is a BYE like any other.
-    pub(in super::super) fn transferor_left(&mut self, key: CallKey, side: Side) -> bool {
+    pub(in super::super) fn transferor_left(&mut self, now: Instant, key: CallKey, side: Side) -> bool {
         let is_transferor = self.transferor(key) == Some(side) || self.has_replaced_leg(key, side);
-        if is_transferor && let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
-            // Nothing is sent to it any more, neither NOTIFY nor BYE.
-            leg.dialog = None;
-            self.disarm(key, CallTimer::Refresh(side));
-            self.disarm(key, CallTimer::SessionExpiry(side));
+        if is_transferor {
+            self.let_go(now, key, side);
         }
         is_transferor
+    }
+
+    /// Nothing is sent any more to a side that hung up, neither NOTIFY nor BYE, and nobody waits for it.
+    fn let_go(&mut self, now: Instant, key: CallKey, gone: Side) {
+        let relays = self.calls.get(key).map(|call| call.relays.clone()).unwrap_or_default();
+        self.end_relays(now, key);
+        self.drop_offer(key);
+        for side in [Side::A, Side::B] {
+            let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { continue };
+            let refresh = leg.refresh.take_if(|_| side == gone);
+            let is_over = leg.outgoing.is_some_and(|it| relays.contains(&it) || refresh == Some(it));
+            leg.outgoing.take_if(|_| is_over);
+            let (deferred, owed) = (leg.deferred.take(), leg.owed_ack.take());
+            if is_over {
+                self.disarm(key, CallTimer::Reinvite(side));
+            }
+            if let Some(client) = refresh {
+                self.transactions.cancel(now, client, None);
+            }
+            if let Some((server, _)) = deferred {
+                self.respond_in_dialog(now, key, side, server, Status::of(487));
+            }
+            if let Some(owed) = owed {
+                self.send_ack(key, side, owed.client, owed.sequence, None);
+            }
+        }
+        for timer in [CallTimer::Refresh(gone), CallTimer::SessionExpiry(gone), CallTimer::Unacked(gone)] {
+            self.disarm(key, timer);
+        }
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(gone)) {
+            leg.unacked = None;
+            leg.dialog = None;
+        }
     }
 
     /// A call ends while one of its parties waits for a transfer: the errand is given up.
