@@ -130,6 +130,11 @@ impl Engine {
             return if may { Ok((other, side)) } else { Err(Status::of(603)) };
         }
         let leg = call.leg(by).ok_or(Status::of(481))?;
+        let source = leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop);
+        if !self.allowlist.allows(leg.realm, source.peer.ip()) {
+            // It is heard only for the sake of its calls in progress.
+            return Err(Status::of(403));
+        }
         self.may_call(leg.realm, leg.trunk.clone(), &referred.number)?;
         if self.draining || self.calls.len() >= MAX_CALLS {
             return Err(Status::of(503));
