@@ -50,6 +50,12 @@ impl Engine {
             return self.respond_in_dialog(now, key, from, server, Status::of(491));
         }
         let to = from.other();
+        let is_there =
+            self.calls.get(key).and_then(|call| call.leg(to)).is_some_and(|leg| leg.dialog.is_some());
+        if !is_there || self.is_out_of_reach(key, to) {
+            // 481 would end the sender's call (RFC 5057 §5.1).
+            return self.respond_in_dialog(now, key, from, server, Status::of(491));
+        }
         let refer = self.refer_to_towards(key, to, referred);
         match refer.and_then(|refer_to| self.write_refer(key, to, request, &refer_to)) {
             Ok((refer, hop)) => {
