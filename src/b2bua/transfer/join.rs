@@ -103,6 +103,10 @@ impl Engine {
         let Some([here, there]) = self.calls.get_disjoint_mut([key, other]) else { return };
         here.transfer = Transfer::None;
         there.transfer = Transfer::Leaving;
+        there.reconnect = None;
+        // Who subscribed is not in the call any more, or has another to speak to.
+        here.referrals.clear();
+        there.referrals.clear();
         if is_errand {
             here.record.attempts.append(&mut there.record.attempts);
         }

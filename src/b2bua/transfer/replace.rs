@@ -179,6 +179,7 @@ impl Engine {
         self.join_media(key, slot, by, Side::B);
         if let Some(call) = self.calls.get_mut(key) {
             call.transfer = Transfer::None;
+            call.referrals.clear();
             let by = if slot == Side::A { EndedBy::Caller } else { EndedBy::Callee };
             call.record.transfers.push(CdrTransfer { by, to, status: 200 });
         }
