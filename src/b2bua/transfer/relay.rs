@@ -193,8 +193,12 @@ impl Engine {
     }
 }
 
-/// Whether a request speaks of a REFER.
+/// Whether a request speaks of a REFER; with a sipfrag, which tells of no other event, though it does
+/// not say so.
 pub(in super::super) fn is_refer_event(request: &Message) -> bool {
+    if request.has_body_type("message/sipfrag") {
+        return true;
+    }
     let event = request.header(Header::Event).unwrap_or(b"");
     let end = memchr::memchr(b';', event).unwrap_or(event.len());
     trim(&event[..end]).eq_ignore_ascii_case(b"refer")
