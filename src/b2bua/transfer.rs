@@ -97,7 +97,9 @@ impl Engine {
             None => None,
             Some(value) => {
                 let named = Replaces::parse(&value).ok_or(bad)?;
-                Some(self.find_consultation(key, side, &named).ok_or(Status::of(603))?)
+                // What may be replaced here is answered (RFC 3891 §3).
+                let found = self.find_consultation(key, side, &named).filter(|_| !named.early_only);
+                Some(found.ok_or(Status::of(603))?)
             }
         };
         Ok(Referred { received: party.user, written: written_user(&uri), number, replaces })

@@ -24,7 +24,6 @@ use super::{Referred, join, speaker};
 use crate::base::Instant;
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
-use crate::numbering::Number;
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::ServerId;
 
