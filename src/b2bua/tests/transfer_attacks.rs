@@ -499,3 +499,21 @@ fn the_port_of_a_party_that_goes_is_given_back_at_once() {
     hang_up(&mut lab, &invite, &answer, 3);
     lab.expect_nothing_left();
 }
+
+#[test]
+fn a_call_for_help_is_not_held_up_by_a_replaces() {
+    let mut lab = Lab::with(consuming());
+    let help = with_header(
+        &invite(PBX, "911", "1", Some(SDP_PBX)),
+        "Require: replaces\r\nReplaces: x;to-tag=1;from-tag=2",
+    );
+    lab.receive(PBX, &help);
+    lab.take_response(PBX, 100);
+    let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+    assert!(outgoing.header(Header::Replaces).is_none());
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 486);
+    lab.sent.clear();
+    lab.expect_nothing_left();
+}
