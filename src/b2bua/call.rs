@@ -16,7 +16,7 @@ use super::early_dialogs::EarlyDialogs;
 use super::redirect::Redirection;
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
-use super::transfer::{Reconnect, Referral, Transfer};
+use super::transfer::{Reconnect, Referral, Speaker, Transfer};
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::SessionTimer;
@@ -131,6 +131,8 @@ pub struct Leg {
     pub owns_call_id: bool,
     /// User part of our Contact, of a leg that came from another call.
     pub contact_user: Option<String>,
+    /// Whose that leg is.
+    pub speaker: Option<Speaker>,
 }
 
 /// Our 2xx to an INVITE, repeated until the ACK comes (RFC 3261 §13.3.1.4).
@@ -347,6 +349,7 @@ impl Leg {
             refresh: None,
             owns_call_id: false,
             contact_user: None,
+            speaker: None,
         }
     }
 }

@@ -91,7 +91,7 @@ impl Engine {
         request: &Message,
     ) {
         self.respond_in_dialog(now, key, side, server, Status::of(200));
-        if self.transferor_left(key, side) {
+        if self.transferor_left(now, key, side) {
             return;
         }
         let Some(call) = self.calls.get(key) else { return };

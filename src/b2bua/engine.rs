@@ -458,7 +458,7 @@ impl Engine {
             Purpose::Relay { server } => self.on_relay_ended(now, client, server, why),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Realign => self.end_realign(client),
-            Purpose::Reconnect => self.on_reconnect_ended(now, client),
+            Purpose::Reconnect => self.on_reconnect_ended(now, client, why),
             // A PRACK that failed ends nothing: the INVITE's own answer decides.
             Purpose::Prack | Purpose::Bye | Purpose::Notify => {}
         }

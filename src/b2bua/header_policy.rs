@@ -31,6 +31,10 @@ const MAX_ALWAYS_BYTES: usize = 256;
 const NAME_THE_CALLER: &[&str] =
     &["Call-Info", "Identity", "In-Reply-To", "Organization", "Referred-By", "Reply-To", "Subject"];
 
+/// Headers that name a dialog by its Call-ID and tags (RFC 3911, RFC 4538): it is another one on the
+/// other side, so none crosses whatever the rules say.
+const NAME_A_DIALOG: &[&str] = &["Join", "Target-Dialog"];
+
 /// The rules for a call whose caller is hidden or not.
 pub fn rules_for(rules: &HeaderRules, is_hidden: bool) -> Cow<'_, HeaderRules> {
     if !is_hidden || rules.pass.is_empty() {
@@ -90,7 +94,8 @@ fn is_always(name: &[u8]) -> bool {
 
 fn crosses(header: Header, name: &[u8], rules: &HeaderRules) -> bool {
     let matches = |patterns: &[String]| patterns.iter().any(|pattern| glob_matches(pattern, name));
-    !is_machinery(header) && matches(&rules.pass) && !matches(&rules.drop)
+    let names_a_dialog = NAME_A_DIALOG.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+    !is_machinery(header) && !names_a_dialog && matches(&rules.pass) && !matches(&rules.drop)
 }
 
 /// Headers that each leg has of its own: no `pass` rule, not even `*`, lets them cross.

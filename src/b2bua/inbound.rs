@@ -53,7 +53,9 @@ impl Engine {
         if let Some(seconds) = expires_s {
             self.arm(key, CallTimer::Expires, now + Duration::from_secs(seconds.into()));
         }
-        if self.calls.get(key).is_some_and(|call| call.invite.header(Header::Replaces).is_some()) {
+        // A call for help goes through, whatever else it asks for.
+        let replaces = self.calls.get(key).is_some_and(|call| call.invite.header(Header::Replaces).is_some());
+        if replaces && !emergency {
             return self.on_replaces(now, key);
         }
         self.arrange(now, key);

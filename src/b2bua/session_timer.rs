@@ -137,14 +137,23 @@ impl Engine {
 
     /// The interval in force begins anew.
     pub(super) fn run_session_timer(&mut self, now: Instant, key: CallKey, side: Side) {
+        let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(side));
+        if let Some((leg, interval)) = leg.and_then(|leg| leg.session_timer.interval().map(|it| (leg, it))) {
+            leg.session_ends = now + interval.ends_after();
+        }
+        self.resume_session_timer(now, key, side);
+    }
+
+    /// The interval in force goes on as it began, of a leg that came from another call too.
+    pub(super) fn resume_session_timer(&mut self, now: Instant, key: CallKey, side: Side) {
         self.disarm(key, CallTimer::Refresh(side));
         self.disarm(key, CallTimer::SessionExpiry(side));
-        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
-        let Some(interval) = leg.session_timer.interval() else { return };
-        let ends = now + interval.ends_after();
-        leg.session_ends = ends;
+        let Some(leg) = self.calls.get(key).and_then(|call| call.leg(side)) else { return };
+        let (ends, Some(interval)) = (leg.session_ends, leg.session_timer.interval()) else { return };
         if interval.is_ours {
-            self.arm(key, CallTimer::Refresh(side), now + interval.refresh_after());
+            let from_refresh_to_end = interval.ends_after() - interval.refresh_after();
+            let refresh_in = ends.since(now).saturating_sub(from_refresh_to_end);
+            self.arm(key, CallTimer::Refresh(side), now + refresh_in);
         }
         self.arm(key, CallTimer::SessionExpiry(side), ends);
     }

@@ -11,6 +11,7 @@ mod join;
 mod relay;
 mod replace;
 mod replaces;
+mod speaker;
 
 use super::call::{CallKey, Phase};
 use super::engine::Engine;
@@ -28,6 +29,7 @@ pub use join::Reconnect;
 pub use relay::Referral;
 pub(super) use relay::is_refer_event;
 use replaces::Replaces;
+pub use speaker::Speaker;
 
 /// Where a REFER points.
 #[derive(Clone, Debug)]
@@ -95,7 +97,9 @@ impl Engine {
             None => None,
             Some(value) => {
                 let named = Replaces::parse(&value).ok_or(bad)?;
-                Some(self.find_consultation(key, side, &named).ok_or(Status::of(603))?)
+                // What may be replaced here is answered (RFC 3891 §3).
+                let found = self.find_consultation(key, side, &named).filter(|_| !named.early_only);
+                Some(found.ok_or(Status::of(603))?)
             }
         };
         Ok(Referred { received: party.user, written: written_user(&uri), number, replaces })

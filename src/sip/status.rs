@@ -46,9 +46,11 @@ impl Status {
     /// The phrase of the RFC that defines the code.
     pub fn phrase(self) -> String {
         match rsip::StatusCode::from(self.0) {
-            rsip::StatusCode::Other(..) => "Unknown".to_owned(),
             rsip::StatusCode::CallTransactionDoesNotExist => "Call/Transaction Does Not Exist".to_owned(),
             rsip::StatusCode::OK => "OK".to_owned(),
+            // RFC 3265 §7.3.1, which `rsip` does not know.
+            rsip::StatusCode::Other(202, ..) => "Accepted".to_owned(),
+            rsip::StatusCode::Other(..) => "Unknown".to_owned(),
             // `rsip` prints the name of its variant: "486 BusyHere".
             known => {
                 known.to_string().split_once(' ').map_or_else(String::new, |(_, name)| split_words(name))
@@ -92,6 +94,7 @@ mod tests {
             (180, "Ringing"),
             (183, "Session Progress"),
             (200, "OK"),
+            (202, "Accepted"),
             (404, "Not Found"),
             (481, "Call/Transaction Does Not Exist"),
             (484, "Address Incomplete"),

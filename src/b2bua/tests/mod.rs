@@ -30,6 +30,7 @@ mod shutdown;
 mod simulation;
 mod torture;
 mod transfer;
+mod transfer_attacks;
 mod transfer_consumed;
 mod transfer_replaces;
 mod transports;

@@ -12,16 +12,16 @@ use crate::media::{MediaCommand, Side};
 use crate::routing::{Limits, NumberPattern, Refer};
 use crate::sip::{Header, Message, Method};
 
-const TARGET: &str = "<sip:4155550123@10.0.0.5>";
-const SDP_TARGET: &str = "v=0\r\no=c 9 9 IN IP4 198.51.100.1\r\ns=c\r\nc=IN IP4 198.51.100.88\r\nt=0 0\r\n\
+pub const TARGET: &str = "<sip:4155550123@10.0.0.5>";
+pub const SDP_TARGET: &str = "v=0\r\no=c 9 9 IN IP4 198.51.100.1\r\ns=c\r\nc=IN IP4 198.51.100.88\r\nt=0 0\r\n\
     m=audio 42000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
 
-fn consuming() -> Settings {
+pub fn consuming() -> Settings {
     transferring(Refer::Consume)
 }
 
 /// The next NOTIFY to the PBX, answered: the status of its sipfrag, and whether it is the last.
-fn told(lab: &mut Lab) -> (String, bool) {
+pub fn told(lab: &mut Lab) -> (String, bool) {
     let notify = lab.take_request(PBX, &Method::Notify);
     lab.receive(PBX, &respond(PBX, &notify, 200, "x", None));
     let state = String::from_utf8_lossy(notify.header(Header::SubscriptionState).unwrap()).into_owned();
@@ -30,7 +30,7 @@ fn told(lab: &mut Lab) -> (String, bool) {
 }
 
 /// A call from the PBX over carrier A which the PBX transfers; the INVITE of the errand too.
-fn with_errand(lab: &mut Lab) -> (Message, Message, Message, Message) {
+pub fn with_errand(lab: &mut Lab) -> (Message, Message, Message, Message) {
     let (invite, answer, outgoing) = establish(lab, "1");
     lab.receive(PBX, &refer(&invite, &answer, 2, TARGET));
     lab.take_response(PBX, 202);
@@ -41,7 +41,7 @@ fn with_errand(lab: &mut Lab) -> (Message, Message, Message, Message) {
 }
 
 /// The errand is answered, and the remaining party told.
-fn answer_errand(lab: &mut Lab, outgoing: &Message, errand: &Message) {
+pub fn answer_errand(lab: &mut Lab, outgoing: &Message, errand: &Message) {
     lab.receive(CARRIER_A, &respond(CARRIER_A, errand, 200, "target", Some(SDP_TARGET)));
     lab.take_request(CARRIER_A, &Method::Ack);
     let reinvite = lab.take_request(CARRIER_A, &Method::Invite);
@@ -61,19 +61,19 @@ fn wait(lab: &mut Lab) {
     }
 }
 
-fn audio_port(message: &Message) -> String {
+pub fn audio_port(message: &Message) -> String {
     let text = text(message);
     let line = text.lines().find(|line| line.starts_with("m=audio ")).expect("an m= line").to_owned();
     line.split(' ').nth(1).unwrap().to_owned()
 }
 
-fn bye_of_transferor(lab: &mut Lab, invite: &Message, answer: &Message, sequence: u32) {
+pub fn bye_of_transferor(lab: &mut Lab, invite: &Message, answer: &Message, sequence: u32) {
     lab.receive(PBX, &finish(caller_request(PBX, invite, answer, &Method::Bye, sequence), None));
     lab.take_response(PBX, 200);
 }
 
 /// The new party hangs up, and the remaining one hears of it.
-fn target_hangs_up(lab: &mut Lab, errand: &Message, outgoing: &Message) {
+pub fn target_hangs_up(lab: &mut Lab, errand: &Message, outgoing: &Message) {
     lab.receive(CARRIER_A, &finish(callee_request(CARRIER_A, errand, "target", &Method::Bye, 1), None));
     lab.take_response(CARRIER_A, 200);
     let bye = lab.take_request(CARRIER_A, &Method::Bye);

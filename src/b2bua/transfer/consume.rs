@@ -15,18 +15,15 @@ use bytes::Bytes;
 
 use super::super::Event;
 use super::super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase};
-use super::super::caller::Privacy;
 use super::super::cdr::{CdrTransfer, EndedBy};
-use super::super::diversion::Diversions;
 use super::super::ending::End;
 use super::super::engine::{Engine, MAX_CALLS, Purpose};
 use super::super::inbound::Rejection;
 use super::replace::{Replaced, Replacing};
-use super::{Referred, join};
+use super::{Referred, join, speaker};
 use crate::base::Instant;
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
-use crate::numbering::Number;
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::ServerId;
 
@@ -36,6 +33,9 @@ const MAX_TRANSFERS: usize = 8;
 /// `expires` of the implicit subscription, in seconds: a little less than an errand may take, which
 /// no refresh of the subscriber's could prolong.
 const SUBSCRIPTION_S: u32 = 180;
+
+/// The most NOTIFYs of one transfer before the last: whoever is called says as much as it likes.
+const MAX_NOTIFIES: u8 = 8;
 
 /// Subscription-State of the last NOTIFY (RFC 3515 §2.4.5).
 const TERMINATED: &str = "terminated;reason=noresource";
@@ -69,6 +69,8 @@ pub struct Asked {
     pub(super) with: (CallKey, Side),
     /// The status that the transferor was told last.
     told: u16,
+    /// How often it was told one.
+    notifies: u8,
     /// How often the calls were not quiet enough to be joined.
     pub(super) tries: u8,
 }
@@ -89,7 +91,7 @@ impl Engine {
             Err(status) => return self.respond_in_dialog(now, key, by, server, status),
         };
         let id = request.cseq().map_or(0, |cseq| cseq.number);
-        let asked = Asked { by, id, with, told: 0, tries: 0 };
+        let asked = Asked { by, id, with, told: 0, notifies: 0, tries: 0 };
         if let Some(call) = self.calls.get_mut(key) {
             call.transfer = Transfer::Asked(asked);
             call.record.transfers.push(CdrTransfer {
@@ -127,6 +129,11 @@ impl Engine {
             return if may { Ok((other, side)) } else { Err(Status::of(603)) };
         }
         let leg = call.leg(by).ok_or(Status::of(481))?;
+        let source = leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop);
+        if !self.allowlist.allows(leg.realm, source.peer.ip()) {
+            // It is heard only for the sake of its calls in progress.
+            return Err(Status::of(403));
+        }
         self.may_call(leg.realm, leg.trunk.clone(), &referred.number)?;
         if self.draining || self.calls.len() >= MAX_CALLS {
             return Err(Status::of(503));
@@ -228,15 +235,45 @@ impl Engine {
 
     /// BYE of a transferor that does not wait for the end of its transfer (RFC 5589 §6.1): the
     /// remaining party stays. False: it is a BYE like any other.
-    pub(in super::super) fn transferor_left(&mut self, key: CallKey, side: Side) -> bool {
+    pub(in super::super) fn transferor_left(&mut self, now: Instant, key: CallKey, side: Side) -> bool {
         let is_transferor = self.transferor(key) == Some(side) || self.has_replaced_leg(key, side);
-        if is_transferor && let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
-            // Nothing is sent to it any more, neither NOTIFY nor BYE.
-            leg.dialog = None;
-            self.disarm(key, CallTimer::Refresh(side));
-            self.disarm(key, CallTimer::SessionExpiry(side));
+        if is_transferor {
+            self.let_go(now, key, side);
         }
         is_transferor
+    }
+
+    /// Nothing is sent any more to a side that hung up, neither NOTIFY nor BYE, and nobody waits for it.
+    fn let_go(&mut self, now: Instant, key: CallKey, gone: Side) {
+        let relays = self.calls.get(key).map(|call| call.relays.clone()).unwrap_or_default();
+        self.end_relays(now, key);
+        self.drop_offer(key);
+        for side in [Side::A, Side::B] {
+            let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { continue };
+            let refresh = leg.refresh.take_if(|_| side == gone);
+            let is_over = leg.outgoing.is_some_and(|it| relays.contains(&it) || refresh == Some(it));
+            leg.outgoing.take_if(|_| is_over);
+            let (deferred, owed) = (leg.deferred.take(), leg.owed_ack.take());
+            if is_over {
+                self.disarm(key, CallTimer::Reinvite(side));
+            }
+            if let Some(client) = refresh {
+                self.transactions.cancel(now, client, None);
+            }
+            if let Some((server, _)) = deferred {
+                self.respond_in_dialog(now, key, side, server, Status::of(487));
+            }
+            if let Some(owed) = owed {
+                self.send_ack(key, side, owed.client, owed.sequence, None);
+            }
+        }
+        for timer in [CallTimer::Refresh(gone), CallTimer::SessionExpiry(gone), CallTimer::Unacked(gone)] {
+            self.disarm(key, timer);
+        }
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(gone)) {
+            leg.unacked = None;
+            leg.dialog = None;
+        }
     }
 
     /// A call ends while one of its parties waits for a transfer: the errand is given up.
@@ -259,10 +296,11 @@ impl Engine {
     pub(super) fn tell_transferor(&mut self, now: Instant, key: CallKey, status: Status, is_last: bool) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Transfer::Asked(asked) = &mut call.transfer else { return };
-        if asked.told == status.code() && !is_last {
+        if (asked.told == status.code() || asked.notifies >= MAX_NOTIFIES) && !is_last {
             return;
         }
         asked.told = status.code();
+        asked.notifies = asked.notifies.saturating_add(1);
         let (by, id) = (asked.by, asked.id);
         if let Some(transfer) = call.record.transfers.last_mut().filter(|_| is_last) {
             transfer.status = status.code();
@@ -315,25 +353,10 @@ fn errand_invite(call_id: &Bytes, hops: u32, offer: &[u8]) -> Option<Message> {
 /// Who calls whom: the remaining party, whom the new one will speak to, calls the number that was
 /// referred to. What of it is shown is the new trunk's `caller_id`'s to say.
 fn numbers_of(call: &Call, by: Side, referred: &Referred) -> CallNumbers {
-    let numbers = CallNumbers {
+    CallNumbers {
         called: referred.number.clone(),
         called_received: referred.received.clone(),
         called_written: referred.written.clone(),
-        ..call.numbers.clone()
-    };
-    let numbers = match by.other() {
-        Side::A => numbers,
-        Side::B => CallNumbers {
-            caller: call.numbers_sent().called.clone(),
-            caller_display: None,
-            caller_is_asserted: false,
-            privacy: Privacy::Unsaid,
-            diversions: Diversions::default(),
-            ..numbers
-        },
-    };
-    // A name of one side is no business of the other's.
-    let is_name = matches!(numbers.caller, Number::Name(_));
-    let caller = if is_name { Number::Name(String::new()) } else { numbers.caller };
-    CallNumbers { caller_received: caller.as_str().to_owned(), caller, ..numbers }
+        ..speaker::numbers_of(call, by.other())
+    }
 }

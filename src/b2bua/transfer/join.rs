@@ -13,11 +13,12 @@ use super::super::cdr::{CdrLeg, EndedBy};
 use super::super::ending::End;
 use super::super::engine::{Engine, Purpose};
 use super::consume::Transfer;
+use super::speaker;
 use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
 use crate::sip::{Header, Message, Method, Status, Writer};
-use crate::transaction::ClientId;
+use crate::transaction::{ClientEnd, ClientId};
 
 /// How long calls that are to be joined and have a request under way are left alone.
 pub(super) const QUIET_AFTER: Duration = Duration::from_millis(200);
@@ -96,12 +97,16 @@ impl Engine {
         self.swap_legs(key, by, other, side.other());
         self.join_media(key, by, other, side);
         for (call, slot) in [(key, by), (other, side.other())] {
-            self.run_session_timer(now, call, slot);
+            self.resume_session_timer(now, call, slot);
         }
         let is_errand = self.calls.get(other).is_some_and(|call| call.has_no_record);
         let Some([here, there]) = self.calls.get_disjoint_mut([key, other]) else { return };
         here.transfer = Transfer::None;
         there.transfer = Transfer::Leaving;
+        there.reconnect = None;
+        // Who subscribed is not in the call any more, or has another to speak to.
+        here.referrals.clear();
+        there.referrals.clear();
         if is_errand {
             here.record.attempts.append(&mut there.record.attempts);
         }
@@ -129,9 +134,10 @@ impl Engine {
         let Some([here, there]) = self.calls.get_disjoint_mut([key, other]) else { return };
         for (call, slot) in [(&mut *here, slot), (&mut *there, other_slot)] {
             keep_for_record(call);
-            let user = contact_user(call, slot);
+            let (user, speaker) = (contact_user(call, slot), speaker::of(call, slot));
             if let Some(leg) = call.leg_mut(slot) {
                 leg.contact_user = Some(user);
+                leg.speaker = Some(speaker);
             }
         }
         let (counted, other_counted) = (take_count(here, slot), take_count(there, other_slot));
@@ -280,14 +286,18 @@ impl Engine {
     }
 
     /// A party does not answer a re-INVITE of ours.
-    pub(in super::super) fn on_reconnect_ended(&mut self, now: Instant, client: ClientId) {
+    /// (A connection that broke says nothing of the party: it is told later.)
+    pub(in super::super) fn on_reconnect_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
         let Some((key, to)) = self.clients.get(client).map(|outgoing| (outgoing.call, outgoing.side)) else {
             return;
         };
         if self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
             self.forget_relay(key, client, to);
             self.drop_offer(key);
-            self.end_reconnect(now, key, None);
+            match why {
+                ClientEnd::Transport => self.reconnect_later(now, key),
+                ClientEnd::Timeout => self.end_reconnect(now, key, None),
+            }
         }
     }
 

@@ -50,6 +50,12 @@ impl Engine {
             return self.respond_in_dialog(now, key, from, server, Status::of(491));
         }
         let to = from.other();
+        let is_there =
+            self.calls.get(key).and_then(|call| call.leg(to)).is_some_and(|leg| leg.dialog.is_some());
+        if !is_there || self.is_out_of_reach(key, to) {
+            // 481 would end the sender's call (RFC 5057 §5.1).
+            return self.respond_in_dialog(now, key, from, server, Status::of(491));
+        }
         let refer = self.refer_to_towards(key, to, referred);
         match refer.and_then(|refer_to| self.write_refer(key, to, request, &refer_to)) {
             Ok((refer, hop)) => {
@@ -187,8 +193,12 @@ impl Engine {
     }
 }
 
-/// Whether a request speaks of a REFER.
+/// Whether a request speaks of a REFER; with a sipfrag, which tells of no other event, though it does
+/// not say so.
 pub(in super::super) fn is_refer_event(request: &Message) -> bool {
+    if request.has_body_type("message/sipfrag") {
+        return true;
+    }
     let event = request.header(Header::Event).unwrap_or(b"");
     let end = memchr::memchr(b';', event).unwrap_or(event.len());
     trim(&event[..end]).eq_ignore_ascii_case(b"refer")

@@ -179,6 +179,7 @@ impl Engine {
         self.join_media(key, slot, by, Side::B);
         if let Some(call) = self.calls.get_mut(key) {
             call.transfer = Transfer::None;
+            call.referrals.clear();
             let by = if slot == Side::A { EndedBy::Caller } else { EndedBy::Callee };
             call.record.transfers.push(CdrTransfer { by, to, status: 200 });
         }
@@ -202,7 +203,7 @@ impl Engine {
         }
         let has_left = call.leg(slot).is_none_or(|leg| leg.dialog.is_none());
         self.servers.insert(server, by);
-        self.run_session_timer(now, key, slot);
+        self.resume_session_timer(now, key, slot);
         self.drop_offer(key);
         self.reject_call(now, by, Rejection::new(status.code(), "the other party did not accept it"));
         if has_left {

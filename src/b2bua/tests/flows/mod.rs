@@ -11,6 +11,7 @@
 mod rfc3665;
 mod rfc3960;
 mod rfc5359;
+mod rfc5359_transfer;
 mod rfc5407;
 
 use std::cell::{Cell, RefCell};

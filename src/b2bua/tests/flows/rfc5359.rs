@@ -3,14 +3,14 @@
 //! | section | here |
 //! |---|---|
 //! | 2.1–2.3 hold, consultation, music | the re-INVITEs, with and without an offer |
-//! | 2.4–2.6 transfers | REFER: in `../transfer.rs` and `../transfer_consumed.rs` |
+//! | 2.4–2.6 transfers | in `rfc5359_transfer.rs` |
 //! | 2.7–2.9 forwarding | Bob's network forwards and tells it (181, new To tags), or asks us to (302) |
 //! | 2.10 conference, a third party is added | the focus's re-INVITE; inviting the third is a call like any |
 //! | 2.11 conference, a third party joins | Join names a dialog of the other leg, and is refused |
 //! | 2.12 find-me | one branch after the other, each with its To tag |
 //! | 2.13, 2.14 screening | Bob's network refuses; we refuse |
-//! | 2.15 park, 2.16 pickup | left out: REFER as in a transfer; the rest is a registrar's or the dialog event package's |
-//! | 2.18 click to dial | without REFER: two calls of a controller, which it joins (RFC 3725) |
+//! | 2.15 park, 2.16 pickup | in `rfc5359_transfer.rs`, but for the dialog event package, which is asked of the PBX |
+//! | 2.18 click to dial | without REFER (with it: `rfc5359_transfer.rs`): two calls of a controller, which it joins (RFC 3725) |
 //! | 2.17 automatic redial | left out: the dialog event package is asked of Bob's server, not of us; SUBSCRIBE gets 405 |
 
 use super::*;
@@ -20,7 +20,7 @@ use crate::routing::{CallerIdFallback, CallerIdPolicy, Redirect};
 const BOTH: [&str; 3] = ["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000"];
 
 /// One side changes the call by an offer, and the other answers; what each was shown.
-fn reinvites(from: &mut Phone, to: &mut Phone, offer: &str, answer: &str) -> (Message, Message) {
+pub fn reinvites(from: &mut Phone, to: &mut Phone, offer: &str, answer: &str) -> (Message, Message) {
     from.sends(&Method::Invite, Some(offer));
     let shown = to.gets(&Method::Invite);
     to.answers(&shown, 200, Some(answer));
