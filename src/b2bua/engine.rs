@@ -23,6 +23,7 @@
 //! | digest challenges | `challenge.rs` |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | a request again over another transport | `resending.rs` |
+//! | our requests, by their transaction | `outgoing.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,6 +39,7 @@ use super::cdr::EndedBy;
 use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
+use super::outgoing::Outgoings;
 use super::snapshots::Snapshots;
 use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason};
@@ -75,7 +77,7 @@ pub struct Engine {
     /// Calls by what their INVITE's copies share (RFC 3261 §8.2.2.2).
     pub(super) invites: BTreeMap<Bytes, CallKey>,
     /// Our requests until their transaction is gone.
-    pub(super) clients: SecondaryMap<ClientId, Outgoing>,
+    pub(super) clients: Outgoings,
     /// Our BYEs until their transaction is gone, by the dialog: one of the peer's may cross.
     pub(super) byes: BTreeMap<Bytes, ClientId>,
     /// The INVITEs that opened calls, for the CANCEL that may come.
@@ -177,7 +179,7 @@ impl Engine {
             calls: SlotMap::with_key(),
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
-            clients: SecondaryMap::new(),
+            clients: Outgoings::default(),
             byes: BTreeMap::new(),
             servers: SecondaryMap::new(),
             media_sessions: BTreeMap::new(),
@@ -252,9 +254,8 @@ impl Engine {
         }
     }
 
-    /// Entries of the engine's own tables; zero when nothing is going on.
-    #[cfg(test)]
-    pub(super) fn leftovers(&self) -> usize {
+    /// Entries of the engine's own tables; zero when nothing is going on. For tests and fuzzing.
+    pub fn leftovers(&self) -> usize {
         let tables = [self.dialogs.len(), self.invites.len(), self.clients.len(), self.servers.len()];
         let media = self.media_sessions.len() + self.closing_media.len();
         tables.iter().sum::<usize>() + self.byes.len() + media + self.setups.len()

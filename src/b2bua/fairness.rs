@@ -66,7 +66,6 @@ impl Setups {
     }
 
     /// Sources that have any.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -24,6 +24,7 @@ mod in_dialog;
 mod inbound;
 mod io;
 mod loops;
+mod outgoing;
 mod party;
 mod realign;
 mod redirect;
