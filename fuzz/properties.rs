@@ -294,7 +294,7 @@ fn check_hidden(theirs: &[u8], written: &[u8]) {
 fn check_kept(before: &[u8], written: &[u8]) {
     let mut old = lines(before);
     for line in lines(written) {
-        let direction = matches!(line, b"a=sendonly" | b"a=inactive");
+        let direction = matches!(line, b"a=sendrecv" | b"a=sendonly" | b"a=recvonly" | b"a=inactive");
         if matches!(line[0], b'o' | b's' | b'c' | b'm') || line.starts_with(b"a=rtcp:") || direction {
             continue;
         }

@@ -1,15 +1,21 @@
 //! Every input that the fuzzer kept, every one that once broke something, and the messages of
 //! RFC 4475 and RFC 5118, which are its seeds, hold.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test finds wrong ends it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test finds wrong ends it")]
 
+#[path = "../fuzz/engine.rs"]
+mod engine;
 #[path = "../fuzz/properties.rs"]
 mod properties;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-fn replay(folder: &str, property: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn replay(name: &str, property: fn(&[u8])) {
+    let folder = folder(name);
     let mut replayed = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -45,4 +51,26 @@ fn streams_hold_their_properties() {
 #[test]
 fn session_descriptions_hold_their_properties() {
     replay("fuzz/corpus/sdp", properties::sdp);
+}
+
+#[test]
+fn the_engine_comes_to_an_end_whatever_was_said_to_it() {
+    replay("fuzz/corpus/engine", |input| drop(engine::engine(input)));
+}
+
+/// A fuzzer that begins with calls that go nowhere finds nothing. With `DRAWBRIDGE_WRITE_SEEDS` set,
+/// the files are written.
+#[test]
+fn the_seeds_of_the_engine_get_where_their_names_say() {
+    for seed in engine::seeds::seeds() {
+        let records = engine::engine(&seed.bytes);
+        let statuses: Vec<u16> = records.iter().map(|record| record.status).collect();
+        assert_eq!(statuses.len(), seed.records, "{}: {statuses:?}", seed.name);
+        assert!(statuses.first().is_none_or(|status| *status == seed.status), "{}: {statuses:?}", seed.name);
+        let file = folder("fuzz/corpus/engine").join(format!("seed-{}", seed.name));
+        if std::env::var_os("DRAWBRIDGE_WRITE_SEEDS").is_some() {
+            std::fs::write(&file, &seed.bytes).unwrap();
+        }
+        assert!(std::fs::read(&file).is_ok_and(|bytes| bytes == seed.bytes), "{} is old", file.display());
+    }
 }

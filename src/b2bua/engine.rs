@@ -23,6 +23,7 @@
 //! | digest challenges | `challenge.rs` |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | a request again over another transport | `resending.rs` |
+//! | our requests, by their transaction | `outgoing.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,7 +39,7 @@ use super::cdr::EndedBy;
 use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
-use super::outgoings::Outgoings;
+use super::outgoing::Outgoings;
 use super::snapshots::Snapshots;
 use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason};
@@ -253,9 +254,8 @@ impl Engine {
         }
     }
 
-    /// Entries of the engine's own tables; zero when nothing is going on.
-    #[cfg(test)]
-    pub(super) fn leftovers(&self) -> usize {
+    /// Entries of the engine's own tables; zero when nothing is going on. For tests and fuzzing.
+    pub fn leftovers(&self) -> usize {
         let tables = [self.dialogs.len(), self.invites.len(), self.clients.len(), self.servers.len()];
         let media = self.media_sessions.len() + self.closing_media.len();
         tables.iter().sum::<usize>() + self.byes.len() + media + self.setups.len()

@@ -71,7 +71,6 @@ impl Setups {
     }
 
     /// Sources that have any.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -24,7 +24,7 @@ mod in_dialog;
 mod inbound;
 mod io;
 mod loops;
-mod outgoings;
+mod outgoing;
 mod party;
 mod realign;
 mod redirect;

@@ -9,8 +9,8 @@ use super::tls::{self, ClientLoader};
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
-    BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Host,
-    Identity, Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
+    BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Identity,
+    Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -98,7 +98,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
     let realm = table.value("realm").and_then(|value| value.text()?.one_of(&REALMS));
     let hosts = hosts(table);
     let domain = table.value("domain").and_then(|value| domain(&value.text()?));
-    let domain = domain.or_else(|| hosts.first().map(|host| uri_host(&host.host))).unwrap_or_default();
+    let domain = domain.or_else(|| hosts.first().map(|host| host.host.uri_text())).unwrap_or_default();
     Trunk {
         name: name.into(),
         realm: realm.unwrap_or(Realm::Untrusted),
@@ -215,16 +215,7 @@ fn port(value: &Value<'_>) -> Option<u16> {
 }
 
 fn domain(text: &Text<'_>) -> Option<String> {
-    text.host().map(|host| uri_host(&host))
-}
-
-/// A host as it stands in a URI (RFC 3261 §25.1: IPv6 in brackets).
-fn uri_host(host: &Host) -> String {
-    match host {
-        Host::Name(name) => name.clone(),
-        Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
-        Host::Address(address) => address.to_string(),
-    }
+    text.host().map(|host| host.uri_text())
 }
 
 fn credentials(table: &Table<'_>) -> Option<Credentials> {

@@ -78,6 +78,38 @@ pub struct Trunk {
     pub enabled: bool,
 }
 
+impl Trunk {
+    /// A trunk at one host, with every other key by default.
+    pub fn new(name: impl Into<TrunkName>, realm: Realm, host: Host, port: Option<u16>) -> Trunk {
+        Trunk {
+            name: name.into(),
+            realm,
+            domain: host.uri_text(),
+            hosts: vec![TrunkHost { host, port, priority: 1, weight: 1 }],
+            transport: None,
+            tls: TrunkTls::default(),
+            credentials: None,
+            allow: Vec::new(),
+            send_numbers: NumberForm::default(),
+            numbering: None,
+            caller_id: CallerIdPolicy::default(),
+            identity: Identity::default(),
+            // A PBX says who calls; what a carrier says counts where its contract says so.
+            trust_identity: realm == Realm::Trusted,
+            diversion: DiversionForm::default(),
+            headers: HeaderRules::default(),
+            bodies: BodyRules::default(),
+            codecs: Vec::new(),
+            failover: Failover::default(),
+            limits: Limits::default(),
+            redirect: Redirect::default(),
+            calls: None,
+            refer: Refer::default(),
+            enabled: true,
+        }
+    }
+}
+
 /// One host of a trunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TrunkHost {
@@ -98,6 +130,17 @@ pub enum Host {
     Name(String),
     /// A literal address.
     Address(IpAddr),
+}
+
+impl Host {
+    /// As it stands in a URI: an IPv6 address in brackets.
+    pub fn uri_text(&self) -> String {
+        match self {
+            Host::Name(name) => name.clone(),
+            Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            Host::Address(address) => address.to_string(),
+        }
+    }
 }
 
 /// What answers a digest challenge (RFC 7616).

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::{Instant, Realm, TrunkName};
-use crate::numbering::{Number, NumberForm};
+use crate::numbering::Number;
 
 fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
     let host = |host: &&str| TrunkHost {
@@ -13,29 +13,10 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
         weight: 1,
     };
     Trunk {
-        name: name.into(),
-        realm,
         hosts: hosts.iter().map(host).collect(),
-        transport: None,
-        tls: TrunkTls::default(),
         domain: "example.com".to_owned(),
-        credentials: None,
         allow: allow.iter().map(|net| net.parse().unwrap()).collect(),
-        send_numbers: NumberForm::E164,
-        numbering: None,
-        caller_id: CallerIdPolicy::default(),
-        identity: Identity::default(),
-        trust_identity: realm == Realm::Trusted,
-        diversion: DiversionForm::default(),
-        headers: HeaderRules::default(),
-        bodies: BodyRules::default(),
-        codecs: Vec::new(),
-        failover: Failover::default(),
-        limits: Limits::default(),
-        redirect: Redirect::default(),
-        calls: None,
-        refer: Refer::default(),
-        enabled: true,
+        ..Trunk::new(name, realm, Host::Name(String::new()), None)
     }
 }
 

@@ -285,6 +285,11 @@ impl Output<'_> {
             _ => self.shown.line(value),
         };
         if hidden {
+            let (name, _) = split_attribute(value);
+            // Whatever the other side calls its host: this says which way the media goes.
+            if let Some(direction) = Direction::from_attribute(name).filter(|_| line.kind == b'a') {
+                self.line(line, format_args!("a={}", direction.as_str()));
+            }
             return;
         }
         self.bytes.extend_from_slice(&[line.kind, b'=']);

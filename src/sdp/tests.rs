@@ -423,3 +423,11 @@ proptest! {
         prop_assert_eq!(rewritten(&written, &[]).unwrap(), written);
     }
 }
+
+#[test]
+fn a_direction_stays_though_a_host_is_called_like_it() {
+    let offer = crlf(&ASTERISK.replace("198.51.100.20", "recvonly").replace("sendrecv", "recvonly"));
+    let offer = offer.replace("c=IN IP4 recvonly", "c=IN IP4 198.51.100.20");
+    let written = rewritten(&offer, &[]).unwrap();
+    assert!(!parse(&written).medias()[0].sends(), "{written}");
+}

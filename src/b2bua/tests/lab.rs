@@ -17,10 +17,7 @@ use crate::media::{
     RealmMedia,
 };
 use crate::numbering;
-use crate::routing::{
-    self, BodyRules, CallerIdPolicy, DiversionForm, Failover, HeaderRules, Host, Identity, Limits,
-    NumberPattern, Redirect, Refer, Route, RouteSource, Trunk, TrunkHost,
-};
+use crate::routing::{self, Host, NumberPattern, Route, RouteSource, Trunk};
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
 /// Where everybody is.
@@ -422,34 +419,8 @@ pub fn settings() -> Settings {
 pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
     let address: SocketAddr = address.parse().unwrap();
     Trunk {
-        name: TrunkName::from(name),
-        realm,
-        hosts: vec![TrunkHost {
-            host: Host::Address(address.ip()),
-            port: Some(address.port()),
-            priority: 1,
-            weight: 1,
-        }],
-        transport: None,
-        tls: Default::default(),
         domain: format!("{name}.example"),
-        credentials: None,
-        allow: vec![],
-        send_numbers: numbering::NumberForm::E164,
-        numbering: None,
-        caller_id: CallerIdPolicy::default(),
-        identity: Identity::From,
-        trust_identity: realm == Realm::Trusted,
-        diversion: DiversionForm::Drop,
-        headers: HeaderRules::default(),
-        bodies: BodyRules::default(),
-        codecs: vec![],
-        failover: Failover::default(),
-        limits: Limits::default(),
-        redirect: Redirect::default(),
-        calls: None,
-        refer: Refer::default(),
-        enabled: true,
+        ..Trunk::new(name, realm, Host::Address(address.ip()), Some(address.port()))
     }
 }
 

@@ -293,6 +293,28 @@ fn a_target_that_cannot_be_connected_to_is_left_at_once() {
 }
 
 #[test]
+fn of_two_calls_whose_connection_fails_both_go_on_to_the_next_target() {
+    // What follows from the first failure may take the place of the second's transaction.
+    let mut lab = Lab::with(carrier_by(Some(Transport::Tcp)));
+    for id in ["one", "two"] {
+        lab.receive(PBX, &invite(PBX, "+442079460000", id, Some(SDP_PBX)));
+        lab.take_response(PBX, 100);
+    }
+    let (hop, _) = take_to(&mut lab, &Method::Invite);
+    take_to(&mut lab, &Method::Invite);
+    lab.input(Input::TransportFailed { hop });
+    let again = [(); 2].map(|()| lab.take_request(CARRIER_B, &Method::Invite));
+    for (id, second) in ["one", "two"].iter().zip(again) {
+        lab.receive(CARRIER_B, &respond(CARRIER_B, &second, 486, "b", None));
+        lab.take_request(CARRIER_B, &Method::Ack);
+        lab.take_response(PBX, 486);
+        lab.receive(PBX, &ack_of_failure(&invite(PBX, "+442079460000", id, None)));
+    }
+    assert_eq!(lab.cdrs.len(), 2);
+    lab.expect_nothing_left();
+}
+
+#[test]
 fn a_phone_that_rings_may_answer_over_another_connection() {
     let mut lab = Lab::with(carrier_by(Some(Transport::Tcp)));
     let invite = invite(PBX, "+442079460000", "1", Some(SDP_PBX));

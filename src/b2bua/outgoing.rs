@@ -1,18 +1,16 @@
-//! The table of our requests.
+//! Our requests, by their transaction.
 //!
-//! Not a `SecondaryMap`: there a new transaction takes the place of one that is over, though the
-//! layer has still to say how that ended (several end at once when a connection breaks, or a timer
-//! is late, and what follows from the first may be a request).
+//! Not a `SecondaryMap`, which keeps one entry a slot: when several transactions end at once, what
+//! follows from the first may open one in the slot of the second before we hear that it has ended.
 //!
-//! Must not know: what becomes of a request.
+//! Must not know: what a request was for.
 
 use std::collections::BTreeMap;
 
 use super::engine::Outgoing;
 use crate::transaction::ClientId;
 
-/// Our requests until [`Effect::ClientGone`](crate::transaction::Effect::ClientGone), by their
-/// transaction.
+/// What is known of our requests until their transaction is gone.
 #[derive(Debug, Default)]
 pub(super) struct Outgoings(BTreeMap<ClientId, Outgoing>);
 
@@ -37,7 +35,6 @@ impl Outgoings {
         self.0.values()
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
