@@ -14,7 +14,8 @@
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |
 //! | ACK, and 2xx until it comes | `acks.rs` |
 //! | re-INVITE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
-//! | UPDATE | `update.rs` |
+//! | re-INVITE and UPDATE of our own | `target_refresh.rs` |
+//! | UPDATE of a peer's | `update.rs` |
 //! | REFER and its NOTIFYs | `transfer.rs`, `transfer/` |
 //! | BYE, CANCEL, every end of a call | `ending.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
@@ -124,6 +125,11 @@ impl Outgoing {
     /// The tag of the dialog that it is of; empty if it opens one.
     pub(super) fn remote_tag(&self) -> &[u8] {
         self.request.to().and_then(|to| to.tag()).unwrap_or(b"")
+    }
+
+    /// Its CSeq, which the ACK of its 2xx repeats.
+    pub(super) fn sequence(&self) -> u32 {
+        self.request.cseq().map_or(0, |cseq| cseq.number)
     }
 
     /// Whether it is an INVITE.
@@ -437,11 +443,13 @@ impl Engine {
         }
         match purpose {
             Purpose::Setup => self.on_setup_response(now, client, response, status, hop),
-            Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status, hop),
-            Purpose::Refresh => self.on_refresh_response(now, client, response, status, hop),
-            Purpose::Realign => self.on_realigned(now, client, response, status, hop),
-            Purpose::Reconnect => self.on_reconnect_response(now, client, response, status, hop),
             Purpose::Prack | Purpose::Bye | Purpose::Notify => {}
+            _ if !self.is_waited_for(client) => self.on_unexpected(now, client, response, status, hop),
+            _ if status.is_provisional() => {}
+            Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status),
+            Purpose::Refresh => self.on_refresh_response(now, client, response, status),
+            Purpose::Realign => self.on_realigned(now, client, response, status),
+            Purpose::Reconnect => self.on_reconnect_response(now, client, response, status),
         }
     }
 
@@ -452,6 +460,7 @@ impl Engine {
         let Some(outgoing) = self.clients.get(client) else { return };
         match outgoing.purpose {
             Purpose::Setup => self.on_setup_ended(now, client, why),
+            _ if !self.is_waited_for(client) => {}
             Purpose::Relay { server } => self.on_relay_ended(now, client, server, why),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Realign => self.end_realign(client),
