@@ -6,25 +6,30 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | a new INVITE: checks, numbers, route | `inbound.rs` |
-//! | leg B: targets, failover, its responses | `attempt.rs` |
-//! | leg B's 3xx | `redirect.rs` |
+//! | **setting up** | |
+//! | a new INVITE: checks, numbers, route; loops; a source's share | `inbound.rs`; `loops.rs`; `fairness.rs` |
+//! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |
+//! | **the call** | |
 //! | ACK, and 2xx until it comes | `acks.rs` |
-//! | re-INVITE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
+//! | what crosses in a dialog: re-INVITE, INFO, OPTIONS, MESSAGE; UPDATE | `in_dialog.rs`; `update.rs` |
 //! | re-INVITE and UPDATE of our own | `target_refresh.rs` |
-//! | UPDATE of a peer's | `update.rs` |
-//! | REFER and its NOTIFYs | `transfer.rs`, `transfer/` |
-//! | BYE, CANCEL, every end of a call | `ending.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
-//! | ports, SDP from one side to the other | `call_media.rs` |
-//! | bodies beside SDP | `bodies.rs` |
-//! | digest challenges | `challenge.rs` |
-//! | connections, and over which a request goes | `connections.rs` |
-//! | a request again over another transport | `resending.rs` |
+//! | REFER, its NOTIFYs, Replaces | `transfer.rs`, `transfer/` |
+//! | BYE, CANCEL, every end of a call; its record | `ending.rs`; `cdr.rs` |
+//! | **what is in a message** | |
+//! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
+//! | headers that cross; bodies beside SDP | `header_policy.rs`; `bodies.rs` |
+//! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `identity.rs`; `diversion.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
+//! | **sending** | |
+//! | connections, and over which a request goes | `connections.rs` |
+//! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
+//! | **data** | |
+//! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
+//! | what goes in and out | `io.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
