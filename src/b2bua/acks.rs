@@ -7,7 +7,7 @@ use super::call::{CallKey, CallTimer, Phase, Unacked};
 use super::call_media::SdpRole;
 use super::cdr::EndedBy;
 use super::ending::End;
-use super::engine::{Engine, Purpose};
+use super::engine::{Engine, Outgoing, Purpose};
 use super::{capabilities, challenge, header_policy};
 use crate::base::{Hop, Instant, Transport};
 use crate::dialog::Dialog;
@@ -144,6 +144,20 @@ impl Engine {
         self.transactions.send_stateless(&ack, hop, false);
         if let Some(outgoing) = self.clients.get_mut(client) {
             outgoing.acks.push((tag, ack, hop));
+        }
+    }
+
+    /// A response within a dialog that nobody waits for any more: of an INVITE's, a 2xx needs its ACK.
+    pub(super) fn on_unexpected(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        response: &Message,
+        status: Status,
+        hop: Hop,
+    ) {
+        if status.is_success() && self.clients.get(client).is_some_and(Outgoing::is_invite) {
+            self.on_stray_success(now, client, response, hop);
         }
     }
 

@@ -5,6 +5,7 @@
 use super::call::{CallKey, CallTimer, Phase};
 use super::early_dialogs::EarlyDialogs;
 use super::engine::{Engine, Outgoing, Purpose};
+use super::resending::rewrite;
 use crate::base::Instant;
 use crate::routing::Credentials;
 use crate::sip::digest::{self, Answerer, Challenge};
@@ -23,7 +24,7 @@ impl Engine {
         let settings = self.snapshots.current();
         let trunk = outgoing.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
         let Some(credentials) = trunk.and_then(|trunk| trunk.credentials.clone()) else { return false };
-        if !self.is_waited_for(&outgoing, client) {
+        if !self.is_waited_for(client) {
             return false;
         }
         let authorization = self.authorize(&challenge, &credentials, &outgoing.request);
@@ -58,7 +59,8 @@ impl Engine {
     }
 
     /// Whether the answer to a request still matters.
-    pub(super) fn is_waited_for(&self, outgoing: &Outgoing, client: ClientId) -> bool {
+    pub(super) fn is_waited_for(&self, client: ClientId) -> bool {
+        let Some(outgoing) = self.clients.get(client) else { return false };
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
             Purpose::Bye | Purpose::Notify => true,
@@ -93,26 +95,9 @@ impl Engine {
         let sequence = self.next_sequence(outgoing)?;
         let via = self.mint_via(outgoing.hop);
         let request = &outgoing.request;
-        let method = request.method()?;
-        let mut writer = Writer::request(method, request.request_uri_raw()).header(Header::Via, via);
-        for field in request.fields() {
-            writer = match field.header {
-                Header::Via | Header::ContentLength | Header::ContentType => writer,
-                known if instead.iter().any(|(header, _)| *header == known) => writer,
-                Header::CSeq => writer.header(
-                    Header::CSeq,
-                    [sequence.to_string().as_bytes(), b" ", method.as_bytes()].concat(),
-                ),
-                _ => writer.field(field.name, field.value),
-            };
-        }
-        for (header, value) in instead {
-            writer = writer.header(*header, value);
-        }
-        match request.header(Header::ContentType) {
-            Some(content_type) => writer.finish_with(content_type, &request.body()).ok(),
-            None => writer.finish().ok(),
-        }
+        let cseq = [sequence.to_string().as_bytes(), b" ", request.method()?.as_bytes()].concat();
+        let anew = [(Header::Via, via.into_bytes()), (Header::CSeq, cseq)];
+        rewrite(request, &[&anew, instead].concat())
     }
 
     /// The CSeq of the repetition: above all that the dialog has used.

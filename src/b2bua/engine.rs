@@ -6,25 +6,31 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | a new INVITE: checks, numbers, route | `inbound.rs` |
-//! | leg B: targets, failover, its responses | `attempt.rs` |
-//! | leg B's 3xx | `redirect.rs` |
+//! | **setting up** | |
+//! | a new INVITE: checks, numbers, route; loops; a source's share | `inbound.rs`; `loops.rs`; `fairness.rs` |
+//! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |
+//! | **the call** | |
 //! | ACK, and 2xx until it comes | `acks.rs` |
-//! | re-INVITE, INFO, OPTIONS in a dialog | `in_dialog.rs` |
-//! | UPDATE | `update.rs` |
-//! | REFER and its NOTIFYs | `transfer.rs`, `transfer/` |
-//! | BYE, CANCEL, every end of a call | `ending.rs` |
+//! | what crosses in a dialog: re-INVITE, INFO, OPTIONS, MESSAGE; UPDATE | `in_dialog.rs`; `update.rs` |
+//! | re-INVITE and UPDATE of our own | `target_refresh.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
-//! | ports, SDP from one side to the other | `call_media.rs` |
-//! | bodies beside SDP | `bodies.rs` |
-//! | digest challenges | `challenge.rs` |
-//! | connections, and over which a request goes | `connections.rs` |
-//! | a request again over another transport | `resending.rs` |
-//! | our requests, by their transaction | `outgoing.rs` |
+//! | REFER, its NOTIFYs, Replaces | `transfer.rs`, `transfer/` |
+//! | BYE, CANCEL, every end of a call; its record | `ending.rs`; `cdr.rs` |
+//! | **what is in a message** | |
+//! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
+//! | headers that cross; bodies beside SDP | `header_policy.rs`; `bodies.rs` |
+//! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `identity.rs`; `diversion.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
+//! | **sending** | |
+//! | connections, and over which a request goes | `connections.rs` |
+//! | our requests, by their transaction | `outgoing.rs` |
+//! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
+//! | **data** | |
+//! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
+//! | what goes in and out | `io.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -126,6 +132,11 @@ impl Outgoing {
     /// The tag of the dialog that it is of; empty if it opens one.
     pub(super) fn remote_tag(&self) -> &[u8] {
         self.request.to().and_then(|to| to.tag()).unwrap_or(b"")
+    }
+
+    /// Its CSeq, which the ACK of its 2xx repeats.
+    pub(super) fn sequence(&self) -> u32 {
+        self.request.cseq().map_or(0, |cseq| cseq.number)
     }
 
     /// Whether it is an INVITE.
@@ -440,11 +451,13 @@ impl Engine {
         }
         match purpose {
             Purpose::Setup => self.on_setup_response(now, client, response, status, hop),
-            Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status, hop),
-            Purpose::Refresh => self.on_refresh_response(now, client, response, status, hop),
-            Purpose::Realign => self.on_realigned(now, client, response, status, hop),
-            Purpose::Reconnect => self.on_reconnect_response(now, client, response, status, hop),
             Purpose::Prack | Purpose::Bye | Purpose::Notify => {}
+            _ if !self.is_waited_for(client) => self.on_unexpected(now, client, response, status, hop),
+            _ if status.is_provisional() => {}
+            Purpose::Relay { server } => self.on_relayed_response(now, client, server, response, status),
+            Purpose::Refresh => self.on_refresh_response(now, client, response, status),
+            Purpose::Realign => self.on_realigned(now, client, response, status),
+            Purpose::Reconnect => self.on_reconnect_response(now, client, response, status),
         }
     }
 
@@ -455,6 +468,7 @@ impl Engine {
         let Some(outgoing) = self.clients.get(client) else { return };
         match outgoing.purpose {
             Purpose::Setup => self.on_setup_ended(now, client, why),
+            _ if !self.is_waited_for(client) => {}
             Purpose::Relay { server } => self.on_relay_ended(now, client, server, why),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Realign => self.end_realign(client),

@@ -218,18 +218,14 @@ impl Engine {
     }
 
     fn note_relay(&mut self, now: Instant, key: CallKey, from: Side, server: ServerId, client: ClientId) {
-        let answer = self.timeouts_of(key, from.other()).answer;
         let (asked, sends) = (self.is_invite(server), self.clients.get(client).map(Outgoing::is_invite));
         let Some(call) = self.calls.get_mut(key) else { return };
         call.relays.push(client);
         if asked && let Some(leg) = call.leg_mut(from) {
             leg.incoming = Some(server);
         }
-        if sends == Some(true)
-            && let Some(leg) = call.leg_mut(from.other())
-        {
-            leg.outgoing = Some(client);
-            self.arm(key, CallTimer::Reinvite(from.other()), now + answer);
+        if sends == Some(true) {
+            self.await_reinvite(now, key, from.other(), client);
         }
     }
 
@@ -300,7 +296,6 @@ impl Engine {
         server: ServerId,
         response: &Message,
         status: Status,
-        hop: Hop,
     ) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, to) = (outgoing.call, outgoing.side);
@@ -308,16 +303,6 @@ impl Engine {
         let is_update = outgoing.request.method() == Some(&Method::Update);
         // RFC 5057 §5.1: to a NOTIFY, 481 says that there is no such subscription, not that there is no call.
         let is_notify = outgoing.request.method() == Some(&Method::Notify);
-        let waits = self.calls.get(key).is_some_and(|call| call.relays.contains(&client));
-        if !waits {
-            if is_invite && status.is_success() {
-                self.on_stray_success(now, client, response, hop);
-            }
-            return;
-        }
-        if status.is_provisional() {
-            return;
-        }
         let offered = outgoing.carries_offer();
         let (method, request) = (outgoing.request.method().cloned(), outgoing.request.clone());
         self.forget_relay(key, client, to);
@@ -339,7 +324,7 @@ impl Engine {
         match (is_invite, status.is_success()) {
             (true, true) => self.on_reinvite_success(now, key, to, client, server, response),
             (true, false) if self.undo_replacement(now, key, shown_in_dialog(status)) => {}
-            _ => self.pass_relayed_response(now, key, to, server, response, status, is_update),
+            _ => self.pass_relayed_response(now, key, to, server, response, is_update),
         }
         if matches!(status.code(), 481 | 408) && !is_early && !is_notify {
             // RFC 3261 §12.2.1.2: that side does not know the dialog any more.
@@ -361,8 +346,7 @@ impl Engine {
     ) {
         self.finish_replacement(now, key);
         let Some(outgoing) = self.clients.get(client) else { return };
-        let sequence = outgoing.request.cseq().map_or(0, |cseq| cseq.number);
-        let offered = outgoing.request.has_sdp();
+        let (sequence, offered) = (outgoing.sequence(), outgoing.request.has_sdp());
         let role = if offered { SdpRole::Answer } else { SdpRole::Offer };
         let body = self.carry_sdp(key, to, response, role);
         let from = to.other();
@@ -392,7 +376,6 @@ impl Engine {
     }
 
     /// Any other final response goes back as it is, without what belongs to its leg.
-    #[expect(clippy::too_many_arguments, reason = "each is one plain fact of the response")]
     fn pass_relayed_response(
         &mut self,
         now: Instant,
@@ -400,9 +383,9 @@ impl Engine {
         to: Side,
         server: ServerId,
         response: &Message,
-        status: Status,
         is_update: bool,
     ) {
+        let Some(status) = response.status() else { return };
         let shown = shown_in_dialog(status);
         let sdp = if is_update && status.is_success() {
             self.carry_sdp(key, to, response, SdpRole::Answer).unwrap_or_else(|_| {
@@ -445,9 +428,6 @@ impl Engine {
         let (key, to) = (outgoing.call, outgoing.side);
         let (offered, is_early) = (outgoing.carries_offer(), self.is_early(outgoing));
         let is_notify = outgoing.request.method() == Some(&Method::Notify);
-        if !self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
-            return;
-        }
         self.forget_relay(key, client, to);
         if offered {
             self.drop_offer(key);

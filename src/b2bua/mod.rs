@@ -33,6 +33,7 @@ mod resending;
 mod session_timer;
 mod settings;
 mod snapshots;
+mod target_refresh;
 mod transfer;
 mod update;
 

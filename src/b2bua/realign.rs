@@ -6,14 +6,13 @@
 //! re-INVITE of ours, once it has ACKed the 2xx. What it answers concerns us alone: the callee has its
 //! exchange behind it. A caller that refuses keeps what it has.
 
-use super::call::{CallKey, CallTimer, Phase};
+use super::call::{CallKey, Phase};
 use super::call_media::SdpRole;
-use super::capabilities;
 use super::engine::{Engine, Purpose};
-use crate::base::{Hop, Instant};
+use crate::base::Instant;
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
-use crate::sip::{Header, Message, Method, Status};
+use crate::sip::{Message, Method, Status};
 use crate::transaction::ClientId;
 
 /// Whether two descriptions of ours differ in more than their versions.
@@ -39,21 +38,10 @@ impl Engine {
             return;
         }
         let Ok(Some(body)) = self.carry_sdp(key, Side::B, &said, SdpRole::Offer) else { return };
-        let Some(hop) = self.leg_hop(key, Side::A) else { return };
-        let (via, contact) = (self.mint_via(hop), self.contact_towards(key, Side::A).unwrap_or_default());
-        let dialog = self.calls.get_mut(key).and_then(|call| call.a.dialog.as_mut());
-        let Some(dialog) = dialog else { return };
-        let writer = dialog.request(&Method::Invite, &via).header(Header::Contact, contact);
-        let writer = capabilities::add_towards(writer, None, Some(capabilities::RELIABLE));
-        let writer = self.ask_session_timer(key, Side::A, writer);
+        let begun = self.begin_target_refresh(key, Side::A, &Method::Invite);
+        let Some((writer, hop)) = begun else { return self.drop_offer(key) };
         let Ok(request) = writer.finish_with(b"application/sdp", &body) else { return self.drop_offer(key) };
-        let client = self.send_request(now, key, Side::A, Purpose::Realign, request, hop);
-        if let Some(call) = self.calls.get_mut(key) {
-            call.relays.push(client);
-            call.a.outgoing = Some(client);
-        }
-        let answer = self.timeouts_of(key, Side::A).answer;
-        self.arm(key, CallTimer::Reinvite(Side::A), now + answer);
+        self.send_reinvite(now, key, Side::A, Purpose::Realign, request, hop);
     }
 
     /// The caller's response to it.
@@ -63,19 +51,9 @@ impl Engine {
         client: ClientId,
         response: &Message,
         status: Status,
-        hop: Hop,
     ) {
         let Some(outgoing) = self.clients.get(client) else { return };
-        let (key, sequence) = (outgoing.call, outgoing.request.cseq().map_or(0, |cseq| cseq.number));
-        if !self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
-            if status.is_success() {
-                self.on_stray_success(now, client, response, hop);
-            }
-            return;
-        }
-        if status.is_provisional() {
-            return;
-        }
+        let (key, sequence) = (outgoing.call, outgoing.sequence());
         if status.is_success() {
             self.refresh_leg(key, Side::A, response);
             self.take_realigned(key, response);
@@ -98,9 +76,7 @@ impl Engine {
     /// It is over, and so is its offer if that was not answered.
     pub(super) fn end_realign(&mut self, client: ClientId) {
         let Some(key) = self.clients.get(client).map(|outgoing| outgoing.call) else { return };
-        if self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
-            self.forget_relay(key, client, Side::A);
-            self.drop_offer(key);
-        }
+        self.forget_relay(key, client, Side::A);
+        self.drop_offer(key);
     }
 }

@@ -41,7 +41,7 @@ impl Engine {
         let Some(outgoing) = self.clients.get_mut(client) else { return false };
         let Some(hop) = outgoing.other_hop.take() else { return false };
         let outgoing = Outgoing { hop, ..outgoing.clone() };
-        if !self.is_waited_for(&outgoing, client) {
+        if !self.is_waited_for(client) {
             return false;
         }
         let again = match outgoing.purpose {
@@ -82,17 +82,26 @@ impl Engine {
     /// The same request with another Via: another transaction, for the first never arrived.
     fn with_new_via(&mut self, request: &Message, hop: Hop) -> Option<Message> {
         let via = self.mint_via(hop);
-        let mut writer =
-            Writer::request(request.method()?, request.request_uri_raw()).header(Header::Via, via);
-        for field in request.fields() {
-            writer = match field.header {
-                Header::Via | Header::ContentLength | Header::ContentType => writer,
-                _ => writer.field(field.name, field.value),
-            };
-        }
-        match request.header(Header::ContentType) {
-            Some(content_type) => writer.finish_with(content_type, &request.body()).ok(),
-            None => writer.finish().ok(),
-        }
+        rewrite(request, &[(Header::Via, via.into_bytes())])
+    }
+}
+
+/// The same request with these headers instead of what it has of them; one that it has not comes last.
+pub(super) fn rewrite(request: &Message, instead: &[(Header, Vec<u8>)]) -> Option<Message> {
+    let mut writer = Writer::request(request.method()?, request.request_uri_raw());
+    for field in request.fields() {
+        let anew = instead.iter().find(|(header, _)| *header == field.header);
+        writer = match (field.header, anew) {
+            (Header::ContentLength | Header::ContentType, _) => writer,
+            (_, Some((header, value))) => writer.header(*header, value),
+            (_, None) => writer.field(field.name, field.value),
+        };
+    }
+    for (header, value) in instead.iter().filter(|(header, _)| request.header(*header).is_none()) {
+        writer = writer.header(*header, value);
+    }
+    match request.header(Header::ContentType) {
+        Some(content_type) => writer.finish_with(content_type, &request.body()).ok(),
+        None => writer.finish().ok(),
     }
 }

@@ -12,11 +12,11 @@
 
 use std::time::Duration;
 
+use super::Settings;
 use super::call::{CallKey, CallTimer, Leg, Phase};
 use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::{Engine, Purpose};
-use super::{Settings, capabilities};
 use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::{self, Role, SessionTimerPolicy};
 use crate::media::Side;
@@ -168,12 +168,11 @@ impl Engine {
         };
         let is_invite = request.method() == Some(&Method::Invite);
         let client = self.send_request(now, key, side, Purpose::Refresh, request, hop);
-        let answer = self.timeouts_of(key, side).answer;
-        let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) else { return };
-        leg.refresh = Some(client);
+        if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
+            leg.refresh = Some(client);
+        }
         if is_invite {
-            leg.outgoing = Some(client);
-            self.arm(key, CallTimer::Reinvite(side), now + answer);
+            self.await_reinvite(now, key, side, client);
         }
     }
 
@@ -190,17 +189,13 @@ impl Engine {
     }
 
     fn write_refresh(&mut self, key: CallKey, side: Side) -> Option<(Message, Hop)> {
-        let hop = self.leg_hop(key, side)?;
-        let (via, contact) = (self.mint_via(hop), self.contact_towards(key, side)?);
-        let leg = self.calls.get_mut(key)?.leg_mut(side)?;
+        let leg = self.calls.get(key)?.leg(side)?;
         let (by_update, body) = (leg.peer.update, leg.sdp.in_force.clone());
         if !by_update && body.is_empty() {
             return None;
         }
         let method = if by_update { Method::Update } else { Method::Invite };
-        let writer = leg.dialog.as_mut()?.request(&method, &via).header(Header::Contact, contact);
-        let writer = capabilities::add_towards(writer, None, Some(capabilities::RELIABLE));
-        let writer = self.ask_session_timer(key, side, writer);
+        let (writer, hop) = self.begin_target_refresh(key, side, &method)?;
         let request = match by_update {
             true => writer.finish(),
             false => writer.finish_with(b"application/sdp", &body),
@@ -215,21 +210,10 @@ impl Engine {
         client: ClientId,
         response: &Message,
         status: Status,
-        hop: Hop,
     ) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let (key, side) = (outgoing.call, outgoing.side);
-        let is_invite = outgoing.request.method() == Some(&Method::Invite);
-        let sequence = outgoing.request.cseq().map_or(0, |cseq| cseq.number);
-        if !self.is_refreshed_by(key, side, client) {
-            if is_invite && status.is_success() {
-                self.on_stray_success(now, client, response, hop);
-            }
-            return;
-        }
-        if status.is_provisional() {
-            return;
-        }
+        let (is_invite, sequence) = (outgoing.is_invite(), outgoing.sequence());
         self.forget_refresh(key, side, client);
         if status.is_success() {
             if is_invite {
@@ -299,9 +283,6 @@ impl Engine {
         else {
             return;
         };
-        if !self.is_refreshed_by(key, side, client) {
-            return;
-        }
         self.forget_refresh(key, side, client);
         match why {
             ClientEnd::Timeout => self.end_unrefreshed(now, key, side, false),
@@ -361,7 +342,7 @@ impl Engine {
     ) -> bool {
         let Some(outgoing) = self.clients.get(client).cloned() else { return false };
         let Some(expires_s) = session_timer::raised(&outgoing.request, response) else { return false };
-        if outgoing.raises >= MAX_RAISES || !self.is_waited_for(&outgoing, client) {
+        if outgoing.raises >= MAX_RAISES || !self.is_waited_for(client) {
             return false;
         }
         let leg = self.calls.get_mut(outgoing.call).and_then(|call| call.leg_mut(outgoing.side));
@@ -428,11 +409,6 @@ impl Engine {
     pub(super) fn is_refreshing_by_offer(&self, key: CallKey) -> bool {
         let legs = self.calls.get(key).into_iter().flat_map(|call| [Some(&call.a), call.b.as_ref()]);
         legs.flatten().any(Leg::is_refreshed_by_offer)
-    }
-
-    fn is_refreshed_by(&self, key: CallKey, side: Side, client: ClientId) -> bool {
-        let leg = self.calls.get(key).and_then(|call| call.leg(side));
-        leg.is_some_and(|leg| leg.refresh == Some(client))
     }
 
     fn is_agreed(&self, key: CallKey, side: Side) -> bool {

@@ -655,46 +655,8 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
 
+mod samples;
 mod tls;
-
-const FIRST: &str = include_str!("../../etc/drawbridge.toml");
-const SAMPLE: &str = include_str!("../../etc/trunks.d/example.toml.sample");
-
-#[test]
-fn the_first_configuration_loads_and_lets_nobody_in() {
-    let config = parse("etc/drawbridge.toml", FIRST).unwrap();
-    assert!(config.listeners.iter().all(|listener| listener.bind.ip().is_loopback()));
-    assert!(config.admin.listen.ip().is_loopback());
-    assert_eq!(config.admission, crate::admission::Settings::default());
-    assert!(config.routing.trunks.is_empty() && config.routing.routes.is_empty());
-}
-
-/// Every line that an operator may take the `#` from is true as well.
-#[test]
-fn the_sample_files_load_with_everything_uncommented() {
-    let uncommented = |text: &str| -> String {
-        let is_setting = |line: &str| line.starts_with('[') || (line.contains(" = ") && !line.contains(". "));
-        let uncomment = |line: &str| match line.strip_prefix("# ") {
-            Some(setting) if is_setting(setting) => format!("{setting}\n"),
-            _ => format!("{line}\n"),
-        };
-        text.lines().map(uncomment).collect()
-    };
-    let authority = crate::transport::Authority::new("samples");
-    authority.sign("sbc");
-    let directory = authority.ca().parent().unwrap().display().to_string();
-    let uncommented = |text: &str| uncommented(text).replace("/etc/drawbridge/tls", &directory);
-    let trunks = uncommented(SAMPLE).replace("EXAMPLE_SECRET", "SECRET");
-    match read(&[("drawbridge.toml", &uncommented(FIRST)), ("trunks.d/example.toml", &trunks)]) {
-        Ok(config) => {
-            assert_eq!(config.routing.routes.len(), 2);
-            assert!(config.cdr.is_some() && config.numbering.country.is_some());
-            assert!(config.routing.trunks[0].credentials.is_some());
-            assert_eq!((config.listeners.len(), config.clients.len()), (4, 1));
-        }
-        Err(faults) => panic!("{}", faults.iter().map(|fault| format!("{fault}\n")).collect::<String>()),
-    }
-}
 
 #[test]
 fn files_are_read_from_the_directory_in_name_order() {

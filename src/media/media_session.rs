@@ -91,7 +91,7 @@ impl MediaSession {
         self.quiet_since = now;
     }
 
-    /// Whether nothing was heard on any stream for `timeout` ([`MAX_FAX_SILENCE`] if that is longer
+    /// Whether nothing was heard on any stream for `timeout` (`MAX_FAX_SILENCE` if that is longer
     /// and a stream is a fax), though media is owed: true once for each such time that the silence
     /// lasts.
     pub fn poll_silence(&mut self, timeout: Duration, now: Instant) -> bool {

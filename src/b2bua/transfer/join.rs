@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::super::Event;
 use super::super::call::{Call, CallKey, CallTimer, Leg, Phase};
 use super::super::call_media::SdpRole;
-use super::super::capabilities;
 use super::super::cdr::{CdrLeg, EndedBy};
 use super::super::ending::End;
 use super::super::engine::{Engine, Purpose};
@@ -17,7 +16,7 @@ use super::speaker;
 use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
-use crate::sip::{Header, Message, Method, Status, Writer};
+use crate::sip::{Message, Method, Status, Writer};
 use crate::transaction::{ClientEnd, ClientId};
 
 /// How long calls that are to be joined and have a request under way are left alone.
@@ -170,15 +169,7 @@ impl Engine {
         }
         match self.write_reconnect(key, &reconnect) {
             Some((request, hop)) => {
-                let to = reconnect.to;
-                let client = self.send_request(now, key, to, Purpose::Reconnect, request, hop);
-                let answer = self.timeouts_of(key, to).answer;
-                let Some(call) = self.calls.get_mut(key) else { return };
-                call.relays.push(client);
-                if let Some(leg) = call.leg_mut(to) {
-                    leg.outgoing = Some(client);
-                }
-                self.arm(key, CallTimer::Reinvite(to), now + answer);
+                self.send_reinvite(now, key, reconnect.to, Purpose::Reconnect, request, hop);
             }
             // What the parties have agreed on with others before must do.
             None => {
@@ -211,21 +202,14 @@ impl Engine {
         let said = self.last_sdp(key, to);
         let body = self.carry_sdp(key, to.other(), &reconnect.offer, SdpRole::Offer).ok().flatten()?;
         let body = with_all_streams(body, &said);
-        let hop = self.leg_hop(key, to)?;
-        let (via, contact) = (self.mint_via(hop), self.contact_towards(key, to)?);
+        let (writer, hop) = self.begin_target_refresh(key, to, &Method::Invite)?;
         let call = self.calls.get_mut(key)?;
         if !reconnect.is_fresh {
             let heard = call.leg(to.other()).map(|leg| leg.sdp.heard.clone()).unwrap_or_default();
             call.media.keep_what_offers(heard);
         }
-        let settings = self.snapshots.get(call.snapshot);
-        let leg = call.leg_mut(to)?;
-        leg.sdp.last.clone_from(&body);
-        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
-        let writer = leg.dialog.as_mut()?.request(&Method::Invite, &via).header(Header::Contact, contact);
-        let writer = capabilities::add_towards(writer, trunk, Some(capabilities::RELIABLE));
-        let written = self.ask_session_timer(key, to, writer).finish_with(b"application/sdp", &body);
-        written.ok().map(|message| (message, hop))
+        call.leg_mut(to)?.sdp.last.clone_from(&body);
+        writer.finish_with(b"application/sdp", &body).ok().map(|message| (message, hop))
     }
 
     /// A response to a re-INVITE of ours.
@@ -235,20 +219,9 @@ impl Engine {
         client: ClientId,
         response: &Message,
         status: Status,
-        hop: Hop,
     ) {
         let Some(outgoing) = self.clients.get(client) else { return };
-        let (key, to) = (outgoing.call, outgoing.side);
-        let sequence = outgoing.request.cseq().map_or(0, |cseq| cseq.number);
-        if !self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
-            if status.is_success() {
-                self.on_stray_success(now, client, response, hop);
-            }
-            return;
-        }
-        if status.is_provisional() {
-            return;
-        }
+        let (key, to, sequence) = (outgoing.call, outgoing.side, outgoing.sequence());
         self.forget_relay(key, client, to);
         if status.is_success() {
             self.refresh_leg(key, to, response);
@@ -285,19 +258,16 @@ impl Engine {
         self.reconnect(now, key);
     }
 
-    /// A party does not answer a re-INVITE of ours.
-    /// (A connection that broke says nothing of the party: it is told later.)
+    /// A party does not answer a re-INVITE of ours. (A connection that broke says nothing of the party: it is told later.)
     pub(in super::super) fn on_reconnect_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
         let Some((key, to)) = self.clients.get(client).map(|outgoing| (outgoing.call, outgoing.side)) else {
             return;
         };
-        if self.calls.get(key).is_some_and(|call| call.relays.contains(&client)) {
-            self.forget_relay(key, client, to);
-            self.drop_offer(key);
-            match why {
-                ClientEnd::Transport => self.reconnect_later(now, key),
-                ClientEnd::Timeout => self.end_reconnect(now, key, None),
-            }
+        self.forget_relay(key, client, to);
+        self.drop_offer(key);
+        match why {
+            ClientEnd::Transport => self.reconnect_later(now, key),
+            ClientEnd::Timeout => self.end_reconnect(now, key, None),
         }
     }
 
