@@ -218,3 +218,30 @@ fn a_branch_that_lost_does_not_take_the_media_with_what_it_asked_before() {
     lab.expect_silence();
     lab.expect_nothing_left();
 }
+
+#[test]
+fn a_change_that_was_one_request_too_many_may_be_tried_again() {
+    let mut lab = Lab::new();
+    let call = call(&mut lab, "", "");
+    for sequence in 2..18 {
+        lab.receive(PBX, &call.by_pbx(&Method::Info, sequence, "", None));
+    }
+    let waiting: Vec<Message> = (2..18).map(|_| lab.take_request(CARRIER_A, &Method::Info)).collect();
+    lab.receive(PBX, &call.by_pbx(&Method::Invite, 18, "", Some(SDP_PBX)));
+    lab.take_response(PBX, 100);
+    lab.take_response(PBX, 500);
+    for info in &waiting {
+        lab.receive(CARRIER_A, &respond(CARRIER_A, info, 200, "callee", None));
+        lab.take_response(PBX, 200);
+    }
+    lab.receive(PBX, &call.by_pbx(&Method::Invite, 19, "", Some(SDP_PBX)));
+    lab.take_response(PBX, 100);
+    let carried = lab.take_request(CARRIER_A, &Method::Invite);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 200, "callee", Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 200);
+    lab.receive(PBX, &call.by_pbx(&Method::Ack, 19, "", None));
+    hang_up(&mut lab, &call.invite, &call.answer, 20);
+    lab.expect_silence();
+    lab.expect_nothing_left();
+}
