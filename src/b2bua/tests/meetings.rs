@@ -245,3 +245,72 @@ fn a_change_that_was_one_request_too_many_may_be_tried_again() {
     lab.expect_silence();
     lab.expect_nothing_left();
 }
+
+/// The callee offers video as well, and the caller refuses that.
+#[test]
+fn a_refresh_that_the_last_offer_does_not_answer_is_asked_of_the_other_side() {
+    let mut lab = Lab::new();
+    let call = call(&mut lab, "", "");
+    let video = format!("{SDP_CARRIER}m=video 40010 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
+    lab.receive(CARRIER_A, &call.by_carrier(&Method::Invite, 1, "", Some(&video)));
+    lab.take_response(CARRIER_A, 100);
+    let offer = lab.take_request(PBX, &Method::Invite);
+    let refused = format!("{SDP_PBX}m=video 0 RTP/AVP 96\r\n");
+    lab.receive(PBX, &answer_of_pbx(&offer, 200, "", Some(&refused)));
+    lab.take_request(PBX, &Method::Ack);
+    lab.take_response(CARRIER_A, 200);
+    lab.receive(CARRIER_A, &call.by_carrier(&Method::Ack, 1, "", None));
+    let lines = "Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\n";
+    lab.receive(PBX, &call.by_pbx(&Method::Invite, 2, lines, Some(&refused)));
+    lab.take_response(PBX, 100);
+    let carried = lab.take_request(CARRIER_A, &Method::Invite);
+    assert!(text(&carried).contains("m=video 0 "), "{}", text(&carried));
+    let answer = format!("{SDP_CARRIER}m=video 0 RTP/AVP 96\r\n");
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 200, "callee", Some(&answer)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    assert!(text(&lab.take_response(PBX, 200)).contains("m=video 0 "));
+    lab.receive(PBX, &call.by_pbx(&Method::Ack, 2, "", None));
+    // Now that the answer answers, it stays on its leg.
+    lab.receive(PBX, &call.by_pbx(&Method::Invite, 3, lines, Some(&refused)));
+    lab.take_response(PBX, 100);
+    assert!(text(&lab.take_response(PBX, 200)).contains("m=video 0 "));
+    lab.receive(PBX, &call.by_pbx(&Method::Ack, 3, "", None));
+    hang_up(&mut lab, &call.invite, &call.answer, 4);
+    lab.expect_silence();
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_refresh_after_a_refused_fax_has_no_older_version_than_that() {
+    let version = |message: &Message| -> u64 {
+        let text = text(message);
+        let origin = text.lines().find(|line| line.starts_with("o=")).expect("an origin");
+        origin.split(' ').nth(2).unwrap().parse().unwrap()
+    };
+    let mut lab = Lab::new();
+    let call = call(&mut lab, "", "Session-Expires: 600;refresher=uac\r\nRequire: timer\r\n");
+    let fax = "v=0\r\no=pbx 1 2 IN IP4 10.0.0.9\r\ns=pbx\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n\
+        m=image 30004 udptl t38\r\na=T38FaxVersion:0\r\n";
+    lab.receive(PBX, &call.by_pbx(&Method::Invite, 2, "", Some(fax)));
+    lab.take_response(PBX, 100);
+    let carried = lab.take_request(CARRIER_A, &Method::Invite);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &carried, 488, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 488);
+    lab.receive(PBX, &super::session_timers::ack_of(&call.by_pbx(&Method::Invite, 2, "", Some(fax))));
+    wait_for_message(&mut lab, 600);
+    let refresh = lab.take_request(CARRIER_A, &Method::Invite);
+    assert!(text(&refresh).contains("m=audio "), "{}", text(&refresh));
+    assert_eq!(version(&refresh), version(&carried) + 1);
+    let lines = "Session-Expires: 600;refresher=uac\r\nRequire: timer\r\n";
+    lab.receive(CARRIER_A, &answer_with(&refresh, 200, lines, Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    // The next says nothing new.
+    wait_for_message(&mut lab, 600);
+    let again = lab.take_request(CARRIER_A, &Method::Invite);
+    assert_eq!(again.body(), refresh.body());
+    lab.receive(CARRIER_A, &answer_with(&again, 200, lines, Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    hang_up(&mut lab, &call.invite, &call.answer, 3);
+    lab.expect_nothing_left();
+}
