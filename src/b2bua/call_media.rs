@@ -690,7 +690,7 @@ fn rewrite(
         return None;
     }
     let address = advertised(call.media.streams.first().map(pair_of)?);
-    let codecs = codecs_between(call, settings, from);
+    let codecs = codecs_between(call, settings, from)?;
     let leg = call.leg_mut(to)?;
     let render = |version: u64| {
         let origin = OurOrigin { session_id: leg.sdp.session_id, version, address };
@@ -705,15 +705,19 @@ fn rewrite(
     Some(body)
 }
 
-/// The codec list of the trunk that is written to, or else of the one that wrote.
-fn codecs_between(call: &Call, settings: &Settings, from: Side) -> Vec<String> {
-    [from.other(), from]
-        .iter()
-        .filter_map(|side| settings.routing.trunk(call.leg(*side)?.trunk.as_ref()?))
+/// The codecs that both trunks take, in the order of the one that is written to: an offer must name
+/// none that the answer to it could not. Empty: neither has a list. `None`: they have none in common.
+fn codecs_between(call: &Call, settings: &Settings, from: Side) -> Option<Vec<String>> {
+    let mut lists = [from.other(), from]
+        .into_iter()
+        .filter_map(|side| settings.routing.trunk(call.leg(side)?.trunk.as_ref()?))
         .map(|trunk| &trunk.codecs)
-        .find(|codecs| !codecs.is_empty())
-        .cloned()
-        .unwrap_or_default()
+        .filter(|codecs| !codecs.is_empty());
+    let Some(first) = lists.next() else { return Some(Vec::new()) };
+    let Some(second) = lists.next() else { return Some(first.clone()) };
+    let is_in_both = |name: &&String| second.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let both: Vec<String> = first.iter().filter(is_in_both).cloned().collect();
+    (!both.is_empty()).then_some(both)
 }
 
 /// The family of a side's media: as its SDP says, else as its signalling.

@@ -314,3 +314,31 @@ fn a_refresh_after_a_refused_fax_has_no_older_version_than_that() {
     hang_up(&mut lab, &call.invite, &call.answer, 3);
     lab.expect_nothing_left();
 }
+
+#[test]
+fn an_offer_names_no_codec_that_the_callers_trunk_would_not_let_back() {
+    let mut settings = settings();
+    settings.routing.trunks[0].codecs = vec!["PCMA".to_owned()];
+    settings.routing.trunks[1].codecs = vec!["PCMU".to_owned(), "PCMA".to_owned()];
+    let mut lab = Lab::with(settings.clone());
+    let offer = SDP_PBX.replace("RTP/AVP 0 101", "RTP/AVP 0 8 101");
+    let (invite, outgoing) = begin(&mut lab, Some(&offer));
+    assert!(text(&outgoing).contains(" RTP/AVP 8\r\n"), "{}", text(&outgoing));
+    let chosen = SDP_CARRIER.replace("RTP/AVP 0 101", "RTP/AVP 8");
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(&chosen)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let answer = lab.take_response(PBX, 200);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+    hang_up(&mut lab, &invite, &answer, 2);
+    lab.expect_nothing_left();
+    // Where they have nothing in common there is no call.
+    settings.routing.trunks[1].codecs = vec!["PCMU".to_owned()];
+    settings.routing.routes[0].tiers.truncate(1);
+    let mut lab = Lab::with(settings);
+    let invite = super::lab::invite(PBX, "+442079460000", "1", Some(&offer));
+    lab.receive(PBX, &invite);
+    lab.take_response(PBX, 100);
+    lab.take_response(PBX, 488);
+    lab.expect_silence();
+    lab.expect_nothing_left();
+}
