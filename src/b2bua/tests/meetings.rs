@@ -342,3 +342,38 @@ fn an_offer_names_no_codec_that_the_callers_trunk_would_not_let_back() {
     lab.expect_silence();
     lab.expect_nothing_left();
 }
+
+#[test]
+fn a_call_for_help_is_not_refused_for_a_privacy_that_nobody_knows() {
+    for (called, is_taken) in [("112", true), ("+442079460000", false)] {
+        let mut lab = Lab::new();
+        let invite = with_header(&invite(PBX, called, "1", Some(SDP_PBX)), "Privacy: x-invisible;critical");
+        lab.receive(PBX, &invite);
+        lab.take_response(PBX, 100);
+        if is_taken {
+            let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+            lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
+            lab.take_request(CARRIER_A, &Method::Ack);
+            lab.take_response(PBX, 486);
+        } else {
+            lab.take_response(PBX, 500);
+        }
+        lab.expect_silence();
+        lab.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a_phone_that_asks_its_proxy_for_privacy_may_call() {
+    let mut lab = Lab::new();
+    let lines = "Proxy-Require: privacy\r\nPrivacy: id";
+    let (_, outgoing) = begin_with(&mut lab, lines, Some(SDP_PBX));
+    assert_eq!(
+        (value(&outgoing, Header::ProxyRequire).as_str(), value(&outgoing, Header::Privacy).as_str()),
+        ("-", "id")
+    );
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 486);
+    lab.expect_nothing_left();
+}
