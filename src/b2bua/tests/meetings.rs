@@ -377,3 +377,23 @@ fn a_phone_that_asks_its_proxy_for_privacy_may_call() {
     lab.take_response(PBX, 486);
     lab.expect_nothing_left();
 }
+
+#[test]
+fn the_event_of_a_notify_names_no_dialog_of_the_other_side() {
+    let mut lab = Lab::new();
+    let call = call(&mut lab, "", "");
+    for (event, told) in [
+        ("dialog;call-id=\"call-1@10.0.0.9:5060\";from-tag=from-1", "dialog"),
+        ("telephone-event;duration=200", "telephone-event;duration=200"),
+    ] {
+        let sequence = 2 + u32::from(told == event);
+        let lines = format!("Event: {event}\r\nSubscription-State: active\r\n");
+        lab.receive(PBX, &call.by_pbx(&Method::Notify, sequence, &lines, None));
+        let notify = lab.take_request(CARRIER_A, &Method::Notify);
+        assert_eq!(value(&notify, Header::Event), told);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &notify, 200, "callee", None));
+        lab.take_response(PBX, 200);
+    }
+    hang_up(&mut lab, &call.invite, &call.answer, 4);
+    lab.expect_nothing_left();
+}
