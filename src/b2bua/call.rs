@@ -318,6 +318,23 @@ impl Call {
     }
 }
 
+impl LegSdp {
+    /// What is in force, to be said once more. If an offer was said and refused meanwhile, that had a
+    /// later version, and no version goes back (RFC 3264 §8).
+    pub fn say_again(&mut self) -> Vec<u8> {
+        let origin = format!("o=- {} ", self.session_id);
+        let found = memchr::memmem::find(&self.in_force, origin.as_bytes());
+        if let Some(start) = found.filter(|_| self.last != self.in_force) {
+            let (before, rest) = self.in_force.split_at(start + origin.len());
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            self.version += 1;
+            self.in_force = [before, self.version.to_string().as_bytes(), &rest[digits..]].concat();
+            self.last.clone_from(&self.in_force);
+        }
+        self.in_force.clone()
+    }
+}
+
 impl Leg {
     /// A leg without a dialog.
     pub fn new(

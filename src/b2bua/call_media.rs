@@ -112,6 +112,8 @@ pub(super) enum Parked {
     },
     /// The party of a new call takes the place of another's.
     Replacement,
+    /// Nothing any more: the ports are there for what comes.
+    Nothing,
 }
 
 /// Ports that wait for the relay's last word, and the call that does.
@@ -171,7 +173,7 @@ impl CallMedia {
     pub(super) fn parked_late_offer(&self) -> Option<ClientId> {
         match self.opening.as_ref()?.parked {
             Parked::LateOffer(client, _) => Some(client),
-            Parked::Attempt(_) | Parked::EarlyOffer(..) | Parked::Relay { .. } | Parked::Replacement => None,
+            _ => None,
         }
     }
 
@@ -184,7 +186,14 @@ impl CallMedia {
     pub(super) fn parked_relay(&self) -> Option<(Side, ServerId)> {
         match self.opening.as_ref()?.parked {
             Parked::Relay { from, server, .. } => Some((from, server)),
-            Parked::Attempt(_) | Parked::LateOffer(..) | Parked::EarlyOffer(..) | Parked::Replacement => None,
+            _ => None,
+        }
+    }
+
+    /// What waits for ports is not wanted any more.
+    pub(super) fn unpark(&mut self) {
+        if let Some(opening) = &mut self.opening {
+            opening.parked = Parked::Nothing;
         }
     }
 
@@ -285,12 +294,12 @@ impl Engine {
         parked: Parked,
     ) -> MediaReady {
         let Some(call) = self.calls.get(key) else { return MediaReady::Never };
-        if call.media.opening.is_some() {
-            return MediaReady::Later;
-        }
         let missing = wanted.min(MAX_STREAMS).saturating_sub(call.media.streams.len());
         if missing == 0 || call.media.is_joined() || call.is_replaced() {
             return MediaReady::Now;
+        }
+        if call.media.opening.is_some() {
+            return MediaReady::Later;
         }
         self.open(now, key, missing, Opening { streams: Vec::new(), places, tries: 0, parked })
     }
@@ -359,6 +368,7 @@ impl Engine {
         let Some(session) = call.media.id else { return };
         let pairs = call.media.take_ports();
         call.media = CallMedia::default();
+        self.disarm(key, CallTimer::Opening);
         self.media_sessions.remove(&session);
         self.closing_media.insert(session, ClosingMedia { pairs, call: None });
         self.outputs.push_back(Output::Media(MediaCommand::Close { session }));
@@ -409,6 +419,7 @@ impl Engine {
             Parked::EarlyOffer(client, response) => self.pass_early_offer(now, key, client, &response),
             Parked::Replacement => self.replace_when_quiet(now, key),
             Parked::Relay { from, server, request } => self.resume_relay(now, key, from, server, &request),
+            Parked::Nothing => {}
         }
     }
 
@@ -446,6 +457,7 @@ impl Engine {
             Parked::Relay { from, server, .. } => {
                 self.respond_in_dialog(now, key, from, server, rejection.status);
             }
+            Parked::Nothing => {}
         }
     }
 
@@ -533,6 +545,14 @@ impl Engine {
         if let Some(call) = self.calls.get_mut(key) {
             call.media.offer = None;
         }
+    }
+
+    /// A callee that answered early is out of the call: its media stops, and the caller's offer has no
+    /// answer again.
+    pub(super) fn take_answer_back(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        (call.media.answered, call.media.offer) = (false, None);
+        self.put_in_force(key, Side::B, SideMedia::default());
     }
 
     /// What was said last to a side.
@@ -670,7 +690,7 @@ fn rewrite(
         return None;
     }
     let address = advertised(call.media.streams.first().map(pair_of)?);
-    let codecs = codecs_between(call, settings, from);
+    let codecs = codecs_between(call, settings, from)?;
     let leg = call.leg_mut(to)?;
     let render = |version: u64| {
         let origin = OurOrigin { session_id: leg.sdp.session_id, version, address };
@@ -685,15 +705,19 @@ fn rewrite(
     Some(body)
 }
 
-/// The codec list of the trunk that is written to, or else of the one that wrote.
-fn codecs_between(call: &Call, settings: &Settings, from: Side) -> Vec<String> {
-    [from.other(), from]
-        .iter()
-        .filter_map(|side| settings.routing.trunk(call.leg(*side)?.trunk.as_ref()?))
+/// The codecs that both trunks take, in the order of the one that is written to: an offer must name
+/// none that the answer to it could not. Empty: neither has a list. `None`: they have none in common.
+fn codecs_between(call: &Call, settings: &Settings, from: Side) -> Option<Vec<String>> {
+    let mut lists = [from.other(), from]
+        .into_iter()
+        .filter_map(|side| settings.routing.trunk(call.leg(side)?.trunk.as_ref()?))
         .map(|trunk| &trunk.codecs)
-        .find(|codecs| !codecs.is_empty())
-        .cloned()
-        .unwrap_or_default()
+        .filter(|codecs| !codecs.is_empty());
+    let Some(first) = lists.next() else { return Some(Vec::new()) };
+    let Some(second) = lists.next() else { return Some(first.clone()) };
+    let is_in_both = |name: &&String| second.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let both: Vec<String> = first.iter().filter(is_in_both).cloned().collect();
+    (!both.is_empty()).then_some(both)
 }
 
 /// The family of a side's media: as its SDP says, else as its signalling.

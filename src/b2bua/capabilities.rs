@@ -53,8 +53,10 @@ pub fn unsupported(request: &Message) -> Option<Vec<u8>> {
     let known = || SUPPORTED.iter().chain([&REPLACES]);
     let is_known = |tag: &&[u8]| known().any(|known| tag.eq_ignore_ascii_case(known.as_bytes()));
     let required = request.list(Header::Require).filter(|tag| !is_known(tag));
-    // Proxy-Require asks a proxy, and we are none that could do anything for its sender.
-    let unknown: Vec<&[u8]> = required.chain(request.list(Header::ProxyRequire)).take(MAX_REQUIRED).collect();
+    // Proxy-Require asks a proxy, and all that we can do for its sender is what Privacy asks for (RFC 3323
+    // §4.3): phones that call anonymously ask for it so.
+    let asked = request.list(Header::ProxyRequire).filter(|tag| !tag.eq_ignore_ascii_case(b"privacy"));
+    let unknown: Vec<&[u8]> = required.chain(asked).take(MAX_REQUIRED).collect();
     (!unknown.is_empty()).then(|| unknown.join(&b", "[..]))
 }
 
@@ -80,7 +82,7 @@ pub fn add(writer: Writer) -> Writer {
 /// its own way of doing it.
 pub fn add_towards(writer: Writer, trunk: Option<&Trunk>, withheld: Option<&str>) -> Writer {
     let transfers = trunk.is_some_and(|trunk| trunk.refer != Refer::Reject);
-    let allowed = if transfers { format!("{ALLOW}, REFER, NOTIFY") } else { ALLOW.to_owned() };
+    let allowed = if transfers { format!("{ALLOW}, REFER") } else { ALLOW.to_owned() };
     let known = SUPPORTED.iter().copied().chain(transfers.then_some(REPLACES));
     let offered: Vec<&str> = known.filter(|tag| Some(*tag) != withheld).collect();
     let writer = writer.header(Header::Allow, allowed);

@@ -22,7 +22,7 @@ use crate::base::{Hop, Instant};
 use crate::dialog::Dialog;
 use crate::media::Side;
 use crate::sip::{Header, Message, Method, Status};
-use crate::transaction::ClientId;
+use crate::transaction::{ClientId, ServerId};
 
 /// The most branches of a fork that are listened to while none has answered. What a further one
 /// says is not heard until it answers.
@@ -406,19 +406,52 @@ impl Engine {
         let Some(leg) = call.b.as_mut() else { return };
         leg.early = EarlyDialogs::default();
         let tag = leg.dialog.as_ref().map(|dialog| dialog.remote_tag.clone()).unwrap_or_default();
-        for client in call.relays.clone() {
+        self.refuse_early_requests(now, key, Some(&tag));
+    }
+
+    /// Early dialogs of leg B are over, all but the one with this tag: what the caller asked in them it
+    /// may ask again, and what they asked concerns nobody any more.
+    pub(super) fn refuse_early_requests(&mut self, now: Instant, key: CallKey, kept: Option<&[u8]>) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let parked = call.media.parked_relay().filter(|(from, server)| {
+            *from == Side::A || self.transactions.request(*server).map(|(it, _)| from_tag_of(it)) != kept
+        });
+        if parked.is_some() {
+            call.media.unpark();
+        }
+        let relays = call.relays.clone();
+        if let Some((from, server)) = parked {
+            self.refuse_early_request(now, key, from, server);
+        }
+        for client in relays {
             let Some(outgoing) = self.clients.get(client) else { continue };
             let Purpose::Relay { server } = outgoing.purpose else { continue };
-            if outgoing.side == Side::B && outgoing.remote_tag() != tag {
-                let offered = outgoing.carries_offer();
-                self.forget_relay(key, client, Side::B);
-                if offered {
-                    self.drop_offer(key);
-                }
-                self.respond_retry_later(now, key, Side::A, server);
+            let (to, offered) = (outgoing.side, outgoing.carries_offer());
+            let tag = match to {
+                Side::B => Some(outgoing.remote_tag()),
+                Side::A => self.transactions.request(server).map(|(request, _)| from_tag_of(request)),
+            };
+            if kept.is_some() && tag == kept {
+                continue;
             }
+            self.forget_relay(key, client, to);
+            if offered {
+                self.drop_offer(key);
+            }
+            self.refuse_early_request(now, key, to.other(), server);
         }
     }
+
+    fn refuse_early_request(&mut self, now: Instant, key: CallKey, from: Side, server: ServerId) {
+        match from {
+            Side::A => self.respond_retry_later(now, key, from, server),
+            Side::B => self.respond_in_dialog(now, key, from, server, Status::of(481)),
+        }
+    }
+}
+
+fn from_tag_of(request: &Message) -> &[u8] {
+    request.from().and_then(|from| from.tag()).unwrap_or(b"")
 }
 
 /// The peer's tag in a response to a request of ours.

@@ -58,7 +58,7 @@ pub fn add_crossing(mut writer: Writer, from: &Message, rules: &HeaderRules) -> 
         let belongs_to_body =
             describes_body && is_always(full_name(&field)) && field.value.len() <= MAX_ALWAYS_BYTES;
         if !is_set && (belongs_to_body || crosses(field.header, full_name(&field), rules)) {
-            writer = writer.field(full_name(&field), field.value);
+            writer = writer.field(full_name(&field), safe_value(&field));
         }
     }
     for (name, value) in &rules.set {
@@ -77,6 +77,15 @@ pub fn safe_reason(from: &Message) -> Option<Vec<u8>> {
     let known = protocol.eq_ignore_ascii_case(b"Q.850") || protocol.eq_ignore_ascii_case(b"SIP");
     let is_code = !cause.is_empty() && cause.len() <= 3 && cause.iter().all(u8::is_ascii_digit);
     (known && is_code).then(|| [protocol, b";cause=", cause].concat())
+}
+
+/// A value as it may cross. The parameters of an Event name the sender's dialog (RFC 4235 §4.1: `call-id`,
+/// tags); those of digits tell how long they were pressed.
+fn safe_value<'f>(field: &HeaderField<'f>) -> &'f [u8] {
+    let end = memchr::memchr(b';', field.value).unwrap_or(field.value.len());
+    let package = field.value[..end].trim_ascii();
+    let is_plain = !full_name(field).eq_ignore_ascii_case(b"Event");
+    if is_plain || package.eq_ignore_ascii_case(b"telephone-event") { field.value } else { package }
 }
 
 /// The name that rules are written with: of a compact form (`y`) the long one (`Identity`).

@@ -569,6 +569,7 @@ impl Engine {
     pub(super) fn respond_retry_later(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
         let wait_s = self.random.below(MAX_RETRY_AFTER_S + 1);
         let writer = self.dialog_response(key, side, server, Status::of(500), None);
+        self.forget_incoming(key, side, server);
         self.send_response(now, server, writer.map(|writer| writer.display(Header::RetryAfter, wait_s)));
     }
 

@@ -26,7 +26,9 @@ use crate::transaction::ServerId;
 impl Engine {
     /// An INVITE outside any dialog.
     pub(super) fn on_invite(&mut self, now: Instant, server: ServerId, request: Message, hop: Hop) {
-        if let Some(refusal) = self.find_refusal(&request) {
+        let Some(realm) = self.realm_of(hop) else { return };
+        let emergency = self.calls_for_help(&request, realm, hop);
+        if let Some(refusal) = self.find_refusal(&request, emergency) {
             return self.refuse(now, server, &refusal);
         }
         if let Some(fault) = self.find_body_fault(&request, hop) {
@@ -37,8 +39,6 @@ impl Engine {
             let extra = Some((Header::MinSe, min_s.to_string().into_bytes()));
             return self.refuse(now, server, &Refusal { extra, ..Refusal::of(Status::of(422)) });
         }
-        let Some(realm) = self.realm_of(hop) else { return };
-        let emergency = self.calls_for_help(&request, realm, hop);
         let most = if emergency { MAX_CALLS + RESERVED_CALLS } else { MAX_CALLS };
         if self.draining || self.calls.len() >= most {
             return self.refuse_for_now(now, server);
@@ -69,8 +69,9 @@ impl Engine {
         }
     }
 
-    /// What RFC 3261 §8.2 says of a request before anybody looks at what it is for.
-    fn find_refusal(&self, request: &Message) -> Option<Refusal> {
+    /// What RFC 3261 §8.2 says of a request before anybody looks at what it is for. Nobody who calls
+    /// for help would rather have no call than one without a privacy that nobody knows.
+    fn find_refusal(&self, request: &Message, emergency: bool) -> Option<Refusal> {
         let status = Status::of;
         if request.number(Header::MaxForwards) == Some(0) {
             return Some(Refusal::of(status(483)));
@@ -92,7 +93,7 @@ impl Engine {
             let extra = Some((Header::Unsupported, unsupported));
             return Some(Refusal { extra, ..Refusal::of(status(420)) });
         }
-        if caller::asks_for_unknown_privacy(request) {
+        if !emergency && caller::asks_for_unknown_privacy(request) {
             return Some(Refusal { phrase: Some("Privacy Not Provided"), ..Refusal::of(status(500)) });
         }
         if !capabilities::accepts_sdp(request) {

@@ -110,6 +110,16 @@ impl Plan {
 }
 
 impl Call {
+    /// Whether another callee may read the caller's INVITE as it is: the caller has neither changed its
+    /// offer since (UPDATE, PRACK), nor been made one that it can answer once only.
+    fn may_offer_anew(&self) -> bool {
+        let told = &self.a.sdp;
+        match self.invite.sdp() {
+            Some(offer) => told.heard.is_empty() || told.heard == offer,
+            None => told.last.is_empty(),
+        }
+    }
+
     /// Who calls whom towards the target that is being tried.
     pub(super) fn numbers_sent(&self) -> Cow<'_, CallNumbers> {
         match &self.plan.redirection.called {
@@ -164,7 +174,7 @@ impl Engine {
         status: Status,
     ) -> bool {
         let Some(call) = self.calls.get(key) else { return false };
-        if call.plan.redirection.followed >= MAX_REDIRECTIONS {
+        if call.plan.redirection.followed >= MAX_REDIRECTIONS || !call.may_offer_anew() {
             return false;
         }
         let tried_now = call.numbers_sent().called.as_str().to_owned();
@@ -178,6 +188,8 @@ impl Engine {
             return false;
         }
         self.note_attempt(now, key, AttemptResult::Status(status.code()));
+        self.refuse_early_requests(now, key, None);
+        self.take_answer_back(key);
         let Some(call) = self.calls.get_mut(key) else { return true };
         if let Some(leg) = call.b.as_mut() {
             leg.outgoing = None;
@@ -238,7 +250,7 @@ impl Engine {
     fn keeps_ports(&self, call: &Call, target: &Target) -> bool {
         let realm = self.router.settings().trunk(&target.trunk).map(|trunk| trunk.realm);
         let is_same = |realm| call.media.is_at((realm, target.address.is_ipv6()));
-        !call.media.is_answered() || realm.is_some_and(is_same)
+        call.a.sdp.last.is_empty() || realm.is_some_and(is_same)
     }
 
     /// Whether a URI names the listener of a hop.

@@ -12,6 +12,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Settings;
 use super::call::{CallKey, CallTimer, Leg, Phase};
 use super::cdr::EndedBy;
@@ -21,6 +23,7 @@ use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::{self, Role, SessionTimerPolicy};
 use crate::media::Side;
 use crate::routing::Timeouts;
+use crate::sdp::Sdp;
 use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientEnd, ClientId, ServerId};
 
@@ -189,8 +192,9 @@ impl Engine {
     }
 
     fn write_refresh(&mut self, key: CallKey, side: Side) -> Option<(Message, Hop)> {
-        let leg = self.calls.get(key)?.leg(side)?;
-        let (by_update, body) = (leg.peer.update, leg.sdp.in_force.clone());
+        let leg = self.calls.get_mut(key)?.leg_mut(side)?;
+        let by_update = leg.peer.update;
+        let body = if by_update { Vec::new() } else { leg.sdp.say_again() };
         if !by_update && body.is_empty() {
             return None;
         }
@@ -242,7 +246,8 @@ impl Engine {
     ) {
         match status.code() {
             408 | 481 => self.end_unrefreshed(now, key, side, status.code() == 481),
-            405 | 501 if !is_invite => {
+            // Some say in Allow that they know UPDATE, and then refuse the one without SDP.
+            400 | 403 | 405 | 415 | 488 | 501 if !is_invite => {
                 if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
                     leg.peer.update = false;
                 }
@@ -360,14 +365,17 @@ impl Engine {
         true
     }
 
-    /// Whether a re-INVITE of the peer's changes nothing: it refreshes, and says again what it said
-    /// last. It stays on its leg.
+    /// Whether a re-INVITE of the peer's changes nothing: it refreshes, says again what it said last,
+    /// and what it was told last answers that. (If that was an offer, of more than the peer took, only
+    /// the other side can say what it has now for an answer.) It stays on its leg.
     pub(super) fn is_mere_refresh(&self, key: CallKey, side: Side, request: &Message) -> bool {
         let leg = self.calls.get(key).and_then(|call| call.leg(side));
-        request.header(Header::SessionExpires).is_some()
-            && request.sdp().is_some_and(|said| {
-                leg.is_some_and(|leg| leg.sdp.heard == said && !leg.sdp.in_force.is_empty())
-            })
+        let (Some(leg), Some(said)) = (leg, request.sdp()) else { return false };
+        if request.header(Header::SessionExpires).is_none() || leg.sdp.heard != said {
+            return false;
+        }
+        let told = Sdp::parse(&Bytes::copy_from_slice(&leg.sdp.in_force));
+        matches!((Sdp::parse(&said), told), (Ok(said), Ok(told)) if told.answers(&said.places()))
     }
 
     /// Answers a re-INVITE that changes nothing with what was said to that side last.
@@ -380,7 +388,8 @@ impl Engine {
         request: &Message,
     ) {
         self.refresh_leg(key, side, request);
-        let body = self.calls.get(key).and_then(|call| call.leg(side)).map(|leg| leg.sdp.in_force.clone());
+        let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(side));
+        let body = leg.map(|leg| leg.sdp.say_again());
         let writer = self.dialog_response(key, side, server, Status::of(200), None);
         match writer.map(|writer| writer.finish_with(b"application/sdp", &body.unwrap_or_default())) {
             Some(Ok(answer)) => self.send_success(now, key, side, server, answer),

@@ -62,7 +62,7 @@ pub struct Trunk {
     pub headers: HeaderRules,
     /// Which bodies beside SDP cross to this trunk.
     pub bodies: BodyRules,
-    /// Codec names in order of preference; empty: all pass.
+    /// Codec names in order of preference; empty: all pass. Between two trunks with lists, what both name.
     pub codecs: Vec<String>,
     /// When the next target is tried.
     pub failover: Failover,

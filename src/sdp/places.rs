@@ -81,6 +81,15 @@ impl Sdp {
         if fits { Ok(self.clone()) } else { self.with_places(offer) }
     }
 
+    /// Whether it may stand as it is as the answer to an offer with these places (RFC 3264 §6, §6.1).
+    pub fn answers(&self, offer: &[StreamPlace]) -> bool {
+        let fits = |(media, place): (&Media, &StreamPlace)| {
+            let says_no_more = place.direction.answered(media.direction) == media.direction;
+            place.takes(media) && (media.rejected() || says_no_more)
+        };
+        self.medias.len() == offer.len() && self.medias.iter().zip(offer).all(fits)
+    }
+
     /// The same description as an offer after one with these places: what it has no line for any
     /// more is offered as refused.
     pub fn succeeding(&self, before: &[StreamPlace]) -> Result<Sdp, SdpFault> {

@@ -16,6 +16,7 @@ mod in_dialog;
 pub mod lab;
 mod limits;
 mod media_ports;
+mod meetings;
 mod offer_answer;
 mod operators_timers;
 mod peers_mistakes;

@@ -59,7 +59,7 @@ fn a_refer_is_declined_unless_the_trunk_says_otherwise() {
 fn a_refer_goes_on_and_its_notifications_come_back() {
     let mut lab = Lab::with(transferring(Refer::Relay));
     let (invite, answer, outgoing) = establish(&mut lab, "1");
-    assert!(text(&answer).contains("REFER, NOTIFY"));
+    assert!(text(&answer).contains("NOTIFY, REFER\r\n"));
     lab.receive(PBX, &refer(&invite, &answer, 2, "\"C\" <sip:4155550123@pbx.secret;x=1?Subject=Secret>"));
     let carried = lab.take_request(CARRIER_A, &Method::Refer);
     assert_eq!(carried.header(Header::ReferTo), Some(&b"<sip:+14155550123@203.0.113.5:5060>"[..]));
