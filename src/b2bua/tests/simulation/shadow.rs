@@ -77,7 +77,9 @@ struct Leg {
 impl Shadow {
     /// Whether calls may swap legs.
     pub fn new(swaps_legs: bool) -> Shadow {
-        Shadow { swaps_legs, ..Shadow::default() }
+        let mut shadow = Shadow { swaps_legs, ..Shadow::default() };
+        shadow.said.skips_versions = swaps_legs;
+        shadow
     }
 
     /// The engine gets a message.
