@@ -517,3 +517,97 @@ fn a_call_for_help_is_not_held_up_by_a_replaces() {
     lab.sent.clear();
     lab.expect_nothing_left();
 }
+
+#[test]
+fn a_connection_that_breaks_after_the_transfer_ends_nothing() {
+    let mut lab = Lab::with(consuming());
+    let (invite, answer, outgoing, errand) = with_errand(&mut lab);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &errand, 200, "target", Some(SDP_TARGET)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    told(&mut lab);
+    let hop = lab.sent.front().expect("a re-INVITE").0;
+    let reinvite = lab.take_request(CARRIER_A, &Method::Invite);
+    lab.input(Input::TransportFailed { hop });
+    lab.expect_silence();
+    bye_of_transferor(&mut lab, &invite, &answer, 3);
+    lab.advance(Duration::from_secs(5));
+    let again = lab.take_request(CARRIER_A, &Method::Invite);
+    assert_eq!((again.call_id(), audio_port(&again)), (reinvite.call_id(), audio_port(&reinvite)));
+    // Its repetitions.
+    lab.sent.clear();
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &again, 200, "callee", Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    target_hangs_up(&mut lab, &errand, &outgoing);
+}
+
+#[test]
+fn a_trunk_counts_the_parties_that_it_has_after_a_transfer() {
+    let mut settings = consuming();
+    let most = |calls| crate::routing::Limits { calls: Some(calls), calls_per_second: None };
+    settings.routing.trunks[0].limits = most(2);
+    settings.routing.trunks[1].limits = most(2);
+    let mut lab = Lab::with(settings);
+    let (first, answer, outgoing, errand) = with_errand(&mut lab);
+    answer_errand(&mut lab, &outgoing, &errand);
+    told(&mut lab);
+    bye_of_transferor(&mut lab, &first, &answer, 3);
+    // Both parties are carrier A's: it is full. The PBX has no call any more, and may place two.
+    let mut calls = Vec::new();
+    for id in ["2", "3"] {
+        let next = invite(PBX, "+442079460000", id, Some(SDP_PBX));
+        lab.receive(PBX, &next);
+        lab.take_response(PBX, 100);
+        calls.push((lab.take_request(CARRIER_B, &Method::Invite), next));
+    }
+    let third = invite(PBX, "+442079460000", "4", Some(SDP_PBX));
+    lab.receive(PBX, &third);
+    lab.take_response(PBX, 100);
+    lab.take_response(PBX, 503);
+    for (sent, _) in &calls {
+        lab.receive(CARRIER_B, &respond(CARRIER_B, sent, 486, "callee", None));
+        lab.take_request(CARRIER_B, &Method::Ack);
+        lab.take_response(PBX, 486);
+    }
+    lab.sent.clear();
+    lab.cdrs.clear();
+    lab.receive(CARRIER_A, &by_carrier(&errand, "target", &Method::Bye, 1));
+    lab.sent.clear();
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().transfers.len(), 1);
+}
+
+#[test]
+fn calls_that_transfer_in_a_circle_come_to_an_end() {
+    // What the target does is a call of its own: each round costs a hop.
+    let mut settings = consuming();
+    settings.routing.routes[0].tiers.truncate(1);
+    let mut lab = Lab::with(settings);
+    let mut hops = 5;
+    let mut rounds = 0;
+    let last = loop {
+        let text = text(&invite(PBX, "+442079460000", &format!("r{rounds}"), Some(SDP_PBX)));
+        let begun = Message::parse(text.replace("Max-Forwards: 70", &format!("Max-Forwards: {hops}")).into());
+        let begun = begun.unwrap();
+        lab.receive(PBX, &begun);
+        lab.take_response(PBX, 100);
+        let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        let answer = lab.take_response(PBX, 200);
+        lab.receive(PBX, &finish(caller_request(PBX, &begun, &answer, &Method::Ack, 1), None));
+        lab.receive(PBX, &refer(&begun, &answer, 2, TARGET));
+        let status = lab.take(PBX).status().unwrap().code();
+        if status != 202 {
+            break status;
+        }
+        told(&mut lab);
+        hops = lab.take_request(CARRIER_A, &Method::Invite).number(Header::MaxForwards).unwrap();
+        rounds += 1;
+    };
+    assert_eq!((rounds, last), (2, 483));
+    lab.input(Input::Shutdown);
+    lab.sent.clear();
+    lab.advance(Duration::from_secs(300));
+    lab.sent.clear();
+    lab.expect_nothing_left();
+}

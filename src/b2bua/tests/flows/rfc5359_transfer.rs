@@ -5,7 +5,7 @@
 //! |---|---|
 //! | 2.4 unattended transfer | the REFER in the dialog, from either side of the call |
 //! | 2.5 attended transfer | Refer-To with Replaces; the dialog that it names has other names on each side |
-//! | 2.6 instant messaging transfer | MESSAGE in the dialog, before the REFER |
+//! | 2.6 instant messaging transfer | MESSAGE within a dialog crosses, outside of one it is refused; the REFER as before |
 //! | 2.15 park | the park server takes Bob's place, and Carol the server's; the REFER to the server is the PBX's own |
 //! | 2.16 pickup | of a call that rings: it is a dialog that we did not begin (481), and rings on |
 //! | 2.18 click to dial | REFER outside a dialog, refused |
@@ -240,8 +240,8 @@ fn s2_5_attended_transfer_carried_out() {
     }
 }
 
-/// §2.6 Transfer - Instant Messaging: what Bob writes to Alice crosses in the dialog; the transfer is
-/// then as in §2.4.
+/// §2.6 Transfer - Instant Messaging: what is written within the dialog crosses; outside of one nothing
+/// is. The transfer is as in §2.4, and Carol declines it.
 #[test]
 fn s2_6_instant_messaging_transfer() {
     let flow = flow(Refer::Consume);
@@ -254,6 +254,12 @@ fn s2_6_instant_messaging_transfer() {
     assert_eq!(&shown.body()[..], b"Carol will help you.\n");
     alice.answers(&shown, 200, None);
     bob.hears(200);
+    let mut bobs_second_line = flow.phone(PBX);
+    let uri = format!("sip:{CAROL}@{SBC_TRUSTED}");
+    let alone = request(PBX, &Method::Message, &uri, &bobs_second_line.name, 1);
+    bobs_second_line.sends_this(&finish(alone.header(Header::To, format!("<{uri}>")), None));
+    bobs_second_line.hears(405);
+    flow.is_silent();
     refers(&mut bob, &format!("<sip:{CAROL}@10.0.0.5>"));
     bob.hears(202);
     is_told(&mut bob, "100 Trying", "active");
