@@ -119,6 +119,7 @@ fn trunks() -> Vec<Trunk> {
     b.diversion = DiversionForm::Diversion;
     b.trust_identity = true;
     b.headers.pass = everything();
+    b.bodies.pass = vec!["application/*".to_owned()];
     b.headers.set = vec![("X-Set".to_owned(), "1".to_owned())];
 
     let name = Host::Name("carrier-c.example".to_owned());
