@@ -32,6 +32,7 @@ use crate::transport::{self, Bound, Transports};
 
 pub use fault::StartFault;
 pub use reload::{Reload, Reloader};
+pub use settings::offline as offline_settings;
 
 /// The one shard that there is.
 const SHARD: u8 = 0;

@@ -30,6 +30,12 @@ pub(super) fn engine(config: &Config, bound: &[SocketAddr]) -> Settings {
     }
 }
 
+/// The engine's settings of a configuration that nothing is started with.
+pub fn offline(config: &Config) -> Settings {
+    let binds: Vec<SocketAddr> = config.listeners.iter().map(|listener| listener.bind).collect();
+    engine(config, &binds)
+}
+
 /// What connections are opened with.
 pub(super) fn tls(config: &Config) -> TlsMaterial {
     let servers = (0..).zip(&config.listeners).filter_map(|(place, listener)| {

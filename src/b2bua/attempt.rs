@@ -21,7 +21,7 @@ use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientEnd, ClientId};
 
 /// The most targets that one call is tried at.
-const MAX_ATTEMPTS: usize = 16;
+pub(super) const MAX_ATTEMPTS: usize = 16;
 
 /// Whether an INVITE went out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -76,7 +76,7 @@ pub fn address(
 
 /// Whether the caller is not to be shown. Who calls for help is: somebody may have to call back, and
 /// Privacy goes with it for a network that knows better.
-fn is_hidden(numbers: &CallNumbers) -> bool {
+pub(super) fn is_hidden(numbers: &CallNumbers) -> bool {
     matches!(numbers.privacy, Privacy::Hidden { .. }) && !numbers.called.is_emergency()
 }
 
@@ -158,12 +158,46 @@ struct Shown {
     is_own: bool,
 }
 
+/// What a trunk's policy makes of a caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallerChoice {
+    /// Who is shown.
+    pub who: Who,
+    /// Why, in words for people.
+    pub because: &'static str,
+}
+
+/// Who is shown to a trunk as the caller, if the caller does not ask to be hidden.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// The caller, by this number in the trunk's form.
+    Caller(String),
+    /// The trunk's owner, by this number in the trunk's form.
+    Default(String),
+    /// Nobody.
+    Nobody,
+}
+
 /// The caller by the trunk's policy; `None`: nobody is shown.
 fn shown_caller(
     numbers: &CallNumbers,
     trunk: &Trunk,
     numbering: &numbering::Settings,
 ) -> Result<Option<Shown>, CallerRefused> {
+    Ok(match choose_caller(numbers, trunk, numbering)?.who {
+        Who::Caller(number) => Some(Shown { number, is_own: true }),
+        Who::Default(number) => Some(Shown { number, is_own: false }),
+        Who::Nobody => None,
+    })
+}
+
+/// Applies the trunk's caller-id policy.
+pub(super) fn choose_caller(
+    numbers: &CallNumbers,
+    trunk: &Trunk,
+    numbering: &numbering::Settings,
+) -> Result<CallerChoice, CallerRefused> {
+    let chosen = |who, because| Ok(CallerChoice { who, because });
     let policy = &trunk.caller_id;
     let own = numbering.format(&numbers.caller, &numbers.caller_received, trunk.send_numbers);
     // A name is no number that somebody could own.
@@ -174,24 +208,53 @@ fn shown_caller(
     let is_listed = |number: &str| policy.allowed.iter().any(|pattern| matches_number(pattern, number));
     let is_allowed = policy.allowed.is_empty() || owned.is_some_and(is_listed);
     if is_allowed && !own.is_empty() {
-        return Ok(Some(Shown { number: own, is_own: true }));
+        let is_open = policy.allowed.is_empty();
+        return chosen(
+            Who::Caller(own),
+            if is_open { "caller_id allows all" } else { "in caller_id.allowed" },
+        );
     }
     if is_allowed && policy.default.is_none() {
-        return Ok(None);
+        return chosen(Who::Nobody, "the caller gives no number, and there is no caller_id.default");
     }
+    instead_of_caller(own, numbers, trunk, numbering)
+}
+
+/// Who is shown in place of a caller that may not be, or that gives no number.
+fn instead_of_caller(
+    own: String,
+    numbers: &CallNumbers,
+    trunk: &Trunk,
+    numbering: &numbering::Settings,
+) -> Result<CallerChoice, CallerRefused> {
+    let chosen = |who, because| Ok(CallerChoice { who, because });
+    let policy = &trunk.caller_id;
     // No policy keeps a call for help back, or its caller in the dark.
     let emergency = numbers.called.is_emergency();
     let otherwise = if emergency { CallerIdFallback::Default } else { policy.otherwise };
     match (otherwise, &policy.default) {
         (CallerIdFallback::Default, Some(default)) => {
             let number = numbering.format(&Number::E164(default.clone()), default, trunk.send_numbers);
-            Ok(Some(Shown { number, is_own: false }))
+            let is_unnamed = own.is_empty();
+            chosen(
+                Who::Default(number),
+                if is_unnamed {
+                    "the caller gives no number"
+                } else {
+                    "the caller's is not in caller_id.allowed"
+                },
+            )
         }
         (CallerIdFallback::Default, None) if emergency && !own.is_empty() => {
-            Ok(Some(Shown { number: own, is_own: true }))
+            chosen(Who::Caller(own), "an emergency call shows its caller")
         }
         // Without a default there is no number that may be shown.
-        (CallerIdFallback::Default, None) | (CallerIdFallback::Anonymous, _) => Ok(None),
+        (CallerIdFallback::Default, None) => {
+            chosen(Who::Nobody, "not in caller_id.allowed, and there is no caller_id.default")
+        }
+        (CallerIdFallback::Anonymous, _) => {
+            chosen(Who::Nobody, "not in caller_id.allowed, and caller_id.otherwise is \"anonymous\"")
+        }
         (CallerIdFallback::Reject, _) => Err(CallerRefused),
     }
 }

@@ -182,9 +182,7 @@ impl Engine {
         let settings = self.snapshots.get(call.snapshot);
         let trunk = call.a.trunk.as_ref();
         let numbering = numbering_of(&settings, trunk);
-        let is_believed = trunk
-            .and_then(|name| settings.routing.trunk(name))
-            .map_or(call.a.realm == Realm::Trusted, |trunk| trunk.trust_identity);
+        let is_believed = is_believed(&settings, call.a.realm, trunk);
         // Of a call that we place ourselves, for a transfer, the numbers are known.
         if !call.has_no_record {
             call.numbers.learn_caller(&call.invite, is_believed, numbering);
@@ -327,7 +325,7 @@ impl Record {
 
 impl CallNumbers {
     /// The users of Request-URI and From; what they mean is found later.
-    fn from_request(request: &Message) -> CallNumbers {
+    pub(super) fn from_request(request: &Message) -> CallNumbers {
         let user = |uri: Option<Uri<'_>>| uri.map(|uri| Party::of(&uri).user).unwrap_or_default();
         let called = Uri::parse(request.request_uri_raw()).ok();
         let called_written = called.as_ref().and_then(party::written_user);
@@ -348,8 +346,14 @@ impl CallNumbers {
     }
 }
 
+/// Whether a peer is in our trust domain (RFC 3325 §2.3).
+pub(super) fn is_believed(settings: &Settings, realm: Realm, trunk: Option<&TrunkName>) -> bool {
+    let trunk = trunk.and_then(|name| settings.routing.trunk(name));
+    trunk.map_or(realm == Realm::Trusted, |trunk| trunk.trust_identity)
+}
+
 /// How the numbers of a peer are read.
-fn numbering_of<'s>(settings: &'s Settings, trunk: Option<&TrunkName>) -> &'s numbering::Settings {
+pub(super) fn numbering_of<'s>(settings: &'s Settings, trunk: Option<&TrunkName>) -> &'s numbering::Settings {
     let trunk = trunk.and_then(|name| settings.routing.trunk(name));
     trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering)
 }

@@ -17,6 +17,7 @@ mod diversion;
 mod early_dialogs;
 mod ending;
 mod engine;
+pub mod explain;
 mod fairness;
 mod header_policy;
 mod identity;

@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod explain;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ const FAILED: u8 = 1;
 #[command(name = "drawbridge", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "Examples:
   drawbridge check                        Is /etc/drawbridge right?
+  drawbridge explain --realm trusted --source 10.0.0.10 --from 1001 --to +15550100
+                                          Where would this call go, and why?
   drawbridge run --config ./test.toml     Run in the foreground with another file
 
 Log lines go to standard error, or to the journal under systemd; DRAWBRIDGE_LOG=debug shows more.")]
@@ -64,6 +67,13 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
         #[arg(long)]
         json: bool,
     },
+    /// Say what would become of a call, step by step, without placing it
+    ///
+    /// A dry run of the code that calls go through: who lets the source in, how the numbers are read,
+    /// which route takes the call and why those before it do not, and what each trunk would be sent.
+    /// Opens no socket and asks no DNS; the daemon need not run, and is not asked.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
     /// Place real calls with real RTP through Drawbridge, on loopback
     ///
     /// Starts Drawbridge in this process, between two small user agents, and shows the SIP ladder of
@@ -78,7 +88,7 @@ Exit status: 0 if every call completed and media flowed both ways, byte for byte
     Demo(demo::DemoArgs),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 struct ConfigFile {
     /// The configuration; every *.toml in trunks.d/ beside it is read, too
     #[arg(long, short, value_name = "FILE", default_value = config::DEFAULT_PATH)]
@@ -90,6 +100,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(file) => run(&file),
         Command::Check { file, json } => check::run(&file.config, json),
+        Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

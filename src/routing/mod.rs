@@ -12,7 +12,7 @@ mod tls;
 
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
-pub use router::{Ingress, NoRoute, Router, Selection, Target};
+pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
     HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk,

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use super::hosts::Hosts;
 use super::sources::Sources;
 use super::{
@@ -146,7 +148,13 @@ impl Router {
     /// The trunk that a source belongs to: by its `allow`, its literal hosts and its names'
     /// addresses; the longest prefix wins. Disabled trunks are found too.
     pub fn trunk_of_source(&self, realm: Realm, source: IpAddr) -> Option<&TrunkName> {
-        self.sources.find(realm, source).map(|index| &self.settings.trunks[index].name)
+        self.source_claim(realm, source).map(|(_, trunk)| trunk)
+    }
+
+    /// The same, with the network or address that says so.
+    pub fn source_claim(&self, realm: Realm, source: IpAddr) -> Option<(IpNet, &TrunkName)> {
+        let (entry, index) = self.sources.find(realm, source)?;
+        Some((entry, &self.settings.trunks[index].name))
     }
 
     /// Sources that two trunks claim, resolved names counted in.
@@ -161,7 +169,7 @@ impl Router {
         {
             return Err(NoRoute::IngressDisabled(name.clone()));
         }
-        let route = self.settings.routes.iter().find(|route| route.matches(ingress, called));
+        let route = self.settings.routes.iter().find(|route| route.mismatch(ingress, called).is_none());
         let route = route.ok_or(NoRoute::NoMatch)?;
         let mut trunks = Vec::new();
         for tier in &route.tiers {
@@ -216,14 +224,31 @@ impl Router {
     }
 }
 
+/// Which part of a route a call does not fit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mismatch {
+    /// `from`.
+    Source,
+    /// `to`.
+    Number,
+}
+
 impl Route {
-    /// Whether a call from there to `called` is this route's.
-    pub fn matches(&self, ingress: &Ingress, called: &Number) -> bool {
-        let from = match &self.from {
+    /// Why a call from there to `called` is not this route's; `None`: it is.
+    pub fn mismatch(&self, ingress: &Ingress, called: &Number) -> Option<Mismatch> {
+        let is_from = match &self.from {
             RouteSource::Realm(realm) => *realm == ingress.realm,
             RouteSource::Trunk(trunk) => ingress.trunk.as_ref() == Some(trunk),
         };
-        from && (self.to.is_empty() || self.to.iter().any(|pattern| pattern.matches(called)))
+        if !is_from {
+            return Some(Mismatch::Source);
+        }
+        (!self.to.is_empty() && self.pattern_of(called).is_none()).then_some(Mismatch::Number)
+    }
+
+    /// The first of `to` that means `called`.
+    pub fn pattern_of(&self, called: &Number) -> Option<&NumberPattern> {
+        self.to.iter().find(|pattern| pattern.matches(called))
     }
 }
 

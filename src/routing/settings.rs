@@ -1,5 +1,6 @@
 //! Trunks and routes as the configuration gives them.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -335,4 +336,29 @@ pub enum NumberPattern {
     Exact(String),
     /// `regex:…`, on the whole number.
     Regex(regex::Regex),
+}
+
+impl fmt::Display for RouteSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteSource::Realm(realm) => write!(f, "{realm}"),
+            RouteSource::Trunk(trunk) => write!(f, "{trunk}"),
+        }
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for NumberPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NumberPattern::Prefix(prefix) => write!(f, "{prefix}*"),
+            NumberPattern::Exact(exact) => f.write_str(exact),
+            NumberPattern::Regex(regex) => {
+                // The pattern of a whole number: `numbering::whole_user_pattern`.
+                let whole = regex.as_str();
+                let written = whole.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$"));
+                write!(f, "regex:{}", written.unwrap_or(whole))
+            }
+        }
+    }
 }

@@ -73,11 +73,16 @@ impl Sources {
         sources
     }
 
-    pub(super) fn find(&self, realm: Realm, address: IpAddr) -> Option<usize> {
+    /// The trunk, and the network or address by which the source is its.
+    pub(super) fn find(&self, realm: Realm, address: IpAddr) -> Option<(IpNet, usize)> {
         let table = &self.tables[realm];
         match address.to_canonical() {
-            IpAddr::V4(address) => table.v4.get_lpm(&Ipv4Net::from(address)).map(|(_, index)| *index),
-            IpAddr::V6(address) => table.v6.get_lpm(&Ipv6Net::from(address)).map(|(_, index)| *index),
+            IpAddr::V4(address) => {
+                table.v4.get_lpm(&Ipv4Net::from(address)).map(|(net, index)| (IpNet::V4(net), *index))
+            }
+            IpAddr::V6(address) => {
+                table.v6.get_lpm(&Ipv6Net::from(address)).map(|(net, index)| (IpNet::V6(net), *index))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod cancel_races;
 mod challenges;
 mod diversion;
 mod early_dialogs;
+mod explain;
 mod failover;
 mod flows;
 mod glare;

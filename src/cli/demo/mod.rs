@@ -17,7 +17,7 @@ mod report;
 mod rtp;
 mod sbc;
 mod sdp;
-mod style;
+pub(super) mod style;
 mod trace;
 mod ua;
 
