@@ -233,7 +233,7 @@ impl Engine {
         let leg = call.leg(side)?;
         let settings = self.snapshots.get(call.snapshot);
         let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
-        let rules = trunk.map(|trunk| trunk.headers.clone());
+        let rules = header_policy::rules_towards(leg, trunk).into_owned();
         let tag = leg.local_tag.clone();
         let contact = self.contact_towards(key, side)?;
         let mut writer = self.response(server, status, Some(&tag))?;
@@ -245,9 +245,9 @@ impl Engine {
         if status.is_success() {
             writer = self.answer_session_timer(key, side, &request, writer);
         }
-        Some(match (from, rules) {
-            (Some(from), rules) => header_policy::add_crossing(writer, from, &rules.unwrap_or_default()),
-            (None, _) => writer,
+        Some(match from {
+            Some(from) => header_policy::add_crossing(writer, from, &rules),
+            None => writer,
         })
     }
 }

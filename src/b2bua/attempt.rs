@@ -3,7 +3,7 @@
 //! After a provisional response that the caller heard (18x) no other target is tried: the callee
 //! may have rung, and two ringing phones are two answered calls.
 
-use super::call::{CallKey, CallTimer, Leg, OwedAck, Phase};
+use super::call::{Call, CallKey, CallTimer, Leg, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::{Attempt, AttemptResult, EndedBy};
 use super::early_dialogs::Arrival;
@@ -134,7 +134,7 @@ impl Engine {
         let session_id = self.random.bits() >> 2;
         let Some(call) = self.calls.get_mut(key) else { return };
         let leg = Leg::new(trunk.realm, Some(trunk.name.clone()), hop, call_id, tag.clone(), session_id);
-        call.b = Some(Leg { owns_call_id: true, ..leg });
+        call.b = Some(Leg { owns_call_id: true, hides_other: addressing.anonymous, ..leg });
         call.tags_b.push(tag.clone());
         call.contact_user_b.clone_from(&addressing.contact_user);
         self.dialogs.insert(tag, (key, Side::B));
@@ -172,7 +172,12 @@ impl Engine {
         writer = identity::add_identity(writer, addressing);
         let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
         writer = header_policy::add_crossing(writer, &invite, &rules);
-        let request = bodies::finish(writer, offer.as_deref(), &invite, &trunk.bodies);
+        let is_for_help = self.calls.get(key).is_some_and(Call::is_emergency);
+        if is_for_help {
+            writer = header_policy::add_location(writer, &invite, &rules);
+        }
+        let body_rules = bodies::rules_of(Some(trunk), is_for_help);
+        let request = bodies::finish(writer, offer.as_deref(), &invite, &body_rules);
         request.map_err(|_| Status::of(513))
     }
 
@@ -249,13 +254,17 @@ impl Engine {
         if response.status() == Some(Status::of(100)) {
             return;
         }
-        self.disarm(key, CallTimer::NoProgress);
+        // RFC 6228: one branch of a fork is over, and nothing rings for it.
+        let is_199 = response.status() == Some(Status::of(199));
+        if !is_199 {
+            self.disarm(key, CallTimer::NoProgress);
+        }
         let has_tag = response.to().is_some_and(|to| to.tag().is_some());
         let arrival = self.arrival_of(key, client, response);
         if arrival == Arrival::NotNext || (has_tag && !self.learn_dialog(key, client, response, hop)) {
             return;
         }
-        if let Some(call) = self.calls.get_mut(key) {
+        if let Some(call) = self.calls.get_mut(key).filter(|_| !is_199) {
             call.plan.rang = true;
             call.record.ring.get_or_insert(now);
         }
@@ -536,6 +545,6 @@ fn shown_status(status: Status) -> Status {
     match status.code() {
         401 | 407 | 422 => Status::of(503),
         300..=399 => Status::of(480),
-        _ => status,
+        _ => header_policy::without_its_header(status),
     }
 }

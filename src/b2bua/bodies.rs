@@ -14,7 +14,7 @@ use super::header_policy::glob_matches;
 use super::transfer;
 use crate::base::{Hop, Instant};
 use crate::media::Side;
-use crate::routing::BodyRules;
+use crate::routing::{BodyRules, Trunk};
 use crate::sip::multipart::{self, MultipartFault, Part};
 use crate::sip::{Header, Message, MessageTooLarge, Method, Status, Writer, response_to};
 use crate::transaction::ServerId;
@@ -27,6 +27,18 @@ const ALWAYS: [(Method, &str); 4] = [
     (Method::Notify, "audio/telephone-event"),
     (Method::Message, "text/plain"),
 ];
+
+/// Where who calls for help is (PIDF-LO, RFC 4119): crosses to whoever takes the call (RFC 6442).
+const LOCATION: &str = "application/pidf+xml";
+
+/// The rules of what crosses to a trunk.
+pub(super) fn rules_of(trunk: Option<&Trunk>, is_for_help: bool) -> BodyRules {
+    let mut rules = trunk.map(|trunk| trunk.bodies.clone()).unwrap_or_default();
+    if is_for_help {
+        rules.pass.push(LOCATION.to_owned());
+    }
+    rules
+}
 
 /// Why a request is refused for its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

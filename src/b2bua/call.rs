@@ -133,6 +133,8 @@ pub struct Leg {
     pub contact_user: Option<String>,
     /// Whose that leg is.
     pub speaker: Option<Speaker>,
+    /// Its peer is not to learn who calls (RFC 3323).
+    pub hides_other: bool,
 }
 
 /// Our 2xx to an INVITE, repeated until the ACK comes (RFC 3261 §13.3.1.4).
@@ -367,6 +369,7 @@ impl Leg {
             owns_call_id: false,
             contact_user: None,
             speaker: None,
+            hides_other: false,
         }
     }
 }

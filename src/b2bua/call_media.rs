@@ -6,6 +6,9 @@
 //! the first offer of a call counts at once.
 
 mod joined;
+mod stream_kind;
+
+pub(super) use stream_kind::OfferFault;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +27,7 @@ use crate::media::{
     ADDRESS_IN_USE, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, PortPool, RemoteMedia,
     Side, StreamKind, StreamPorts,
 };
-use crate::sdp::{Media, OurOrigin, Rewrite, Sdp, SdpFault, StreamPlace, StreamRewrite};
+use crate::sdp::{OurOrigin, Rewrite, Sdp, SdpFault, StreamPlace, StreamRewrite};
 use crate::sip::{Message, Status};
 use crate::transaction::{ClientId, ServerId};
 
@@ -483,6 +486,10 @@ impl Engine {
     ) -> Result<Option<Vec<u8>>, Status> {
         let Some(said) = message.sdp() else { return Ok(None) };
         let said = Sdp::parse(&said).map_err(|_| Status::of(488))?;
+        if role == SdpRole::Answer && stream_kind::is_useless(&said) {
+            // Its maker would wait for media that nobody can send it.
+            return Err(Status::of(488));
+        }
         let call = self.calls.get_mut(key).ok_or(Status::of(481))?;
         let settings = self.snapshots.get(call.snapshot);
         let (sdp, offer) = call.media.in_place(from, &said, role).map_err(|_| Status::of(488))?;
@@ -628,26 +635,16 @@ fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
     let signalling =
         call.leg(side).map(|leg| leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop).peer.ip());
     let remotes = sdp.medias().iter().map(|media| {
-        let kind = stream_kind(media)?;
+        let kind = stream_kind::stream_kind(media)?;
         let rtp = media.rtp_address()?;
         let rtcp = match kind {
-            StreamKind::Rtp => media.rtcp_address()?,
+            StreamKind::Rtp | StreamKind::SecuredRtp => media.rtcp_address()?,
             StreamKind::Udptl => rtp,
         };
         let (receives, sends) = (media.receives(), media.sends());
         Some(RemoteMedia { kind, rtp, rtcp, signalling: signalling?, receives, sends })
     });
     SideMedia { remotes: remotes.collect(), held: sdp.is_hold() }
-}
-
-/// How a stream crosses the relay; `None` if it is refused, or nothing that the relay carries (TCP,
-/// MSRP).
-fn stream_kind(media: &Media) -> Option<StreamKind> {
-    match media.rejected() {
-        true => None,
-        false if media.is_rtp() => Some(StreamKind::Rtp),
-        false => media.is_udptl().then_some(StreamKind::Udptl),
-    }
 }
 
 /// The SDP as the other side shall read it; `None` if no codec is left, or if nothing of an offer
@@ -677,7 +674,7 @@ fn rewrite(
         .iter()
         .enumerate()
         .map(|(at, media)| match call.media.streams.get(at).map(pair_of) {
-            Some(pair) if stream_kind(media).is_some() => StreamRewrite::Relay {
+            Some(pair) if stream_kind::stream_kind(media).is_some() => StreamRewrite::Relay {
                 address: advertised(pair),
                 rtp_port: pair.rtp_port,
                 rtcp_port: pair.rtp_port + 1,

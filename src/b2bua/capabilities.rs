@@ -77,7 +77,21 @@ pub fn add(writer: Writer) -> Writer {
     add_towards(writer, None, None)
 }
 
-/// Says what we take from a peer, but for an option that is withheld from it. REFER, its NOTIFY and
+/// Says what the 200 to OPTIONS says of us (RFC 3261 §11.2): methods, options, bodies, codings, and the
+/// language of our phrases.
+pub fn add_to_options(writer: Writer) -> Writer {
+    add_bodies(add(writer))
+}
+
+/// Of that all but methods and options.
+pub fn add_bodies(writer: Writer) -> Writer {
+    writer
+        .header(Header::Accept, "application/sdp")
+        .header(Header::AcceptEncoding, "identity")
+        .header(Header::AcceptLanguage, "en")
+}
+
+/// Says what we take from a peer, but for an option that is withheld from it. REFER and
 /// Replaces are taken only from a trunk that may transfer calls: a PBX that reads them there leaves
 /// its own way of doing it.
 pub fn add_towards(writer: Writer, trunk: Option<&Trunk>, withheld: Option<&str>) -> Writer {
@@ -138,6 +152,18 @@ mod tests {
         };
         assert_eq!(said(&add), (true, true));
         assert_eq!(said(&|writer| add_towards(writer, None, Some(RELIABLE))), (true, false));
+    }
+
+    #[test]
+    fn no_method_is_named_twice() {
+        let mut trunk = crate::b2bua::tests::lab::settings().routing.trunks.remove(0);
+        trunk.refer = Refer::Relay;
+        let writer = add_towards(Writer::request(&Method::Invite, b"sip:a@b"), Some(&trunk), None);
+        let message = writer.finish().unwrap();
+        let mut named: Vec<&[u8]> = message.list(Header::Allow).collect();
+        assert!(named.contains(&&b"REFER"[..]) && named.contains(&&b"NOTIFY"[..]));
+        named.sort_unstable();
+        assert!(named.windows(2).all(|pair| pair[0] != pair[1]), "{named:?}");
     }
 
     #[test]

@@ -231,11 +231,15 @@ impl Engine {
         let is_late_offer = call.is_late_offer();
         if let Arrival::InOrder(rseq) = arrival {
             self.note_rseq(key, tag_of(response), rseq);
-            if is_late_offer && response.has_sdp() {
+            if is_late_offer && response.has_sdp() && status.code() != 199 {
                 return self.on_early_offer(now, key, client, response);
             }
             let tag = Bytes::copy_from_slice(tag_of(response));
             self.send_prack(now, key, &OwedPrack { client, tag, rseq }, None);
+        }
+        if status.code() == 199 {
+            // The caller has one early dialog, which stands for all branches: it is not over.
+            return;
         }
         // SDP in a provisional response is the answer; an offer in an unreliable one is none.
         let body =

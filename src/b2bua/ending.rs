@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::Event;
 use super::call::{Call, CallKey, CallTimer, Leg, Phase};
-use super::call_media::ClosingMedia;
+use super::call_media::{ClosingMedia, OfferFault};
 use super::cdr::{AttemptResult, Cdr, CdrLeg, EndedBy};
 use super::engine::{Engine, Purpose, RETRY_AFTER_S};
 use super::inbound::{Rejection, invite_key};
@@ -207,6 +207,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         call.record.status = end.refusal.code();
         let (server, tag) = (call.a.incoming.take(), call.a.local_tag.clone());
+        let fault = OfferFault::of(&call.invite);
         let Some(server) = server else { return };
         let Some(mut writer) = self.response(server, end.refusal, Some(&tag)) else { return };
         if let Some(reason) = &end.reason {
@@ -217,6 +218,11 @@ impl Engine {
         }
         if end.refusal.code() == 415 {
             writer = writer.header(Header::Accept, "application/sdp");
+        }
+        if end.refusal.code() == 488
+            && let Some(fault) = fault
+        {
+            writer = writer.header(Header::Warning, fault.warning());
         }
         if end.refusal.code() == 503 {
             writer = writer.display(

@@ -327,7 +327,7 @@ impl Engine {
         let writer = response_to(request, hop.peer, Status::of(status), None, tag);
         let writer = match status {
             405 | 501 => capabilities::add_refusing(writer, request.method()),
-            200 => capabilities::add(writer).header(Header::Accept, "application/sdp"),
+            200 => capabilities::add_to_options(writer),
             420 => writer.header(Header::Unsupported, unsupported.unwrap_or_default()),
             503 => writer.display(Header::RetryAfter, RETRY_AFTER_S),
             _ => writer,

@@ -8,8 +8,9 @@
 
 use std::borrow::Cow;
 
-use crate::routing::HeaderRules;
-use crate::sip::{Header, HeaderField, Message, Method, Writer};
+use super::call::Leg;
+use crate::routing::{HeaderRules, Trunk};
+use crate::sip::{Header, HeaderField, Message, Method, Status, Writer};
 
 /// Headers that cross with a body that crosses as it is, for without them it could not be read.
 const ALWAYS: &[&str] = &[
@@ -45,6 +46,32 @@ pub fn rules_for(rules: &HeaderRules, is_hidden: bool) -> Cow<'_, HeaderRules> {
     Cow::Owned(rules)
 }
 
+/// The same within a dialog, towards a leg of this trunk.
+pub fn rules_towards<'r>(leg: &Leg, trunk: Option<&'r Trunk>) -> Cow<'r, HeaderRules> {
+    trunk.map_or_else(Cow::default, |trunk| rules_for(&trunk.headers, leg.hides_other))
+}
+
+/// Where who calls for help is, or where that can be asked (RFC 6442 §4).
+const LOCATION: &[&str] = &["Geolocation", "Geolocation-Routing"];
+
+/// The longest value of one of those.
+const MAX_LOCATION_BYTES: usize = 1_024;
+
+/// The most of them in a message.
+const MAX_LOCATIONS: usize = 8;
+
+/// Adds where the caller of an emergency number is, whatever the rules say, unless they let it cross or
+/// set it themselves.
+pub fn add_location(writer: Writer, from: &Message, rules: &HeaderRules) -> Writer {
+    let is_set = |name: &[u8]| rules.set.iter().any(|(set, _)| set.as_bytes().eq_ignore_ascii_case(name));
+    let is_location = |name: &[u8]| LOCATION.iter().any(|it| it.as_bytes().eq_ignore_ascii_case(name));
+    let is_missing = |field: &HeaderField<'_>| {
+        is_location(field.name) && !is_set(field.name) && !crosses(field.header, field.name, rules)
+    };
+    let missing = from.fields().filter(is_missing).filter(|field| field.value.len() <= MAX_LOCATION_BYTES);
+    missing.take(MAX_LOCATIONS).fold(writer, |writer, field| writer.field(field.name, field.value))
+}
+
 /// Adds what crosses from `from` to a trunk with these rules: values byte for byte, in order.
 ///
 /// Called for the INVITE of leg B (`attempt.rs`), for requests within a dialog (`in_dialog.rs`) and
@@ -67,12 +94,20 @@ pub fn add_crossing(mut writer: Writer, from: &Message, rules: &HeaderRules) -> 
     writer
 }
 
+/// The most values of Reason that cross; gateways send two, one a protocol.
+const MAX_REASONS: usize = 4;
+
 /// Why a request or a response ends a call (RFC 3326), as far as it is a protocol's cause code
 /// (`SIP;cause=…`, `Q.850;cause=…`): free text could name the other network.
 pub fn safe_reason(from: &Message) -> Option<Vec<u8>> {
-    let value = from.list(Header::Reason).next()?;
+    let safe: Vec<Vec<u8>> =
+        from.list(Header::Reason).filter_map(safe_reason_value).take(MAX_REASONS).collect();
+    (!safe.is_empty()).then(|| safe.join(&b", "[..]))
+}
+
+fn safe_reason_value(value: &[u8]) -> Option<Vec<u8>> {
     let end = memchr::memchr(b';', value).unwrap_or(value.len());
-    let protocol = &value[..end];
+    let protocol = crate::sip::trim(&value[..end]);
     let cause = crate::sip::Params(&value[end..]).value("cause")?;
     let known = protocol.eq_ignore_ascii_case(b"Q.850") || protocol.eq_ignore_ascii_case(b"SIP");
     let is_code = !cause.is_empty() && cause.len() <= 3 && cause.iter().all(u8::is_ascii_digit);
@@ -86,6 +121,13 @@ fn safe_value<'f>(field: &HeaderField<'f>) -> &'f [u8] {
     let package = field.value[..end].trim_ascii();
     let is_plain = !full_name(field).eq_ignore_ascii_case(b"Event");
     if is_plain || package.eq_ignore_ascii_case(b"telephone-event") { field.value } else { package }
+}
+
+/// A code of the other side's that means nothing without a header which is that side's own (405 Allow,
+/// 420 Unsupported, 421 Require, 423 Min-Expires, 469 Recv-Info, 489 Allow-Events, 494 Security-Server),
+/// as what is left of it: it did not work, and not for anything that this side could mend.
+pub fn without_its_header(status: Status) -> Status {
+    if matches!(status.code(), 405 | 420 | 421 | 423 | 469 | 489 | 494) { Status::of(500) } else { status }
 }
 
 /// The name that rules are written with: of a compact form (`y`) the long one (`Identity`).
@@ -242,12 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_crosses_without_its_text() {
+    fn every_reason_crosses_without_its_text() {
         let message = Writer::request(&Method::Bye, b"sip:a@b")
             .header(Header::Reason, "Q.850;cause=16;text=\"10.0.0.1\"")
             .finish()
             .unwrap();
         assert_eq!(safe_reason(&message), Some(b"Q.850;cause=16".to_vec()));
+        let several = Writer::request(&Method::Bye, b"sip:a@b")
+            .header(Header::Reason, "X;cause=1, SIP;cause=200;text=\"a, b\"")
+            .header(Header::Reason, "Q.850 ;cause=16;location=LN, Q.850;text=\"10.0.0.1\"")
+            .finish()
+            .unwrap();
+        assert_eq!(safe_reason(&several), Some(b"SIP;cause=200, Q.850;cause=16".to_vec()));
         let odd =
             Writer::request(&Method::Bye, b"sip:a@b").header(Header::Reason, "X;cause=16").finish().unwrap();
         assert_eq!(safe_reason(&odd), None);

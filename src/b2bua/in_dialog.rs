@@ -9,9 +9,10 @@ use super::ending::End;
 use super::engine::{Engine, Outgoing, Purpose};
 use super::{bodies, capabilities, header_policy, transfer};
 use crate::base::{Hop, Instant};
+use crate::dialog::ends_call;
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
-use crate::sip::{Header, Message, Method, Status};
+use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientEnd, ClientId, ServerId};
 
 /// How long a peer waits that sends a second INVITE before the first is answered, at most
@@ -89,11 +90,7 @@ impl Engine {
     /// OPTIONS asks whether the call lives. Until it is answered there is only us to say so.
     fn answer_options(&mut self, now: Instant, key: CallKey, side: Side, server: ServerId) {
         let writer = self.dialog_response(key, side, server, Status::of(200), None);
-        self.send_response(
-            now,
-            server,
-            writer.map(|writer| writer.header(Header::Accept, "application/sdp")),
-        );
+        self.send_response(now, server, writer.map(capabilities::add_bodies));
     }
 
     /// RFC 3261 §14.2, and what a second leg adds to it.
@@ -268,10 +265,11 @@ impl Engine {
             }
         }
         let is_answered = call.phase == Phase::Answered;
+        let is_for_help = to == Side::B && call.is_emergency();
         let leg = call.leg_mut(to).ok_or(gone)?;
         let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
-        let rules = trunk.map(|trunk| &trunk.headers);
-        let body_rules = trunk.map(|trunk| trunk.bodies.clone()).unwrap_or_default();
+        let rules = header_policy::rules_towards(leg, trunk);
+        let body_rules = bodies::rules_of(trunk, is_for_help);
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
         let mut writer = dialog.request(method, &via);
         if is_session {
@@ -283,7 +281,10 @@ impl Engine {
         if is_session && is_answered {
             writer = leg.session_timer.ask(writer, policy);
         }
-        writer = header_policy::add_crossing(writer, request, rules.unwrap_or(&Default::default()));
+        writer = header_policy::add_crossing(writer, request, &rules);
+        if is_for_help {
+            writer = header_policy::add_location(writer, request, &rules);
+        }
         let relayed = bodies::finish(writer, sdp.as_deref(), request, &body_rules);
         relayed.map(|message| (message, hop)).map_err(|_| Status::of(513))
     }
@@ -326,8 +327,8 @@ impl Engine {
             (true, false) if self.undo_replacement(now, key, shown_in_dialog(status)) => {}
             _ => self.pass_relayed_response(now, key, to, server, response, is_update),
         }
-        if matches!(status.code(), 481 | 408) && !is_early && !is_notify {
-            // RFC 3261 §12.2.1.2: that side does not know the dialog any more.
+        if ends_call(status, is_notify) && !is_early {
+            // RFC 3261 §12.2.1.2: that side does not know the dialog any more, or cannot be reached in it.
             let end = End::new(EndedBy::Sbc, "one side does not know the call any more");
             self.end_call(now, key, if status.code() == 481 { end.without(to) } else { end });
         }
@@ -401,7 +402,7 @@ impl Engine {
         let rules = self.body_rules(key, to.other());
         let passed = match sdp {
             // The text of a failure may name the other side.
-            None if !status.is_success() => writer.finish(),
+            None if !status.is_success() => self.explain_failure(writer, server, shown).finish(),
             sdp => bodies::finish(writer, sdp.as_deref(), response, &rules),
         };
         match passed {
@@ -412,6 +413,17 @@ impl Engine {
                 self.transactions.respond(now, server, passed);
             }
             Err(_) => self.respond_in_dialog(now, key, to.other(), server, Status::of(500)),
+        }
+    }
+
+    /// What a failure of the other side's must say, in our words.
+    fn explain_failure(&self, writer: Writer, server: ServerId, shown: Status) -> Writer {
+        let method = self.transactions.request(server).and_then(|(request, _)| request.method());
+        match shown.code() {
+            405 => capabilities::add_refusing(writer, method),
+            415 => writer.header(Header::Accept, "application/sdp"),
+            489 => writer.header(Header::AllowEvents, "refer"),
+            _ => writer,
         }
     }
 
@@ -590,7 +602,12 @@ impl Engine {
 
 /// What the other side hears of a final response: no challenge, no redirection, no session timer.
 fn shown_in_dialog(status: Status) -> Status {
-    if matches!(status.code(), 300..=399 | 401 | 407 | 422) { Status::of(500) } else { status }
+    match status.code() {
+        300..=399 | 401 | 407 | 422 => Status::of(500),
+        // Of these we can say what is taken.
+        405 | 489 => status,
+        _ => header_policy::without_its_header(status),
+    }
 }
 
 /// Whether its SDP is an offer; a PRACK that is carried over has one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase, Plan, Record};
-use super::call_media::CallMedia;
+use super::call_media::{CallMedia, OfferFault};
 use super::cdr::EndedBy;
 use super::engine::{Engine, MAX_CALLS};
 use super::fairness::{RESERVED_CALLS, are_last_ports};
@@ -193,6 +193,9 @@ impl Engine {
         let selection = selection.map_err(|why| Rejection::new(status_of(&why), &why.to_string()))?;
         if !call.is_emergency() && are_last_ports(self.ports.streams_limit(), self.ports.free_pairs()) {
             return Err(Rejection::new(503, "the last media ports are kept for emergency calls"));
+        }
+        if let Some(fault) = OfferFault::of(&call.invite) {
+            return Err(Rejection::new(488, fault.cause()));
         }
         call.plan.trunks = selection.trunks;
         let (emergency, ingress_trunk) = (call.is_emergency(), call.a.trunk.clone());

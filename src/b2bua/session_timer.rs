@@ -20,6 +20,7 @@ use super::cdr::EndedBy;
 use super::ending::End;
 use super::engine::{Engine, Purpose};
 use crate::base::{Hop, Instant, TrunkName};
+use crate::dialog::ends_call;
 use crate::dialog::session_timer::{self, Role, SessionTimerPolicy};
 use crate::media::Side;
 use crate::routing::Timeouts;
@@ -245,7 +246,7 @@ impl Engine {
         is_invite: bool,
     ) {
         match status.code() {
-            408 | 481 => self.end_unrefreshed(now, key, side, status.code() == 481),
+            _ if ends_call(status, false) => self.end_unrefreshed(now, key, side, status.code() == 481),
             // Some say in Allow that they know UPDATE, and then refuse the one without SDP.
             400 | 403 | 405 | 415 | 488 | 501 if !is_invite => {
                 if let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side)) {
@@ -337,7 +338,7 @@ impl Engine {
         }
     }
 
-    /// A 422 to a request of ours: it goes out again with the interval that the peer wants (§7.4).
+    /// A 422 to a request of ours: it goes out again with the interval that the peer wants (§7.3).
     /// False: it asks for nothing new, or too often, or nobody waits any more.
     pub(super) fn raise_session_expires(
         &mut self,

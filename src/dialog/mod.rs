@@ -3,7 +3,10 @@
 //!
 //! Must not know: the other leg of the call, sockets, SDP.
 
+mod ends;
 pub mod session_timer;
+
+pub use ends::ends_call;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -172,7 +172,7 @@ pub fn too_short(request: &Message, policy: SessionTimerPolicy) -> Option<u32> {
     expires_of(request).filter(|asked_s| supports && *asked_s < min_s).map(|_| min_s)
 }
 
-/// The interval that a request which got this 422 must ask for (§7.4); `None`: the 422 asks for
+/// The interval that a request which got this 422 must ask for (§7.3); `None`: the 422 asks for
 /// nothing that was not asked already, or for too much.
 pub fn raised(request: &Message, response: &Message) -> Option<u32> {
     let (asked_s, min_s) = (expires_of(request)?, response.number(Header::MinSe)?);

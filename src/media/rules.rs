@@ -68,17 +68,26 @@ pub struct StreamPorts {
 /// What a stream's datagrams are: what is let through, and what is kept out.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum StreamKind {
-    /// RTP and RTCP, plain or secured (RFC 3550, RFC 3711).
+    /// RTP and RTCP (RFC 3550).
     #[default]
     Rtp,
+    /// The same secured (RFC 3711): what is encrypted of it, RTP's padding among that, says nothing.
+    SecuredRtp,
     /// Fax: UDPTL (ITU-T T.38 clause 9.1). It has one port, no RTCP, and may be silent for long.
     Udptl,
+}
+
+impl StreamKind {
+    /// Whether it is RTP, plain or secured: the ends of a call may differ in the words of their profile.
+    pub const fn is_rtp(self) -> bool {
+        matches!(self, StreamKind::Rtp | StreamKind::SecuredRtp)
+    }
 }
 
 /// What a peer's SDP said of one stream: where it wants to be sent to, and from where it may send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RemoteMedia {
-    /// What it carries. Nothing crosses while the two sides of a stream differ in it.
+    /// What it carries. Nothing crosses while one side of a stream has fax and the other has not.
     pub kind: StreamKind,
     /// The address of c= with the port of m=.
     pub rtp: SocketAddr,

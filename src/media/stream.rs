@@ -68,7 +68,10 @@ impl Stream {
         now: Instant,
     ) -> Verdict {
         let verdict = match self.side(side).kind() {
-            StreamKind::Rtp => self.receive_rtp(side, port, source, bytes, now),
+            StreamKind::Rtp => self.receive_rtp(side, port, source, Datagram::classify(bytes), bytes, now),
+            StreamKind::SecuredRtp => {
+                self.receive_rtp(side, port, source, Datagram::classify_secured(bytes), bytes, now)
+            }
             StreamKind::Udptl if port == PortKind::Rtp && rtp::is_udptl(bytes) => {
                 let verdict = self.judge(side, PortKind::Rtp, source);
                 self.count(side, verdict, bytes, now);
@@ -87,10 +90,11 @@ impl Stream {
         side: Side,
         port: PortKind,
         source: SocketAddr,
+        datagram: Datagram<'_>,
         bytes: &[u8],
         now: Instant,
     ) -> Verdict {
-        match (Datagram::classify(bytes), port) {
+        match (datagram, port) {
             (Datagram::Rtp(packet), PortKind::Rtp) => {
                 let verdict = self.judge(side, PortKind::Rtp, source);
                 if verdict.is_peer_rtp {
@@ -129,14 +133,14 @@ impl Stream {
         let this = self.side_mut(side);
         // Behind a NAT two signalled addresses vouch for the same sources, and still the second
         // is another place of the peer's, with a mapping of its own.
-        let place = |remote: RemoteMedia| (remote.kind, remote.rtp);
+        let place = |remote: RemoteMedia| (remote.kind.is_rtp(), remote.rtp);
         let moved = this.remote.map(place) != remote.map(place);
         this.remote = remote;
         match &remote {
             None => (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default()),
             Some(remote) => {
                 let rtp = match remote.kind {
-                    StreamKind::Rtp => SourceRule::for_rtp(remote),
+                    StreamKind::Rtp | StreamKind::SecuredRtp => SourceRule::for_rtp(remote),
                     StreamKind::Udptl => SourceRule::for_udptl(remote),
                 };
                 if moved || !rtp.is_same_claim(&this.rtp.source) {
@@ -227,7 +231,7 @@ struct Claim {
 impl StreamSide {
     /// Whether the peer sends RTCP to and from its RTP port (RFC 5761).
     fn is_multiplexed(&self) -> bool {
-        self.kind() == StreamKind::Rtp && self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
+        self.kind().is_rtp() && self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
     }
 
     /// What its peer sends here.
@@ -239,7 +243,7 @@ impl StreamSide {
     fn follow_rtp(&mut self) {
         let Some(remote) = &self.remote else { return };
         let rtcp = match remote.kind {
-            StreamKind::Rtp => SourceRule::for_rtcp(remote, &self.rtp.source),
+            StreamKind::Rtp | StreamKind::SecuredRtp => SourceRule::for_rtcp(remote, &self.rtp.source),
             StreamKind::Udptl => SourceRule::default(),
         };
         if !rtcp.is_same_claim(&self.rtcp.source) {
@@ -260,7 +264,7 @@ impl StreamSide {
     fn send_to(&mut self, other: &Claim) {
         let sends = self.remote.is_some_and(|remote| remote.sends);
         // While one side has turned to fax and the other has not, neither could read the other.
-        let same_kind = self.kind() == other.kind;
+        let same_kind = self.kind().is_rtp() == other.kind.is_rtp();
         let address = |of: Option<SocketAddr>| of.filter(|_| same_kind);
         self.rtp.destination =
             address(other.rtp).map(|address| Destination { address, from_port: PortKind::Rtp });
@@ -448,6 +452,38 @@ mod tests {
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let received = stream.received(Side::B);
         assert_eq!((received.packets, received.quality.received()), (3, 3));
+    }
+
+    #[test]
+    fn of_a_secured_stream_the_header_alone_is_looked_at() {
+        // A receiver report whose body, index and tag are ciphertext (RFC 3711 §3.4), and RTP whose
+        // padding is encrypted (§3.1).
+        const SRTCP: [u8; 26] =
+            [0xa0, 201, 0, 1, 1, 2, 3, 4, 0x80, 0, 0, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 9, 8, 7, 6];
+        let padded: Vec<u8> = [&[0xa0][..], &rtp(1)[1..], &[0]].concat();
+        let secured = |rtp: &str, signalling: &str| {
+            Some(RemoteMedia { kind: StreamKind::SecuredRtp, ..remote(rtp, signalling) })
+        };
+        let not_rtp = Forward::Drop(DropReason::NotRtp);
+        let mut stream = joined();
+        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &SRTCP), not_rtp);
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &padded), not_rtp);
+        stream.set_remote(Side::A, secured("10.0.0.9:4000", "10.0.0.9"));
+        stream.set_remote(Side::B, secured("192.168.1.10:6000", "203.0.113.7"));
+        let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &padded);
+        assert_eq!(forward, to("203.0.113.7:50000", PortKind::Rtp));
+        let forward = send(&mut stream, Side::B, PortKind::Rtcp, "203.0.113.7:50001", &SRTCP);
+        assert_eq!(forward, to("10.0.0.9:4001", PortKind::Rtcp));
+        let forward = send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &SRTCP);
+        assert_eq!(forward, to("203.0.113.7:50001", PortKind::Rtcp));
+        // Too short for an index, of another version, on the wrong port, of a stranger.
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &SRTCP[..11]), not_rtp);
+        let other_version = [&[0x20][..], &SRTCP[1..]].concat();
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &other_version), not_rtp);
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &SRTCP), not_rtp);
+        let mismatch = Forward::Drop(DropReason::SourceMismatch);
+        assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "192.0.2.66:4001", &SRTCP), mismatch);
     }
 
     #[test]

@@ -29,14 +29,27 @@ impl<'a> Datagram<'a> {
     /// RTCP), the second RTP from RTCP (RFC 5761 §4: packet types 192–223 are RTCP's, that is
     /// payload types 64–95), and only a packet that is sound throughout passes.
     pub fn classify(bytes: &'a [u8]) -> Datagram<'a> {
+        Datagram::sort(bytes, RtpPacket::parse, RtcpPacket::parse)
+    }
+
+    /// The same of a stream that is secured (RFC 3711): only what is in clear can be sound.
+    pub fn classify_secured(bytes: &'a [u8]) -> Datagram<'a> {
+        Datagram::sort(bytes, RtpPacket::parse_secured, RtcpPacket::parse_secured)
+    }
+
+    fn sort(
+        bytes: &'a [u8],
+        rtp: fn(&'a [u8]) -> Option<RtpPacket<'a>>,
+        rtcp: fn(&'a [u8]) -> Option<RtcpPacket<'a>>,
+    ) -> Datagram<'a> {
         let &[first, second, ..] = bytes else { return Datagram::Other };
         if !(128..=191).contains(&first) {
             return Datagram::Other;
         }
         if is_rtcp_type(second) {
-            RtcpPacket::parse(bytes).map_or(Datagram::Other, Datagram::Rtcp)
+            rtcp(bytes).map_or(Datagram::Other, Datagram::Rtcp)
         } else {
-            RtpPacket::parse(bytes).map_or(Datagram::Other, Datagram::Rtp)
+            rtp(bytes).map_or(Datagram::Other, Datagram::Rtp)
         }
     }
 }

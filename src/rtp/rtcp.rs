@@ -1,6 +1,9 @@
 //! A view of one RTCP datagram (RFC 3550 §6.1), valid by the checks of its appendix A.2, save that
 //! reduced-size RTCP (RFC 5506) may begin with any packet type.
 
+/// The least of SRTCP: header, SSRC, and the index with its E flag (RFC 3711 §3.4).
+const MIN_SECURED_BYTES: usize = 12;
+
 /// A valid RTCP datagram: one packet or several, whose lengths add up to the whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RtcpPacket<'a> {
@@ -30,6 +33,15 @@ impl<'a> RtcpPacket<'a> {
             rest = &rest[length..];
         }
         (bytes.len() >= 8).then_some(RtcpPacket { bytes })
+    }
+
+    /// A packet of SRTCP (RFC 3711 §3.4): header and SSRC of the first packet are in clear, and behind
+    /// what is encrypted stands an index of four bytes. `None` if it has no room for these, or if they
+    /// are not RTCP's.
+    pub fn parse_secured(bytes: &'a [u8]) -> Option<RtcpPacket<'a>> {
+        let &[first, packet_type, ..] = bytes else { return None };
+        let is_rtcp = first >> 6 == 2 && (192..=223).contains(&packet_type);
+        (is_rtcp && bytes.len() >= MIN_SECURED_BYTES).then_some(RtcpPacket { bytes })
     }
 
     /// The type of the first packet: 200 sender report, 201 receiver report, …

@@ -15,6 +15,16 @@ impl<'a> RtpPacket<'a> {
     /// The packet that fills `bytes`: version 2, a payload type that is not RTCP's, and CSRC list,
     /// header extension and padding that fit. `None` if anything is wrong.
     pub fn parse(bytes: &'a [u8]) -> Option<RtpPacket<'a>> {
+        RtpPacket::read(bytes, true)
+    }
+
+    /// The same of SRTP: its padding is encrypted (RFC 3711 §3.1), and is part of the payload here as
+    /// are tag and MKI.
+    pub fn parse_secured(bytes: &'a [u8]) -> Option<RtpPacket<'a>> {
+        RtpPacket::read(bytes, false)
+    }
+
+    fn read(bytes: &'a [u8], shows_padding: bool) -> Option<RtpPacket<'a>> {
         let &[first, second, ..] = bytes else { return None };
         if first >> 6 != 2 || super::is_rtcp_type(second) {
             return None;
@@ -26,7 +36,7 @@ impl<'a> RtpPacket<'a> {
         }
         // "The last octet of the padding contains a count of how many padding octets should be
         // ignored, including itself."
-        let padding = if first & 0x20 == 0 {
+        let padding = if first & 0x20 == 0 || !shows_padding {
             0
         } else {
             match usize::from(*bytes.last()?) {

@@ -76,6 +76,10 @@ pub struct Media {
     pub rtcp_mux: bool,
     /// Whether it speaks ICE: then 0.0.0.0 is no hold, the candidates say the address.
     pub(super) ice: bool,
+    /// a=fingerprint (RFC 8122), here or for all streams.
+    pub(super) fingerprint: bool,
+    /// a=crypto (RFC 4568).
+    pub(super) crypto: bool,
     pub(super) bytes: Bytes,
     pub(super) kind_span: Range<usize>,
     pub(super) port_span: Range<usize>,
@@ -125,6 +129,23 @@ impl Media {
         const RTP: [&str; 6] =
             ["RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"];
         RTP.iter().any(|name| self.proto().eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// Whether its keys are agreed on in the media path (DTLS-SRTP, RFC 5763): by its protocol, or, as
+    /// senders from before RFC 5764 wrote it, by a fingerprint and no key.
+    pub fn is_keyed_by_dtls(&self) -> bool {
+        let says_so = self.proto().get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"UDP/TLS/"));
+        says_so || (self.is_secured_rtp() && self.fingerprint && !self.crypto)
+    }
+
+    /// Whether it is secured RTP (RFC 3711) over UDP, wherever its keys come from.
+    pub fn is_secured_rtp(&self) -> bool {
+        self.is_rtp() && [&b"SAVP"[..], b"SAVPF"].iter().any(|profile| self.has_profile(profile))
+    }
+
+    fn has_profile(&self, profile: &[u8]) -> bool {
+        let last = self.proto().rsplit(|byte| *byte == b'/').next();
+        last.is_some_and(|last| last.eq_ignore_ascii_case(profile))
     }
 
     /// Whether it is fax by T.38 over UDP.

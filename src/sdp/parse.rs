@@ -28,6 +28,7 @@ struct Common {
     direction: Direction,
     connection: Option<IpAddr>,
     ice: bool,
+    fingerprint: bool,
 }
 
 /// The lines, blank ones left out.
@@ -128,7 +129,8 @@ impl Reader<'_> {
     }
 
     fn read_common(&mut self, session_end: usize) -> Result<(Common, bool), SdpFault> {
-        let mut common = Common { direction: Direction::SendRecv, connection: None, ice: false };
+        let mut common =
+            Common { direction: Direction::SendRecv, connection: None, ice: false, fingerprint: false };
         let mut connected = false;
         for at in 0..session_end {
             let line = self.lines[at];
@@ -144,6 +146,7 @@ impl Reader<'_> {
                     let (name, _) = split_attribute(self.value(&line));
                     common.direction = Direction::from_attribute(name).unwrap_or(common.direction);
                     common.ice |= name.eq_ignore_ascii_case(b"ice-ufrag");
+                    common.fingerprint |= name.eq_ignore_ascii_case(b"fingerprint");
                 }
                 _ => {}
             }
@@ -213,6 +216,8 @@ impl Reader<'_> {
             _ if is("rtcp") => media.rtcp = Some(self.read_rtcp(line)?),
             _ if is("rtcp-mux") => media.rtcp_mux = true,
             _ if is("ice-ufrag") => media.ice = true,
+            _ if is("fingerprint") => media.fingerprint = true,
+            _ if is("crypto") => media.crypto = true,
             name => media.direction = Direction::from_attribute(name).unwrap_or(media.direction),
         }
         Ok(())
@@ -255,6 +260,8 @@ impl Reader<'_> {
             rtcp: None,
             rtcp_mux: false,
             ice: common.ice,
+            fingerprint: common.fingerprint,
+            crypto: false,
             bytes: self.bytes.clone(),
             kind_span: kind.clone(),
             port_span: port.clone(),

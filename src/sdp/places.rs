@@ -60,6 +60,7 @@ impl StreamPlace {
 impl Transport {
     fn of(media: &Media) -> Transport {
         match (media.is_rtp(), media.is_udptl()) {
+            (true, _) if media.is_keyed_by_dtls() => Transport::Other,
             (true, _) => Transport::Rtp,
             (_, true) => Transport::Udptl,
             _ => Transport::Other,

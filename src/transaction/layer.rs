@@ -95,8 +95,16 @@ impl Transactions {
     /// Sends a response through a server transaction. Returns false, and sends nothing, if the
     /// transaction is gone or has its final response. (A 2xx to INVITE may follow a 2xx, RFC 6026
     /// §7.1; it counts as a retransmission.)
+    ///
+    /// "A transaction-stateful SIP element MUST NOT send a response with Status-Code of 408 to a
+    /// non-INVITE request. As a consequence, an element that cannot respond before the transaction
+    /// expires will not send a final response at all" (RFC 4320 §4.2): then the transaction is over.
     pub fn respond(&mut self, now: Instant, server: ServerId, response: Message) -> bool {
         let Some(status) = response.status() else { return false };
+        if status.code() == 408 && self.servers.get(server).is_some_and(Server::is_non_invite) {
+            self.abandon_server(server);
+            return false;
+        }
         self.step_server(now, server, ServerInput::Response(&response, Class::of(status)))
     }
 

@@ -148,9 +148,13 @@ impl Transactions {
     }
 
     fn remove_server_if_over(&mut self, id: ServerId) {
-        if !self.servers.get(id).is_some_and(|server| server.machine.is_over()) {
-            return;
+        if self.servers.get(id).is_some_and(|server| server.machine.is_over()) {
+            self.abandon_server(id);
         }
+    }
+
+    /// Forgets a transaction, whatever it still was to say.
+    pub(super) fn abandon_server(&mut self, id: ServerId) {
         let Some(mut server) = self.servers.remove(id) else { return };
         server.clock.stop_all(&mut self.timers);
         self.server_hops.remove(server.response_hop, id);
@@ -159,6 +163,13 @@ impl Transactions {
             self.server_keys.remove(&server.key);
         }
         self.effects.push_back(Effect::ServerGone { server: id });
+    }
+}
+
+impl Server {
+    /// Whether its request is no INVITE.
+    pub(super) fn is_non_invite(&self) -> bool {
+        matches!(self.machine, ServerMachine::NonInvite(_))
     }
 }
 

@@ -167,7 +167,8 @@ fn of(ports: &StreamPorts, side: Side) -> PortPair {
 /// A pair of ours as the peer of another.
 fn inside(pair: PortPair) -> RemoteMedia {
     let (rtp, rtcp) = (pair.rtp(), pair.rtcp());
-    // A fax does not cross from one call's session to another's: what is joined is talk.
-    let kind = StreamKind::Rtp;
+    // A fax does not cross from one call's session to another's: what is joined is talk. Which of it is
+    // secured was looked at where it came in.
+    let kind = StreamKind::SecuredRtp;
     RemoteMedia { kind, rtp, rtcp, signalling: pair.address, receives: true, sends: true }
 }

@@ -187,3 +187,37 @@ fn a_name_without_an_address_fails_at_once_and_serves_when_it_has_one() {
     lab.expect_nothing_left();
     assert_eq!(lab.cdrs.len(), 3);
 }
+
+/// RFC 6228: a branch that is over has not rung, and the caller's early dialog is not over with it.
+#[test]
+fn a_199_is_no_ringing_and_does_not_reach_the_caller() {
+    let mut lab = Lab::new();
+    lab.receive(PBX, &invite(PBX, "+442079460000", "1", Some(SDP_PBX)));
+    lab.take_response(PBX, 100);
+    let first = lab.take_request(CARRIER_A, &Method::Invite);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &first, 199, "callee", None));
+    lab.expect_silence();
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &first, 503, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let second = lab.take_request(CARRIER_B, &Method::Invite);
+    lab.receive(CARRIER_B, &respond(CARRIER_B, &second, 486, "callee", None));
+    lab.take_request(CARRIER_B, &Method::Ack);
+    lab.take_response(PBX, 486);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().ring, None);
+}
+
+#[test]
+fn a_failure_that_needs_a_header_of_the_callees_is_heard_as_one_that_does_not() {
+    for code in [405, 420, 421, 423, 489] {
+        let mut lab = Lab::new();
+        lab.receive(PBX, &invite(PBX, "+442079460000", "1", Some(SDP_PBX)));
+        lab.take_response(PBX, 100);
+        let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, code, "callee", None));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        lab.take_response(PBX, 500);
+        lab.expect_nothing_left();
+        assert!(lab.cdr().cause.contains(&code.to_string()), "{}", lab.cdr().cause);
+    }
+}

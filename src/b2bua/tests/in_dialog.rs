@@ -6,7 +6,7 @@ use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
 use crate::b2bua::EndedBy;
-use crate::sip::{Header, Method};
+use crate::sip::{Header, Message, Method};
 
 #[test]
 fn a_bye_of_the_callee_waits_for_the_callers_ack() {
@@ -208,9 +208,63 @@ fn a_side_that_answers_nothing_any_more_ends_the_call() {
         let sdp = (method != Method::Info).then_some(SDP_PBX);
         lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &method, 2), sdp));
         lab.advance(Duration::from_secs(32));
-        assert!(lab.sent.iter().any(|(_, sent)| sent.status().is_some_and(|status| status.code() == 408)));
+        // RFC 4320 §4.2: no 408 but to an INVITE.
+        let timed_out = |sent: &Message| sent.status().is_some_and(|status| status.code() == 408);
+        assert_eq!(lab.sent.iter().any(|(_, sent)| timed_out(sent)), method == Method::Invite);
         assert!(lab.sent.iter().any(|(_, sent)| sent.method() == Some(&Method::Bye)));
         lab.expect_nothing_left();
         assert_eq!(lab.cdr().ended_by, EndedBy::Sbc);
     }
+}
+
+/// RFC 5057 §5.1: codes that end a dialog, and some that do not.
+#[test]
+fn a_code_that_ends_the_dialog_ends_the_call() {
+    for code in [404, 410, 416, 482, 483, 484, 485, 502, 604] {
+        let mut lab = Lab::new();
+        let (invite, answer, _) = establish(&mut lab, "1");
+        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Options, 2), None));
+        let options = lab.take_request(CARRIER_A, &Method::Options);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &options, code, "callee", None));
+        lab.take_response(PBX, code);
+        lab.take_request(PBX, &Method::Bye);
+        lab.take_request(CARRIER_A, &Method::Bye);
+        lab.expect_nothing_left();
+        assert_eq!(lab.cdr().ended_by, EndedBy::Sbc);
+    }
+}
+
+#[test]
+fn a_408_to_anything_but_an_invite_is_not_passed_on() {
+    let mut lab = Lab::new();
+    let (invite, answer, _) = establish(&mut lab, "1");
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Options, 2), None));
+    let options = lab.take_request(CARRIER_A, &Method::Options);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &options, 408, "callee", None));
+    lab.take_request(PBX, &Method::Bye);
+    lab.take_request(CARRIER_A, &Method::Bye);
+    lab.expect_silence();
+    lab.expect_nothing_left();
+}
+
+/// A code is passed on with the header that it must have, or as one that needs none.
+#[test]
+fn a_failure_within_the_call_has_what_it_must_have() {
+    let mut lab = Lab::new();
+    let (invite, answer, _) = establish(&mut lab, "1");
+    let codes = [(405, 405), (415, 415), (420, 500), (421, 500), (469, 500), (489, 489)];
+    for (at, (code, shown)) in codes.into_iter().enumerate() {
+        let sequence = 2 + at as u32;
+        let info = caller_request(PBX, &invite, &answer, &Method::Info, sequence);
+        lab.receive(PBX, &finish(info, None));
+        let info = lab.take_request(CARRIER_A, &Method::Info);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &info, code, "callee", None));
+        let refusal = lab.take_response(PBX, shown);
+        assert_eq!(refusal.header(Header::Allow).is_some(), shown == 405, "{}", text(&refusal));
+        assert!(!refusal.lists_token(Header::Allow, "INFO"));
+        assert_eq!(refusal.header(Header::Accept).is_some(), shown == 415);
+        assert_eq!(refusal.header(Header::AllowEvents).is_some(), shown == 489);
+    }
+    hang_up(&mut lab, &invite, &answer, 9);
+    lab.expect_nothing_left();
 }

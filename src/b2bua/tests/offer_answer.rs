@@ -327,6 +327,67 @@ fn secured_media_keeps_its_keys_from_end_to_end() {
     let secured = format!("m=audio 4000 RTP/SAVP 0\r\n{key}");
     let call = Established::with(&sdp(PBX, &secured), &sdp(CARRIER_A, &secured));
     assert!(body(&call.outgoing).contains(key) && body(&call.answer).contains(key));
-    assert_eq!(call.kind(0, Side::A), Some(StreamKind::Rtp));
+    assert_eq!(call.kind(0, Side::A), Some(StreamKind::SecuredRtp));
     call.end();
+}
+
+/// RFC 5763: keys that are agreed on in the media path would need a handshake that the relay drops.
+#[test]
+fn a_stream_that_needs_dtls_is_refused_in_its_place_and_alone_it_is_488() {
+    const PRINT: &str = "a=setup:actpass\r\na=fingerprint:sha-256 AB:CD\r\n";
+    let dtls = format!("m=audio 5000 UDP/TLS/RTP/SAVPF 0\r\n{PRINT}");
+    let refused = format!("{AUDIO}m=audio 0 UDP/TLS/RTP/SAVPF 0\r\n");
+    let call = Established::with(&sdp(PBX, &format!("{AUDIO}{dtls}")), &sdp(CARRIER_A, &refused));
+    assert_eq!(lines(&call.outgoing)[1], "m=audio 0 UDP/TLS/RTP/SAVPF 0");
+    call.end();
+    // A callee that answers it all the same is not believed.
+    let offered = format!("{AUDIO}m=audio 6000 UDP/TLS/RTP/SAVPF 0\r\n");
+    let call = Established::with(&sdp(PBX, &format!("{AUDIO}{dtls}")), &sdp(CARRIER_A, &offered));
+    assert_eq!(lines(&call.answer)[1], "m=audio 0 UDP/TLS/RTP/SAVPF 0");
+    call.end();
+    for alone in [dtls.clone(), format!("m=audio 5000 RTP/SAVP 0\r\n{PRINT}")] {
+        let refusal = refused_offer(&sdp(PBX, &alone), "DTLS-SRTP");
+        assert!(text(&refusal).contains("Warning: 302 "), "{}", text(&refusal));
+    }
+    // Keys in SDP are enough for who has them.
+    let keyed = format!("m=audio 5000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n{PRINT}");
+    let call = Established::with(&sdp(PBX, &keyed), &sdp(CARRIER_A, &keyed));
+    assert_eq!(call.kind(0, Side::A), Some(StreamKind::SecuredRtp));
+    call.end();
+}
+
+#[test]
+fn a_host_name_in_the_connection_line_is_refused_with_its_cause() {
+    let named = sdp(PBX, AUDIO).replace("c=IN IP4 10.0.0.9", "c=IN IP4 media.pbx.internal");
+    let refusal = refused_offer(&named, "no address in c=");
+    assert!(text(&refusal).contains("Warning: 301 "), "{}", text(&refusal));
+    // Beside a stream that has an address it is refused alone.
+    let offer = sdp(PBX, &format!("{AUDIO}{VIDEO}c=IN IP4 media.pbx.internal\r\n"));
+    let call = Established::with(&offer, &sdp(CARRIER_A, &format!("{AUDIO}m=video 0 RTP/AVP 96\r\n")));
+    assert_eq!(lines(&call.outgoing)[1], "m=video 0 RTP/AVP 96");
+    call.end();
+    // An answer of that kind ends the call rather than leaving it silent.
+    let mut lab = Lab::new();
+    lab.receive(PBX, &invite(PBX, "+442079460000", "1", Some(&sdp(PBX, AUDIO))));
+    lab.take_response(PBX, 100);
+    let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+    let named = sdp(CARRIER_A, AUDIO).replace("c=IN IP4 198.51.100.1", "c=IN IP4 media.carrier.example");
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(&named)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let bye = lab.take_request(CARRIER_A, &Method::Bye);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
+    lab.take_response(PBX, 502);
+    lab.expect_nothing_left();
+}
+
+/// The 488 to a call with this offer, whose record has the cause.
+fn refused_offer(offer: &str, cause: &str) -> Message {
+    let mut lab = Lab::new();
+    lab.receive(PBX, &invite(PBX, "+442079460000", "1", Some(offer)));
+    lab.take_response(PBX, 100);
+    let refusal = lab.take_response(PBX, 488);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 488);
+    assert!(lab.cdr().cause.contains(cause), "{}", lab.cdr().cause);
+    refusal
 }

@@ -230,3 +230,67 @@ fn a_caller_of_any_scheme_is_no_fault() {
         assert!(written.starts_with(&format!("{expected};tag=")), "{caller}: {written}");
     }
 }
+
+/// RFC 3323 §5.1, for the whole of a call.
+#[test]
+fn nothing_names_a_hidden_caller_later_in_the_call_either() {
+    const NAMES: &str = "Reply-To: <sip:alice@pbx.example>\r\nReferred-By: <sip:alice@pbx.example>\r\n\
+        Call-Info: <http://alice.example>\r\nIdentity: a.b.c;info=<https://c.example>\r\nX-Site: 7";
+    for hidden in [false, true] {
+        let mut settings = settings();
+        settings.routing.trunks[1].headers.pass = vec!["*".to_owned()];
+        let mut lab = Lab::with(settings);
+        let privacy: &[(Header, &str)] = if hidden { &[(Header::Privacy, "id")] } else { &[] };
+        let invite = from(FROM, "+442079460000", privacy);
+        lab.receive(PBX, &invite);
+        lab.take_response(PBX, 100);
+        let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        let answer = lab.take_response(PBX, 200);
+        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+        let is_named = |message: &Message| {
+            let message = text(message);
+            assert!(message.contains("X-Site: 7"), "{message}");
+            message.contains("alice") || message.contains("Identity: a.b.c")
+        };
+        let info = finish(caller_request(PBX, &invite, &answer, &Method::Info, 2), None);
+        lab.receive(PBX, &with_header(&info, NAMES));
+        let info = lab.take_request(CARRIER_A, &Method::Info);
+        assert_eq!(is_named(&info), !hidden, "{}", text(&info));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &info, 200, "callee", None));
+        lab.take_response(PBX, 200);
+        // Nor in what it answers.
+        let asked = callee_request(CARRIER_A, &outgoing, "callee", &Method::Info, 1);
+        lab.receive(CARRIER_A, &finish(asked, None));
+        let asked = lab.take_request(PBX, &Method::Info);
+        lab.receive(PBX, &with_header(&respond(PBX, &asked, 200, "caller", None), NAMES));
+        let answered = lab.take_response(CARRIER_A, 200);
+        assert_eq!(is_named(&answered), !hidden, "{}", text(&answered));
+        super::setup::hang_up(&mut lab, &invite, &answer, 3);
+        lab.expect_nothing_left();
+    }
+}
+
+/// RFC 6442: to an emergency number, and to no other.
+#[test]
+fn where_the_caller_of_an_emergency_number_is_crosses_whatever_the_rules_say() {
+    for (called, crosses) in [("112", true), ("+442079460000", false)] {
+        let mut settings = settings();
+        settings.routing.trunks[1].headers.drop = vec!["Geo*".to_owned()];
+        let body = format!(
+            "--b\r\nContent-Type: application/sdp\r\n\r\n{SDP_PBX}\r\n--b\r\nContent-Type: \
+             application/pidf+xml\r\nContent-ID: <here>\r\nContent-Disposition: render;handling=optional\r\n\r\n\
+             <presence/>\r\n--b--\r\n"
+        );
+        let plain = invite(PBX, called, "1", None);
+        let head = text(&plain).replace("Content-Length: 0\r\n\r\n", "");
+        let head = format!("{head}Geolocation: <cid:here>\r\nGeolocation-Routing: yes\r\n");
+        let typed = format!("Content-Type: multipart/mixed;boundary=b\r\nContent-Length: {}\r\n", body.len());
+        let message = Message::parse(format!("{head}{typed}\r\n{body}").into()).unwrap();
+        let outgoing = text(&carried(&mut Lab::with(settings), &message));
+        for word in ["Geolocation: <cid:here>", "Geolocation-Routing: yes", "<presence/>", "<here>"] {
+            assert_eq!(outgoing.contains(word), crosses, "{word}: {outgoing}");
+        }
+    }
+}

@@ -122,11 +122,11 @@ impl Engine {
         let settings = self.snapshots.get(call.snapshot);
         let leg = call.leg_mut(to).ok_or(gone)?;
         let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
-        let rules = trunk.map(|trunk| &trunk.headers);
+        let rules = header_policy::rules_towards(leg, trunk);
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
         let writer = dialog.request(&Method::Refer, &via).header(Header::Contact, contact);
         let writer = writer.header(Header::ReferTo, refer_to);
-        let writer = header_policy::add_crossing(writer, request, rules.unwrap_or(&Default::default()));
+        let writer = header_policy::add_crossing(writer, request, &rules);
         writer.finish().map(|message| (message, hop)).map_err(|_| Status::of(513))
     }
 
