@@ -72,6 +72,27 @@ fn each_branch_is_acknowledged_in_its_own_dialog_and_the_one_that_answers_wins()
 }
 
 #[test]
+fn a_plain_caller_sees_one_callee_where_two_gateways_ring_reliably_and_the_second_answers() {
+    let mut lab = Lab::new();
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    let mut heard = Vec::new();
+    for (tag, rseq, sdp) in [("one", 100, SDP_ONE), ("two", 7, SDP_TWO)] {
+        lab.receive(CARRIER_A, &reliable(&outgoing, 183, tag, rseq, Some(sdp)));
+        expect_prack(&mut lab, &format!("{rseq} 1 INVITE"), tag);
+        let ringing = lab.take_response(PBX, 183);
+        assert!(ringing.header(Header::Require).is_none() && ringing.header(Header::RSeq).is_none());
+        heard.push((to_tag(&ringing), opened_ports(&lab)));
+    }
+    assert_eq!(heard[0], heard[1], "one tag and one port, whoever rings");
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "two", None));
+    assert_eq!(to_tag(&lab.take_request(CARRIER_A, &Method::Ack)), "two");
+    let answer = lab.take_response(PBX, 200);
+    assert!(text(&answer).contains(" RTP/AVP 8\r\n"), "the 200 repeats what the second said");
+    assert_eq!(callee_media(&lab), "198.51.100.88:40002");
+    finish_call(&mut lab, &invite, &answer);
+}
+
+#[test]
 fn a_caller_without_100rel_learns_the_winners_answer_in_the_2xx() {
     let mut lab = Lab::new();
     let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
