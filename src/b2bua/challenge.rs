@@ -63,7 +63,9 @@ impl Engine {
         let Some(outgoing) = self.clients.get(client) else { return false };
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
-            Purpose::Bye | Purpose::Notify => true,
+            Purpose::Bye => true,
+            // Behind the BYE a NOTIFY tells nobody anything.
+            Purpose::Notify => call.is_some_and(|call| call.phase != Phase::Over),
             Purpose::Prack => call.is_some_and(|call| call.phase != Phase::Over),
             Purpose::Relay { .. } | Purpose::Realign | Purpose::Reconnect => {
                 call.is_some_and(|call| call.relays.contains(&client))
@@ -110,7 +112,10 @@ impl Engine {
                 dialog.local_sequence = dialog.local_sequence.max(used) + 1;
                 Some(dialog.local_sequence)
             }
-            Some(_) | None => Some(used + 1),
+            // A BYE is the last request of its dialog, an INVITE that opens one the first.
+            _ if matches!(outgoing.purpose, Purpose::Setup | Purpose::Bye) => Some(used + 1),
+            // The dialog is over, and its CSeq with it.
+            Some(_) | None => None,
         }
     }
 
