@@ -611,3 +611,26 @@ fn calls_that_transfer_in_a_circle_come_to_an_end() {
     lab.sent.clear();
     lab.expect_nothing_left();
 }
+
+#[test]
+fn the_version_of_what_a_party_is_told_after_a_transfer_counts_by_one() {
+    let mut lab = Lab::with(consuming());
+    let (invite, answer, outgoing, errand) = with_errand(&mut lab);
+    answer_errand(&mut lab, &outgoing, &errand);
+    told(&mut lab);
+    bye_of_transferor(&mut lab, &invite, &answer, 3);
+    // The party that was in the call first moves; the new one was told nothing but the first offer.
+    let moves = callee_request(CARRIER_A, &outgoing, "callee", &Method::Invite, 1);
+    lab.receive(CARRIER_A, &finish(moves, Some(&format!("{SDP_CARRIER}a=sendonly\r\n"))));
+    lab.take_response(CARRIER_A, 100);
+    let shown = lab.take_request(CARRIER_A, &Method::Invite);
+    assert_eq!(shown.call_id(), errand.call_id());
+    let version = |message: &Message| -> u64 {
+        let text = text(message);
+        text.split("o=- ").nth(1).unwrap().split(' ').nth(1).unwrap().parse().unwrap()
+    };
+    assert_eq!(version(&shown), version(&errand) + 1, "{}", text(&shown));
+    lab.input(Input::Shutdown);
+    lab.sent.clear();
+    lab.expect_nothing_left();
+}

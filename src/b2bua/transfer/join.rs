@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::super::Event;
-use super::super::call::{Call, CallKey, CallTimer, Leg, Phase};
+use super::super::call::{Call, CallKey, CallTimer, Leg, LegSdp, Phase};
 use super::super::call_media::SdpRole;
 use super::super::cdr::{CdrLeg, EndedBy};
 use super::super::ending::End;
@@ -225,7 +225,7 @@ impl Engine {
         self.forget_relay(key, client, to);
         if status.is_success() {
             self.refresh_leg(key, to, response);
-            let answer = self.carry_sdp(key, to, response, SdpRole::Answer);
+            let answer = self.take_answer(key, to, response);
             self.send_ack(key, to, client, sequence, None);
             self.begin_session_interval(now, key, to, Role::Uac, response);
             return match answer {
@@ -242,6 +242,18 @@ impl Engine {
             // It goes on as it did.
             _ => self.forget_reconnect(key),
         }
+    }
+
+    /// Takes the answer of a party. The other hears nothing of it now, so what was said to that one last
+    /// still is. RFC 3264 §8: the version "MUST increment by one from the previous SDP", of those sent.
+    fn take_answer(&mut self, key: CallKey, to: Side, response: &Message) -> Result<Option<Vec<u8>>, Status> {
+        let said = self.calls.get(key).and_then(|call| call.leg(to.other())).map(|leg| leg.sdp.clone());
+        let answer = self.carry_sdp(key, to, response, SdpRole::Answer);
+        let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(to.other()));
+        if let Some((leg, said)) = leg.zip(said) {
+            leg.sdp = LegSdp { heard: leg.sdp.heard.clone(), ..said };
+        }
+        answer
     }
 
     /// The one party has answered: the other is told, if it does not know yet.
