@@ -7,6 +7,7 @@ use super::early_dialogs::EarlyDialogs;
 use super::engine::{Engine, Outgoing, Purpose};
 use super::resending::rewrite;
 use crate::base::Instant;
+use crate::media::Side;
 use crate::routing::Credentials;
 use crate::sip::digest::{self, Answerer, Challenge};
 use crate::sip::{Header, Message, Method, Writer};
@@ -64,8 +65,12 @@ impl Engine {
         let call = self.calls.get(outgoing.call);
         match outgoing.purpose {
             Purpose::Bye => true,
-            // Behind the BYE a NOTIFY tells nobody anything.
-            Purpose::Notify => call.is_some_and(|call| call.phase != Phase::Over),
+            // After the dialog's BYE it would say what nobody asks, with a CSeq that BYE may have.
+            Purpose::Notify => {
+                let (key, side) = self.place_of(outgoing);
+                let call = self.calls.get(key).filter(|call| call.phase != Phase::Over);
+                call.and_then(|call| call.leg(side)).is_some_and(|leg| leg.dialog.is_some())
+            }
             Purpose::Prack => call.is_some_and(|call| call.phase != Phase::Over),
             Purpose::Relay { .. } | Purpose::Realign | Purpose::Reconnect => {
                 call.is_some_and(|call| call.relays.contains(&client))
@@ -102,10 +107,18 @@ impl Engine {
         rewrite(request, &[&anew, instead].concat())
     }
 
+    /// The leg whose dialog a request of ours is of: a transfer may have moved it since.
+    pub(super) fn place_of(&self, outgoing: &Outgoing) -> (CallKey, Side) {
+        let tag = outgoing.request.from().and_then(|from| from.tag());
+        let place = tag.and_then(|tag| self.dialogs.get(tag)).copied();
+        place.unwrap_or((outgoing.call, outgoing.side))
+    }
+
     /// The CSeq of the repetition: above all that the dialog has used.
     fn next_sequence(&mut self, outgoing: &Outgoing) -> Option<u32> {
         let used = outgoing.request.cseq()?.number;
-        let leg = self.calls.get_mut(outgoing.call).and_then(|call| call.leg_mut(outgoing.side));
+        let (key, side) = self.place_of(outgoing);
+        let leg = self.calls.get_mut(key).and_then(|call| call.leg_mut(side));
         let tag = outgoing.remote_tag();
         match leg.and_then(|leg| leg.dialog_with(tag)) {
             Some(dialog) if outgoing.purpose != Purpose::Setup => {

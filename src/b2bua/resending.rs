@@ -73,7 +73,8 @@ impl Engine {
             | Purpose::Reconnect
             | Purpose::Notify
             | Purpose::Bye => {
-                let leg = self.calls.get(outgoing.call)?.leg(outgoing.side)?;
+                let (key, side) = self.place_of(outgoing);
+                let leg = self.calls.get(key)?.leg(side)?;
                 self.dialog_hop_after(leg, outgoing.hop)
             }
         }

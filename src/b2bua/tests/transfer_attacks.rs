@@ -13,7 +13,7 @@ use super::transfer_consumed::{
     with_errand,
 };
 use crate::b2bua::{Event, Input};
-use crate::routing::Refer;
+use crate::routing::{Credentials, Refer};
 use crate::sip::{Header, Message, Method};
 
 fn by_carrier(outgoing: &Message, tag: &str, method: &Method, sequence: u32) -> Message {
@@ -616,7 +616,13 @@ fn calls_that_transfer_in_a_circle_come_to_an_end() {
 fn the_version_of_what_a_party_is_told_after_a_transfer_counts_by_one() {
     let mut lab = Lab::with(consuming());
     let (invite, answer, outgoing, errand) = with_errand(&mut lab);
-    answer_errand(&mut lab, &outgoing, &errand);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &errand, 200, "target", Some(SDP_TARGET)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let reinvite = lab.take_request(CARRIER_A, &Method::Invite);
+    // Another answer than to the transferor, of which the new party hears nothing.
+    let listens = format!("{SDP_CARRIER}a=recvonly\r\n");
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &reinvite, 200, "callee", Some(&listens)));
+    lab.take_request(CARRIER_A, &Method::Ack);
     told(&mut lab);
     bye_of_transferor(&mut lab, &invite, &answer, 3);
     // The party that was in the call first moves; the new one was told nothing but the first offer.
@@ -633,4 +639,27 @@ fn the_version_of_what_a_party_is_told_after_a_transfer_counts_by_one() {
     lab.input(Input::Shutdown);
     lab.sent.clear();
     lab.expect_nothing_left();
+}
+
+#[test]
+fn a_notify_that_is_challenged_after_the_transfer_goes_on_in_its_own_dialog() {
+    let mut settings = consuming();
+    let credentials = Credentials { username: "u".to_owned(), password: "p".into() };
+    settings.routing.trunks[0].credentials = Some(credentials);
+    let mut lab = Lab::with(settings);
+    let (invite, answer, outgoing, errand) = with_errand(&mut lab);
+    answer_errand(&mut lab, &outgoing, &errand);
+    let notify = lab.take_request(PBX, &Method::Notify);
+    let challenge = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"";
+    lab.receive(PBX, &with_header(&respond(PBX, &notify, 401, "x", None), challenge));
+    let again = lab.take_request(PBX, &Method::Notify);
+    assert_eq!(again.cseq().unwrap().number, notify.cseq().unwrap().number + 1);
+    lab.receive(PBX, &respond(PBX, &again, 200, "x", None));
+    // What follows in the dialog does not have the same CSeq.
+    lab.advance(Duration::from_secs(4));
+    let bye = lab.take_request(PBX, &Method::Bye);
+    assert_eq!(bye.cseq().unwrap().number, again.cseq().unwrap().number + 1);
+    lab.receive(PBX, &respond(PBX, &bye, 200, "x", None));
+    let _ = (invite, answer);
+    target_hangs_up(&mut lab, &errand, &outgoing);
 }
