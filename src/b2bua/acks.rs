@@ -232,7 +232,7 @@ impl Engine {
         let call = self.calls.get(key)?;
         let leg = call.leg(side)?;
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let trunk = settings.trunk_of(leg.trunk.as_ref());
         let rules = header_policy::rules_towards(leg, trunk).into_owned();
         let tag = leg.local_tag.clone();
         let contact = self.contact_towards(key, side)?;

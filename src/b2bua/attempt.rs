@@ -102,7 +102,7 @@ impl Engine {
         let target = call.plan.current.clone();
         let Some(target) = target else { return Setup::NotSent };
         let Some(trunk) = settings.routing.trunk(&target.trunk) else { return Setup::NotSent };
-        let numbering = trunk.numbering.as_ref().unwrap_or(&settings.numbering);
+        let numbering = settings.numbering_of(Some(trunk));
         let Ok(addressing) = identity::address(&call.numbers_sent(), trunk, numbering, &target) else {
             self.note_answer(key, Status::of(403));
             return Setup::NotSent;

@@ -158,8 +158,7 @@ impl Engine {
         let rules = || {
             let call = self.calls.get(key)?;
             let settings = self.snapshots.get(call.snapshot);
-            let trunk = call.leg(side)?.trunk.as_ref()?;
-            settings.routing.trunk(trunk).map(|trunk| trunk.bodies.clone())
+            settings.trunk_of(call.leg(side)?.trunk.as_ref()).map(|trunk| trunk.bodies.clone())
         };
         rules().unwrap_or_default()
     }

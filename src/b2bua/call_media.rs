@@ -707,7 +707,7 @@ fn rewrite(
 fn codecs_between(call: &Call, settings: &Settings, from: Side) -> Option<Vec<String>> {
     let mut lists = [from.other(), from]
         .into_iter()
-        .filter_map(|side| settings.routing.trunk(call.leg(side)?.trunk.as_ref()?))
+        .filter_map(|side| settings.trunk_of(call.leg(side)?.trunk.as_ref()))
         .map(|trunk| &trunk.codecs)
         .filter(|codecs| !codecs.is_empty());
     let Some(first) = lists.next() else { return Some(Vec::new()) };

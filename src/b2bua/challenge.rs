@@ -23,7 +23,7 @@ impl Engine {
         let Some(outgoing) = self.clients.get(client).cloned() else { return false };
         let Some((challenge, header)) = usable_challenge(response, outgoing.challenges) else { return false };
         let settings = self.snapshots.current();
-        let trunk = outgoing.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let trunk = settings.trunk_of(outgoing.trunk.as_ref());
         let Some(credentials) = trunk.and_then(|trunk| trunk.credentials.clone()) else { return false };
         if !self.is_waited_for(client) {
             return false;
@@ -161,7 +161,7 @@ impl Engine {
                 (leg.dialog, leg.early) = (None, EarlyDialogs::default());
             }
             let settings = self.snapshots.current();
-            let trunk = outgoing.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+            let trunk = settings.trunk_of(outgoing.trunk.as_ref());
             if let Some(timeout) = trunk.map(|trunk| trunk.failover.timeout) {
                 self.arm(key, CallTimer::NoProvisional, now + timeout);
             }

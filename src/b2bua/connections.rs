@@ -109,7 +109,7 @@ impl Engine {
     /// written, and if the realm has a listener of it.
     fn switch(&self, realm: Realm, trunk: Option<&TrunkName>, dialog: &Dialog, next: Hop) -> Option<Hop> {
         let settings = self.snapshots.current();
-        let written = trunk.and_then(|name| settings.routing.trunk(name)).and_then(|trunk| trunk.transport);
+        let written = settings.trunk_of(trunk).and_then(|trunk| trunk.transport);
         if written.is_some_and(|written| written != next.transport) {
             // At the port of that transport, if the URI names none.
             return Some(dialog.next_hop_by(dialog.hop.transport));
@@ -154,7 +154,7 @@ impl Engine {
     /// Whom a TLS connection to a trunk must lead to: its first host. Without a trunk there is
     /// nobody whose certificate could be told from another's, and no connection is opened.
     fn identity_of_trunk(&self, trunk: Option<&TrunkName>) -> PeerIdentity {
-        let trunk = trunk.and_then(|name| self.snapshots.current().routing.trunk(name));
+        let trunk = self.snapshots.current().trunk_of(trunk);
         trunk.map_or(PeerIdentity::NONE, crate::routing::Trunk::first_identity)
     }
 }

@@ -326,7 +326,7 @@ impl Engine {
         let tag = std::str::from_utf8(&tag).ok();
         let writer = response_to(request, hop.peer, Status::of(status), None, tag);
         let writer = match status {
-            405 | 501 => capabilities::add_refusing(writer, request.method()),
+            405 => capabilities::add_refusing(writer, request.method()),
             200 => capabilities::add_to_options(writer),
             420 => writer.header(Header::Unsupported, unsupported.unwrap_or_default()),
             503 => writer.display(Header::RetryAfter, RETRY_AFTER_S),

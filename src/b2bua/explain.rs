@@ -18,7 +18,6 @@ use super::attempt::MAX_ATTEMPTS;
 use super::call::CallNumbers;
 use super::caller::Privacy;
 use super::identity::{self, CallerChoice, Who};
-use super::inbound::{is_believed, numbering_of};
 use super::party;
 use crate::admission::DropReason;
 use crate::base::{Hop, Realm, Transport, TrunkName};
@@ -336,8 +335,9 @@ fn read_numbers(
     explanation: &mut Explanation,
 ) {
     let ingress = Ingress { realm, trunk: explanation.admission.trunk.clone() };
-    let numbering = numbering_of(settings, ingress.trunk.as_ref());
-    explanation.is_believed = is_believed(settings, realm, ingress.trunk.as_ref());
+    let sender = settings.trunk_of(ingress.trunk.as_ref());
+    let numbering = settings.numbering_of(sender);
+    explanation.is_believed = settings.believes(realm, sender);
     let mut numbers = CallNumbers::from_request(invite);
     numbers.learn_caller(invite, explanation.is_believed, numbering);
     let called = numbers.learn_called(invite, numbering).map_err(|rejection| rejection.cause);
@@ -431,7 +431,7 @@ fn route_step(route: &Route, ingress: &Ingress, called: &Number) -> RouteStep {
 }
 
 fn caller_step(settings: &Settings, numbers: &CallNumbers, trunk: &Trunk) -> CallerStep {
-    let numbering = trunk.numbering.as_ref().unwrap_or(&settings.numbering);
+    let numbering = settings.numbering_of(Some(trunk));
     let Ok(CallerChoice { who, because }) = identity::choose_caller(numbers, trunk, numbering) else {
         let because = "the caller's is not in caller_id.allowed, and caller_id.otherwise is \"reject\"";
         return CallerStep { shown: "refused", number: None, because: because.to_owned() };

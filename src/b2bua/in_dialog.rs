@@ -267,7 +267,7 @@ impl Engine {
         let is_answered = call.phase == Phase::Answered;
         let is_for_help = to == Side::B && call.is_emergency();
         let leg = call.leg_mut(to).ok_or(gone)?;
-        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let trunk = settings.trunk_of(leg.trunk.as_ref());
         let rules = header_policy::rules_towards(leg, trunk);
         let body_rules = bodies::rules_of(trunk, is_for_help);
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
@@ -562,7 +562,7 @@ impl Engine {
         status: Status,
     ) {
         let mut writer = self.dialog_response(key, side, server, status, None);
-        if matches!(status.code(), 405 | 501) {
+        if status.code() == 405 {
             writer = writer.map(capabilities::add);
         }
         self.forget_incoming(key, side, server);

@@ -13,12 +13,12 @@ use super::party::{self, Party};
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
 use super::transfer::Transfer;
-use super::{Event, Settings, caller, capabilities};
+use super::{Event, caller, capabilities};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
-use crate::numbering::{self, Number};
+use crate::numbering::Number;
 use crate::routing::{Ingress, NoRoute};
 use crate::sip::{Header, Message, Method, Scheme, Status, Uri, response_to};
 use crate::transaction::ServerId;
@@ -118,7 +118,7 @@ impl Engine {
         }
         let settings = self.snapshots.current();
         let trunk = self.router.trunk_of_source(realm, hop.peer.ip());
-        party::is_emergency(request, numbering_of(settings, trunk))
+        party::is_emergency(request, settings.numbering_of(settings.trunk_of(trunk)))
     }
 
     /// Whether this is an INVITE of ours that came back: its From tag is one of our legs'.
@@ -180,9 +180,9 @@ impl Engine {
     fn plan_call(&mut self, now: Instant, key: CallKey) -> Result<(), Rejection> {
         let Some(call) = self.calls.get_mut(key) else { return Ok(()) };
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = call.a.trunk.as_ref();
-        let numbering = numbering_of(&settings, trunk);
-        let is_believed = is_believed(&settings, call.a.realm, trunk);
+        let trunk = settings.trunk_of(call.a.trunk.as_ref());
+        let numbering = settings.numbering_of(trunk);
+        let is_believed = settings.believes(call.a.realm, trunk);
         // Of a call that we place ourselves, for a transfer, the numbers are known.
         if !call.has_no_record {
             call.numbers.learn_caller(&call.invite, is_believed, numbering);
@@ -347,18 +347,6 @@ impl CallNumbers {
             diversions: Default::default(),
         }
     }
-}
-
-/// Whether a peer is in our trust domain (RFC 3325 §2.3).
-pub(super) fn is_believed(settings: &Settings, realm: Realm, trunk: Option<&TrunkName>) -> bool {
-    let trunk = trunk.and_then(|name| settings.routing.trunk(name));
-    trunk.map_or(realm == Realm::Trusted, |trunk| trunk.trust_identity)
-}
-
-/// How the numbers of a peer are read.
-pub(super) fn numbering_of<'s>(settings: &'s Settings, trunk: Option<&TrunkName>) -> &'s numbering::Settings {
-    let trunk = trunk.and_then(|name| settings.routing.trunk(name));
-    trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering)
 }
 
 /// What the copies of one INVITE share, whatever way they came (RFC 3261 §8.2.2.2).

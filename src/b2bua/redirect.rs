@@ -157,7 +157,7 @@ impl Engine {
         let Some(trunk) = target.and_then(|target| settings.routing.trunk(&target.trunk)) else {
             return false;
         };
-        let contacts = contacts_of(response, trunk.numbering.as_ref().unwrap_or(&settings.numbering));
+        let contacts = contacts_of(response, settings.numbering_of(Some(trunk)));
         match trunk.redirect {
             Redirect::Reject => false,
             Redirect::Follow => self.follow(now, key, trunk, &contacts, status),

@@ -25,7 +25,7 @@ impl Engine {
             return (request, hop, None);
         }
         let settings = self.snapshots.current();
-        let written = trunk.and_then(|name| settings.routing.trunk(name)).and_then(|trunk| trunk.transport);
+        let written = settings.trunk_of(trunk).and_then(|trunk| trunk.transport);
         let realm = self.realm_of(hop);
         let tcp = realm.and_then(|realm| settings.listener_towards(realm, Transport::Tcp, hop.peer));
         let Some(tcp) = tcp.filter(|_| written != Some(Transport::Udp)) else { return (request, hop, None) };

@@ -43,7 +43,7 @@ const EXPIRED_REASON: &[u8] = b"SIP;cause=408;text=\"Session timer expired\"";
 impl Settings {
     /// The timers of calls with a trunk, or with none.
     pub fn timeouts_of(&self, trunk: Option<&TrunkName>) -> Timeouts {
-        let own = trunk.and_then(|name| self.routing.trunk(name)).and_then(|trunk| trunk.calls);
+        let own = self.trunk_of(trunk).and_then(|trunk| trunk.calls);
         own.unwrap_or(self.timeouts)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::base::{Hop, ListenerId, Realm, Transport};
+use crate::base::{Hop, ListenerId, Realm, Transport, TrunkName};
 pub use crate::routing::Timeouts;
+use crate::routing::Trunk;
 use crate::{admission, media, numbering, routing};
 
 /// Everything that a call may ask of the configuration. A call keeps the value it started with.
@@ -29,6 +30,21 @@ impl Settings {
     /// The listener of this number.
     pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
         self.listeners.get(usize::from(id.0))
+    }
+
+    /// The trunk of this name, where there is a name and it is (still) configured.
+    pub fn trunk_of(&self, name: Option<&TrunkName>) -> Option<&Trunk> {
+        name.and_then(|name| self.routing.trunk(name))
+    }
+
+    /// How the numbers of a peer are read: as its trunk says, else as the node does.
+    pub fn numbering_of<'a>(&'a self, trunk: Option<&'a Trunk>) -> &'a numbering::Settings {
+        trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&self.numbering)
+    }
+
+    /// Whether a peer is in our trust domain (RFC 3325 §2.3). Who is of no trunk is if its realm is.
+    pub fn believes(&self, realm: Realm, trunk: Option<&Trunk>) -> bool {
+        trunk.map_or(realm == Realm::Trusted, |trunk| trunk.trust_identity)
     }
 
     /// The listener that sends to a peer of a realm: of its transport and address family, the

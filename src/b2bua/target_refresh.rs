@@ -24,7 +24,7 @@ impl Engine {
         let call = self.calls.get_mut(key)?;
         let settings = self.snapshots.get(call.snapshot);
         let leg = call.leg_mut(side)?;
-        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let trunk = settings.trunk_of(leg.trunk.as_ref());
         let writer = leg.dialog.as_mut()?.request(method, &via).header(Header::Contact, contact);
         // Of a re-INVITE nobody waits for a provisional response.
         let writer = capabilities::add_towards(writer, trunk, Some(capabilities::RELIABLE));

@@ -56,7 +56,7 @@ impl Engine {
     ) {
         let Some(call) = self.calls.get(key) else { return };
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = call.leg(side).and_then(|leg| settings.routing.trunk(leg.trunk.as_ref()?));
+        let trunk = call.leg(side).and_then(|leg| settings.trunk_of(leg.trunk.as_ref()));
         let mode = trunk.map_or(Refer::Reject, |trunk| trunk.refer);
         let status = match (mode, call.phase) {
             (Refer::Reject, _) => Err(Status::of(603)),
@@ -86,8 +86,8 @@ impl Engine {
         }
         let call = self.calls.get(key).ok_or(Status::of(481))?;
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = call.leg(side).and_then(|leg| settings.routing.trunk(leg.trunk.as_ref()?));
-        let numbering = trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering);
+        let trunk = call.leg(side).and_then(|leg| settings.trunk_of(leg.trunk.as_ref()));
+        let numbering = settings.numbering_of(trunk);
         let party = Party::of(&uri);
         let number = party.normalise(numbering).map_err(|_| Status::of(484))?;
         if number.is_emergency() {

@@ -90,8 +90,8 @@ impl Engine {
         let call = self.calls.get(key).ok_or(declined)?;
         let leg = call.leg(to).ok_or(declined)?;
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
-        let numbering = trunk.and_then(|trunk| trunk.numbering.as_ref()).unwrap_or(&settings.numbering);
+        let trunk = settings.trunk_of(leg.trunk.as_ref());
+        let numbering = settings.numbering_of(trunk);
         let form = trunk.map_or(NumberForm::E164, |trunk| trunk.send_numbers);
         let user = numbering.format(&referred.number, &referred.received, form);
         let uri = identity::contact(&user, &self.advertised(leg.hop), leg.hop.transport);
@@ -121,7 +121,7 @@ impl Engine {
         let call = self.calls.get_mut(key).ok_or(gone)?;
         let settings = self.snapshots.get(call.snapshot);
         let leg = call.leg_mut(to).ok_or(gone)?;
-        let trunk = leg.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let trunk = settings.trunk_of(leg.trunk.as_ref());
         let rules = header_policy::rules_towards(leg, trunk);
         let dialog = leg.dialog.as_mut().ok_or(gone)?;
         let writer = dialog.request(&Method::Refer, &via).header(Header::Contact, contact);

@@ -106,7 +106,7 @@ impl Engine {
     fn may_transfer(&self, key: CallKey) -> bool {
         let Some(call) = self.calls.get(key) else { return false };
         let settings = self.snapshots.get(call.snapshot);
-        let trunk = call.a.trunk.as_ref().and_then(|name| settings.routing.trunk(name));
+        let trunk = settings.trunk_of(call.a.trunk.as_ref());
         trunk.is_some_and(|trunk| trunk.refer != Refer::Reject)
     }
 
