@@ -449,10 +449,7 @@ impl Engine {
         if !self.undo_replacement(now, key, status) {
             self.respond_in_dialog(now, key, to.other(), server, status);
         }
-        if is_unsent {
-            return;
-        }
-        if is_early || is_notify {
+        if is_unsent || is_early || is_notify {
             return;
         }
         self.end_call(now, key, End::new(EndedBy::Sbc, "one side does not answer within the call any more"));
