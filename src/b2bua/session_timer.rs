@@ -195,17 +195,13 @@ impl Engine {
     fn write_refresh(&mut self, key: CallKey, side: Side) -> Option<(Message, Hop)> {
         let leg = self.calls.get_mut(key)?.leg_mut(side)?;
         let by_update = leg.peer.update;
-        let body = if by_update { Vec::new() } else { leg.sdp.say_again() };
-        if !by_update && body.is_empty() {
+        let body = (!by_update).then(|| leg.sdp.say_again());
+        if body.as_ref().is_some_and(Vec::is_empty) {
             return None;
         }
         let method = if by_update { Method::Update } else { Method::Invite };
         let (writer, hop) = self.begin_target_refresh(key, side, &method)?;
-        let request = match by_update {
-            true => writer.finish(),
-            false => writer.finish_with(b"application/sdp", &body),
-        };
-        Some((request.ok()?, hop))
+        Some((writer.finish_with_sdp(body.as_deref()).ok()?, hop))
     }
 
     /// A response to a refresh.
