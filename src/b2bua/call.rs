@@ -372,4 +372,19 @@ impl Leg {
             hides_other: false,
         }
     }
+
+    /// Whether an INVITE is under way on it, whoever's, or waits to be carried on.
+    pub fn has_open_invite(&self) -> bool {
+        self.incoming.is_some() || self.outgoing.is_some() || self.deferred.is_some()
+    }
+
+    /// Whether a 2xx to an INVITE is without its ACK, the peer's or ours.
+    pub fn awaits_ack(&self) -> bool {
+        self.unacked.is_some() || self.owed_ack.is_some()
+    }
+
+    /// Whether no INVITE of ours can be sent on it now (RFC 3261 §14.1).
+    pub fn is_busy(&self) -> bool {
+        self.has_open_invite() || self.awaits_ack()
+    }
 }

@@ -100,9 +100,8 @@ impl Engine {
         let is_mere_refresh = self.is_mere_refresh(key, side, &request);
         let Some(call) = self.calls.get_mut(key) else { return };
         let offered_by = call.media.offered_by();
-        let other_is_busy = call
-            .leg(side.other())
-            .is_none_or(|leg| leg.unacked.is_some() || leg.owed_ack.is_some() || leg.is_refreshed_by_offer());
+        let other_is_busy =
+            call.leg(side.other()).is_none_or(|leg| leg.awaits_ack() || leg.is_refreshed_by_offer());
         let is_setup = call.phase == Phase::Setup;
         let Some(leg) = call.leg_mut(side) else { return };
         let is_glare = leg.outgoing.is_some() || offered_by == Some(side.other());

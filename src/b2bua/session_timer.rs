@@ -164,7 +164,7 @@ impl Engine {
 
     /// It is time to refresh a leg.
     pub(super) fn on_refresh_due(&mut self, now: Instant, key: CallKey, side: Side) {
-        if self.is_busy(key, side) {
+        if self.cannot_refresh(key, side) {
             return self.arm(key, CallTimer::Refresh(side), now + BUSY_WAIT);
         }
         let Some((request, hop)) = self.write_refresh(key, side) else {
@@ -181,15 +181,13 @@ impl Engine {
     }
 
     /// Whether an INVITE or an offer is under way on a leg, or is on its way to it.
-    fn is_busy(&self, key: CallKey, side: Side) -> bool {
+    fn cannot_refresh(&self, key: CallKey, side: Side) -> bool {
         let Some(call) = self.calls.get(key).filter(|call| call.phase == Phase::Answered) else {
             return true;
         };
         let Some(leg) = call.leg(side) else { return true };
         let is_carried_to = call.leg(side.other()).is_some_and(|other| other.incoming.is_some());
-        let invites = leg.incoming.is_some() || leg.outgoing.is_some() || leg.deferred.is_some();
-        let acks = leg.unacked.is_some() || leg.owed_ack.is_some();
-        invites || acks || is_carried_to || call.media.offered_by().is_some() || call.media.is_opening()
+        leg.is_busy() || is_carried_to || call.media.offered_by().is_some() || call.media.is_opening()
     }
 
     fn write_refresh(&mut self, key: CallKey, side: Side) -> Option<(Message, Hop)> {

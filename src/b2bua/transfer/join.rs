@@ -298,20 +298,12 @@ impl Engine {
 
 /// Whether no request that a leg must answer is under way.
 pub(super) fn is_quiet(call: &Call) -> bool {
-    let is_quiet_leg = |leg: &Leg| {
-        leg.incoming.is_none()
-            && leg.outgoing.is_none()
-            && leg.unacked.is_none()
-            && leg.owed_ack.is_none()
-            && leg.deferred.is_none()
-            && leg.refresh.is_none()
-    };
-    let legs = [Side::A, Side::B].into_iter().filter_map(|side| call.leg(side));
+    let mut legs = [Side::A, Side::B].into_iter().filter_map(|side| call.leg(side));
     call.phase == Phase::Answered
         && call.relays.is_empty()
         && call.media.offered_by().is_none()
         && !call.media.is_opening()
-        && legs.into_iter().all(is_quiet_leg)
+        && legs.all(|leg| !leg.is_busy() && leg.refresh.is_none())
 }
 
 /// The record says who was called first, not who was transferred to.
