@@ -263,7 +263,7 @@ impl Engine {
     /// chosen value between 2.1 and 4 seconds in units of 10 ms. If the UAC is not the owner […], T
     /// has a randomly chosen value of between 0 and 2 seconds in units of 10 ms." (A
     /// leg that changed calls is no longer on the side that says which.)
-    fn glare_wait(&mut self, key: CallKey, side: Side) -> Duration {
+    pub(super) fn glare_wait(&mut self, key: CallKey, side: Side) -> Duration {
         let is_owner =
             self.calls.get(key).and_then(|call| call.leg(side)).is_some_and(|leg| leg.owns_call_id);
         let units = if is_owner { 210 + self.random.below(191) } else { self.random.below(201) };
