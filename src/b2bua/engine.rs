@@ -30,6 +30,7 @@
 //! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
+//! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
 //! | what goes in and out | `io.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -97,6 +98,8 @@ pub struct Engine {
     shard: u8,
     pub(super) last_media_session: u64,
     pub(super) draining: bool,
+    /// When a drain ends the calls that are left.
+    pub(super) drain_deadline: Option<Instant>,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -202,6 +205,7 @@ impl Engine {
             shard,
             last_media_session: 0,
             draining: false,
+            drain_deadline: None,
             outputs: VecDeque::new(),
         };
         engine.look_up_hosts(now);
@@ -218,7 +222,10 @@ impl Engine {
             Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
             Input::Media(event) => self.on_media(now, event),
             Input::Settings(settings) => self.replace_settings(now, settings),
-            Input::Drain => self.draining = true,
+            Input::Drain { deadline } => self.drain(deadline),
+            Input::Undrain => self.undrain(),
+            Input::SetTrunkEnabled { trunk, enabled } => self.router.switch(&trunk, enabled, now),
+            Input::HangUp { call } => self.hang_up(now, &call),
             Input::Shutdown => self.shut_down(now),
             Input::Abandon => self.abandon(now),
         }
@@ -234,13 +241,15 @@ impl Engine {
             self.settle(now);
         }
         self.look_up_hosts(now);
+        self.end_drain(now);
+        self.settle(now);
     }
 
     /// When [`Engine::on_time`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines =
             [self.transactions.next_deadline(), self.timers.next_deadline(), self.router.next_due_host()];
-        deadlines.into_iter().flatten().min()
+        deadlines.into_iter().chain([self.drain_deadline]).flatten().min()
     }
 
     /// The next output, in the order in which they were asked for.

@@ -4,14 +4,17 @@
 
 mod hosts;
 mod limits;
+mod report;
 mod router;
 mod settings;
 mod sources;
+mod switches;
 mod timeouts;
 mod tls;
 
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
+pub use report::{HostReport, TargetReport, TargetState, TrunkReport, TrunkState};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
@@ -19,6 +22,7 @@ pub use settings::{
     TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
+pub use switches::Switched;
 pub use timeouts::Timeouts;
 pub use tls::{TrunkTls, host_text};
 

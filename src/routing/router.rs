@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::hosts::Hosts;
 use super::sources::Sources;
+use super::switches::{Switched, Switches};
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
@@ -70,6 +71,7 @@ pub struct Router {
     hosts: Hosts,
     sources: Sources,
     limits: CallLimits,
+    switches: Switches,
 }
 
 impl Router {
@@ -80,9 +82,10 @@ impl Router {
         router
     }
 
-    /// Takes another configuration. Resolved addresses of names that remain, and the counts of
-    /// running calls, are kept.
+    /// Takes another configuration. Resolved addresses of names that remain, the counts of running
+    /// calls, and what operators said of trunks whose `enabled` is as it was, are kept.
     pub fn replace(&mut self, settings: Settings) {
+        self.switches.keep(&self.settings, &settings);
         self.settings = settings;
         self.hosts.retain_only(names(&self.settings));
         self.limits.configure(&self.settings.trunks);
@@ -97,6 +100,28 @@ impl Router {
     /// Calls of each trunk and whether it may have more.
     pub fn limits(&mut self) -> &mut CallLimits {
         &mut self.limits
+    }
+
+    /// Calls in progress over a trunk, of both directions.
+    pub fn calls_of(&self, trunk: &TrunkName) -> u32 {
+        self.limits.calls(trunk)
+    }
+
+    /// An operator switches a trunk on or off; see [`Switched`]. Without effect on one that is not
+    /// configured.
+    pub fn switch(&mut self, trunk: &TrunkName, enabled: bool, now: Instant) {
+        self.switches.set(&self.settings, trunk, enabled, now);
+    }
+
+    /// What an operator said of a trunk, where it differs from the configuration.
+    pub fn switched(&self, trunk: &TrunkName) -> Option<Switched> {
+        self.switches.get(trunk)
+    }
+
+    /// Whether calls may go over a trunk: as an operator said, else as the configuration says.
+    pub fn is_enabled(&self, trunk: &TrunkName) -> bool {
+        let configured = self.settings.trunk(trunk).is_some_and(|trunk| trunk.enabled);
+        self.switches.get(trunk).map_or(configured, |switched| switched.enabled)
     }
 
     // Names and their addresses.
@@ -165,7 +190,8 @@ impl Router {
     /// Where a call to `called` goes: the first route that matches, its enabled trunks in order.
     pub fn route(&self, ingress: &Ingress, called: &Number) -> Result<Selection, NoRoute> {
         if let Some(name) = &ingress.trunk
-            && self.settings.trunk(name).is_some_and(|trunk| !trunk.enabled)
+            && self.settings.trunk(name).is_some()
+            && !self.is_enabled(name)
         {
             return Err(NoRoute::IngressDisabled(name.clone()));
         }
@@ -212,8 +238,7 @@ impl Router {
     /// that a choice by weight would change.
     fn order_tier(&self, tier: &[TrunkName], trunks: &mut Vec<TrunkName>) {
         for name in tier {
-            let enabled = self.settings.trunk(name).is_some_and(|trunk| trunk.enabled);
-            if enabled && !trunks.contains(name) {
+            if self.is_enabled(name) && !trunks.contains(name) {
                 trunks.push(name.clone());
             }
         }
