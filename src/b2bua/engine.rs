@@ -417,6 +417,11 @@ impl Engine {
             Effect::Response { client, response, hop } => self.on_response(now, client, &response, hop),
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
             Effect::Unreachable { client } => self.on_unreachable(now, client),
+            Effect::CancelLost { hop } => {
+                if let Some(realm) = self.realm_of(hop) {
+                    self.event(Event::CancelLost { realm });
+                }
+            }
             Effect::ClientGone { client } => {
                 let Some(outgoing) = self.clients.remove(client) else { return };
                 self.forget_bye(client, &outgoing.request);

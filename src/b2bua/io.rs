@@ -133,6 +133,11 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
+    /// A CANCEL of ours was lost with its connection, again and again: the callee may ring on.
+    CancelLost {
+        /// The listener's side.
+        realm: Realm,
+    },
     /// A call began on this trunk (once for the trunk it came from, once for each tried).
     CallBegan {
         /// `None` for a source that a realm's allowlist let in.
