@@ -84,7 +84,12 @@ impl Engine {
         }
     }
 
-    fn authorize(&mut self, challenge: &Challenge, credentials: &Credentials, request: &Message) -> Vec<u8> {
+    pub(super) fn authorize(
+        &mut self,
+        challenge: &Challenge,
+        credentials: &Credentials,
+        request: &Message,
+    ) -> Vec<u8> {
         let cnonce = self.random.token::<16>();
         let (username, password) = (credentials.username.as_str(), credentials.password.as_str());
         let method = request.method().map_or("", Method::label);
@@ -177,7 +182,7 @@ pub(super) fn repeat_credentials(ack: Writer, invite: &Message) -> Writer {
 }
 
 /// The strongest challenge of a 401 or 407 that we may answer, and the header that does.
-fn usable_challenge(response: &Message, answered: u8) -> Option<(Challenge, Header)> {
+pub(super) fn usable_challenge(response: &Message, answered: u8) -> Option<(Challenge, Header)> {
     let (asks, answers) = match response.status()?.code() {
         401 => (Header::WwwAuthenticate, Header::Authorization),
         _ => (Header::ProxyAuthenticate, Header::ProxyAuthorization),

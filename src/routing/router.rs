@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::health::{ProbeResult, TargetKey, TargetsHealth};
 use super::hosts::Hosts;
 use super::sources::Sources;
 use super::switches::{Switched, Switches};
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
-use crate::base::{Instant, PeerIdentity, Realm, Transport, TrunkName};
+use crate::base::{Instant, PeerIdentity, Random, Realm, Transport, TrunkName};
 use crate::numbering::Number;
 
 /// Where a call came from.
@@ -72,6 +73,7 @@ pub struct Router {
     sources: Sources,
     limits: CallLimits,
     switches: Switches,
+    health: TargetsHealth,
 }
 
 impl Router {
@@ -122,6 +124,41 @@ impl Router {
     pub fn is_enabled(&self, trunk: &TrunkName) -> bool {
         let configured = self.settings.trunk(trunk).is_some_and(|trunk| trunk.enabled);
         self.switches.get(trunk).map_or(configured, |switched| switched.enabled)
+    }
+
+    // Health.
+
+    /// What is known of the targets.
+    pub fn health(&mut self) -> &mut TargetsHealth {
+        &mut self.health
+    }
+
+    /// Watches the targets of every enabled trunk as they are now: to be called when names or
+    /// settings have changed.
+    pub fn follow_targets(&mut self, now: Instant, random: &mut Random) {
+        let mut health = std::mem::take(&mut self.health);
+        health.follow(now, random, &self.settings, |trunk| self.targets(trunk));
+        self.health = health;
+    }
+
+    /// The next target to be probed now.
+    pub fn take_due_probe(&mut self, now: Instant, random: &mut Random) -> Option<Target> {
+        self.health.take_due_probe(now, random)
+    }
+
+    /// When [`Self::take_due_probe`] has something to do next.
+    pub fn next_due_probe(&self) -> Option<Instant> {
+        self.health.next_deadline()
+    }
+
+    /// What became of a probe.
+    pub fn on_probe(&mut self, now: Instant, target: &TargetKey, result: ProbeResult) {
+        self.health.on_probe(now, target, result);
+    }
+
+    /// No more probes.
+    pub fn stop_probes(&mut self) {
+        self.health.stop();
     }
 
     // Names and their addresses.
