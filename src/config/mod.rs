@@ -12,6 +12,7 @@ mod diff;
 mod expand;
 mod fault;
 mod reader;
+mod registration;
 mod sections;
 mod settings;
 mod source;
