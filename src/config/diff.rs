@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Timeouts, Trunk};
+use crate::routing::{Credentials, Health, Timeouts, Trunk};
 
 /// One readable line for each setting that differs. No secret is ever in it: of a password it says
 /// that it changed.
@@ -146,6 +146,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         bodies,
         codecs,
         failover,
+        health,
         limits,
         redirect,
         calls: own_calls,
@@ -174,6 +175,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("bodies.pass", bodies.pass.join(", "));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
+    put("health", self::health(health));
     put("limits", format!("{limits:?}"));
     put("refer", format!("{refer:?}"));
     put("redirect", format!("{redirect:?}"));
@@ -197,6 +199,16 @@ fn numbering(settings: &crate::numbering::Settings) -> String {
         settings.prefixes.join(" "),
         short.join(" "),
         settings.emergency.join(" ")
+    )
+}
+
+fn health(health: &Health) -> String {
+    let Health { interval, timeout, down_after, up_after, alive } = health;
+    if interval.is_zero() {
+        return format!("no OPTIONS, down after {down_after} calls");
+    }
+    format!(
+        "OPTIONS every {interval:?} within {timeout:?}, down after {down_after}, up after {up_after}, alive {alive:?}"
     )
 }
 

@@ -11,6 +11,7 @@ mod checks;
 mod diff;
 mod expand;
 mod fault;
+mod health;
 mod reader;
 mod registration;
 mod sections;

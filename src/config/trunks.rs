@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::calls::read_calls;
+use super::health::health;
 use super::reader::{Place, Table, Text, Value};
 use super::registration::read_authentication;
 use super::sections::{REALMS, read_numbering, section, transport};
@@ -123,6 +124,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
+        health: section(table, "health", health).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
         redirect: redirect(table).unwrap_or_default(),
         calls: section(table, "calls", |own| Some(read_calls(own, calls))),
@@ -155,21 +157,6 @@ fn refuse_what_is_to_come(table: &Table<'_>) {
     {
         value.not_yet("registration", "write register = false");
     }
-    section(table, "health", |health| {
-        let interval = health.value("interval");
-        for key in ["timeout", "down_after", "up_after"] {
-            health.value(key);
-        }
-        match interval {
-            None => health.fault("health checks: not yet in this version", "leave health out"),
-            Some(value) => {
-                if value.duration().is_some_and(|interval| interval > Duration::ZERO) {
-                    value.not_yet("health checks", "write interval = \"0s\", or leave health out");
-                }
-            }
-        }
-        Some(())
-    });
 }
 
 /// `host` with `port`, or `hosts`.

@@ -3,6 +3,8 @@
 //! Must not know: transactions, media, SIP messages.
 
 mod authentication;
+mod breaker;
+mod health;
 mod hosts;
 mod limits;
 mod router;
@@ -12,13 +14,15 @@ mod timeouts;
 mod tls;
 
 pub use authentication::Authentication;
+pub use breaker::{Obstacle, State as BreakerState};
+pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
-    HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk,
-    TrunkHost,
+    HeaderRules, Health, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource,
+    Settings, Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
 pub use timeouts::Timeouts;

@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::health::{ProbeResult, TargetKey, TargetsHealth};
 use super::hosts::Hosts;
 use super::sources::Sources;
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
-use crate::base::{Instant, PeerIdentity, Realm, Transport, TrunkName};
+use crate::base::{Instant, PeerIdentity, Random, Realm, Transport, TrunkName};
 use crate::numbering::Number;
 
 /// Where a call came from.
@@ -70,6 +71,7 @@ pub struct Router {
     hosts: Hosts,
     sources: Sources,
     limits: CallLimits,
+    health: TargetsHealth,
 }
 
 impl Router {
@@ -97,6 +99,41 @@ impl Router {
     /// Calls of each trunk and whether it may have more.
     pub fn limits(&mut self) -> &mut CallLimits {
         &mut self.limits
+    }
+
+    // Health.
+
+    /// What is known of the targets.
+    pub fn health(&mut self) -> &mut TargetsHealth {
+        &mut self.health
+    }
+
+    /// Watches the targets of every enabled trunk as they are now: to be called when names or
+    /// settings have changed.
+    pub fn follow_targets(&mut self, now: Instant, random: &mut Random) {
+        let mut health = std::mem::take(&mut self.health);
+        health.follow(now, random, &self.settings, |trunk| self.targets(trunk));
+        self.health = health;
+    }
+
+    /// The next target to be probed now.
+    pub fn take_due_probe(&mut self, now: Instant, random: &mut Random) -> Option<Target> {
+        self.health.take_due_probe(now, random)
+    }
+
+    /// When [`Self::take_due_probe`] has something to do next.
+    pub fn next_due_probe(&self) -> Option<Instant> {
+        self.health.next_deadline()
+    }
+
+    /// What became of a probe.
+    pub fn on_probe(&mut self, now: Instant, target: &TargetKey, result: ProbeResult) {
+        self.health.on_probe(now, target, result);
+    }
+
+    /// No more probes.
+    pub fn stop_probes(&mut self) {
+        self.health.stop();
     }
 
     // Names and their addresses.

@@ -69,6 +69,8 @@ pub struct Trunk {
     pub codecs: Vec<String>,
     /// When the next target is tried.
     pub failover: Failover,
+    /// How it is found out whether its targets are alive.
+    pub health: Health,
     /// How much may go over this trunk at once.
     pub limits: Limits,
     /// What happens when this trunk redirects a call.
@@ -105,6 +107,7 @@ impl Trunk {
             bodies: BodyRules::default(),
             codecs: Vec::new(),
             failover: Failover::default(),
+            health: Health::default(),
             limits: Limits::default(),
             redirect: Redirect::default(),
             calls: None,
@@ -270,6 +273,46 @@ impl Default for Failover {
             codes: vec![CodePattern::Code(408), CodePattern::Class(5)],
             timeout: Duration::from_secs(4),
         }
+    }
+}
+
+/// When a target is probed with OPTIONS, and when it is taken for dead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// How often each target is probed, a fifth more or less; zero: never.
+    pub interval: Duration,
+    /// How long an answer to a probe is waited for.
+    pub timeout: Duration,
+    /// So many probes, or calls, that fail in a row take a target out; at least 1.
+    pub down_after: u32,
+    /// So many answered probes in a row bring it back; at least 1.
+    pub up_after: u32,
+    /// Final responses to a probe that mean that somebody is there.
+    pub alive: Vec<CodePattern>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health {
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(2),
+            down_after: 3,
+            up_after: 2,
+            alive: (2..=6).map(CodePattern::Class).collect(),
+        }
+    }
+}
+
+impl Health {
+    /// Whether this answer to a probe means that calls can be sent there. Who refuses OPTIONS, asks for
+    /// credentials or has never heard of the method is there to say so. A class does not mean the two
+    /// codes that say that nobody is (408, which a proxy writes for a server that is silent) or that
+    /// no call is wanted (503): who wants that names the code.
+    pub fn means_alive(&self, status: u16) -> bool {
+        self.alive.iter().any(|pattern| match *pattern {
+            CodePattern::Code(code) => code == status,
+            CodePattern::Class(class) => u16::from(class) == status / 100 && !matches!(status, 408 | 503),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod explain;
 mod failover;
 mod flows;
 mod glare;
+mod health;
 mod identity_policy;
 mod in_dialog;
 pub mod lab;
