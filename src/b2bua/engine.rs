@@ -28,7 +28,7 @@
 //! | connections, and over which a request goes | `connections.rs` |
 //! | our requests, by their transaction | `outgoing.rs` |
 //! | requests of ours that are of no call; OPTIONS to the trunks | `standalone.rs`; `probes.rs` |
-//! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
+//! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
 //! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
@@ -44,6 +44,7 @@ use slotmap::{SecondaryMap, SlotMap};
 use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
+use super::credentials::{Answers, Nonces};
 use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
@@ -98,6 +99,8 @@ pub struct Engine {
     pub(super) timers: Timers<(CallKey, CallTimer)>,
     pub(super) random: Random,
     pub(super) branches: Branches,
+    /// What trunks have asked us for, to be answered before they ask again.
+    pub(super) nonces: Nonces,
     pub(super) setups: Setups,
     shard: u8,
     pub(super) last_media_session: u64,
@@ -119,8 +122,8 @@ pub(super) struct Outgoing {
     pub(super) other_hop: Option<Hop>,
     /// Whose credentials answer a challenge.
     pub(super) trunk: Option<TrunkName>,
-    /// How often it was challenged.
-    pub(super) challenges: u8,
+    /// Which challenges it answers.
+    pub(super) answers: Answers,
     /// How often its session interval was too short.
     pub(super) raises: u8,
     /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
@@ -131,6 +134,36 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// One that answers no challenge yet.
+    pub(super) fn new(
+        call: CallKey,
+        side: Side,
+        purpose: Purpose,
+        request: Message,
+        hop: Hop,
+        trunk: Option<TrunkName>,
+    ) -> Outgoing {
+        let (other_hop, answers, raises, acks, early_sequence) = (None, Answers::default(), 0, Vec::new(), 0);
+        Outgoing {
+            call,
+            side,
+            purpose,
+            request,
+            hop,
+            other_hop,
+            trunk,
+            answers,
+            raises,
+            acks,
+            early_sequence,
+        }
+    }
+
+    /// Whether it carries credentials.
+    fn is_authorized(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// Whether it carries this request of the other side.
     pub(super) fn is_relay_of(&self, request: ServerId) -> bool {
         self.purpose == Purpose::Relay { server: request }
@@ -206,6 +239,7 @@ impl Engine {
             timers: Timers::default(),
             random,
             branches,
+            nonces: Nonces::default(),
             setups: Setups::default(),
             shard,
             last_media_session: 0,
@@ -474,11 +508,16 @@ impl Engine {
     }
 
     fn on_response(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
-        let Some(purpose) = self.clients.get(client).map(|outgoing| outgoing.purpose) else {
-            return self.on_standalone_response(now, client, response);
+        let Some(outgoing) = self.clients.get(client) else {
+            return self.on_standalone_response(now, client, response, hop);
         };
+        let purpose = outgoing.purpose;
+        if let Some(trunk) = outgoing.trunk.clone().filter(|_| outgoing.is_authorized()) {
+            let (asked, answers) = (outgoing.hop, outgoing.answers.clone());
+            self.note_accepted(now, (&trunk, asked), &answers, response);
+        }
         let Some(status) = response.status() else { return };
-        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response) {
+        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response, hop) {
             return;
         }
         if status.code() == 422 && self.raise_session_expires(now, client, response) {
@@ -548,6 +587,7 @@ impl Engine {
     }
 
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
+        self.keep_nonces(&settings.routing);
         self.router.replace(settings.routing.clone());
         self.allowlist.replace(settings.admission.clone());
         let hosts = self.router.hosts_to_resolve();

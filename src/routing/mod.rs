@@ -2,6 +2,7 @@
 //!
 //! Must not know: transactions, media, SIP messages.
 
+mod authentication;
 mod breaker;
 mod health;
 mod hosts;
@@ -14,6 +15,7 @@ mod switches;
 mod timeouts;
 mod tls;
 
+pub use authentication::Authentication;
 pub use breaker::{Obstacle, State as BreakerState};
 pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
 pub use hosts::{Resolution, ResolveFault};

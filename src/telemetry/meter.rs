@@ -65,6 +65,7 @@ impl Meter {
                     realm.cancels_lost.inc();
                 }
             }
+            Event::NotAuthenticated { .. } => {}
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
