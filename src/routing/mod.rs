@@ -2,6 +2,7 @@
 //!
 //! Must not know: transactions, media, SIP messages.
 
+mod balance;
 mod hosts;
 mod limits;
 mod router;
@@ -10,9 +11,10 @@ mod sources;
 mod timeouts;
 mod tls;
 
+pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
-pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
+pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
     HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk,
