@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Limits, Route, TierTrunk, Timeouts, Trunk};
+use crate::routing::{Credentials, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch};
 
 /// One readable line for each setting that differs. No secret is ever in it: of a password it says
 /// that it changed.
@@ -126,6 +126,15 @@ fn route_text(route: &Route) -> String {
     format!("from {} to {to} over {} by {}", route.from, tiers.join(", "), route.balance)
 }
 
+fn match_text(matching: &TrunkMatch) -> String {
+    let TrunkMatch { to, domains, registration } = matching;
+    let to = to.as_ref().map(|to| format!("to {}", list(to)));
+    let domain = (!domains.is_empty()).then(|| format!("domain {}", list(domains)));
+    let registration = registration.then(|| "registration".to_owned());
+    let keys: Vec<String> = [to, domain, registration].into_iter().flatten().collect();
+    if keys.is_empty() { "every call".to_owned() } else { keys.join(" and ") }
+}
+
 fn limits_text(limits: Limits) -> String {
     let Limits { calls, calls_per_second } = limits;
     let limit = |name, limit: Option<u32>| limit.map(|limit| format!("{name} {limit}"));
@@ -153,6 +162,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         domain,
         credentials,
         allow,
+        matching,
         send_numbers,
         numbering: own_numbering,
         caller_id,
@@ -179,6 +189,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("match", match_text(matching));
     put("send_numbers", format!("{send_numbers:?}"));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", format!("{caller_id:?}"));

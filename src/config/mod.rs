@@ -12,6 +12,7 @@ mod checks;
 mod diff;
 mod expand;
 mod fault;
+mod matching;
 mod reader;
 mod sections;
 mod settings;

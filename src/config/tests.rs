@@ -7,7 +7,7 @@ use super::*;
 use crate::base::Realm;
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, Refer,
+    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer,
     RouteSource, Timeouts,
 };
 
@@ -614,19 +614,6 @@ fn trunk_files_hold_trunks_and_a_name_is_there_once() {
 }
 
 #[test]
-fn two_trunks_with_one_source_are_warned_about() {
-    let config =
-        valid("[trunk.a]\nhost = \"192.0.2.1\"\n[trunk.b]\nhost = \"b.example\"\nallow = [\"192.0.2.1\"]\n");
-    let warnings: Vec<_> =
-        config.warnings.iter().map(|warning| (warning.key.as_str(), warning.message.as_str())).collect();
-    assert_eq!(
-        warnings,
-        [("trunk.b", "calls from 192.0.2.1/32 are taken for trunk a, which has this source too")]
-    );
-    assert!(matches!(config.routing.trunks[0].hosts[0].host, Host::Address(_)));
-}
-
-#[test]
 fn a_difference_is_one_line_a_change_without_secrets() {
     let old = contract();
     let mut new = contract();
@@ -656,6 +643,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
 }
 
 mod load;
+mod matching;
 mod samples;
 mod tls;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
+use super::matching::read_match;
 use super::reader::{Place, Table, Text, Value};
 use super::sections::{REALMS, read_numbering, section, transport};
 use super::tls::{self, ClientLoader};
@@ -109,6 +110,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         domain,
         credentials: credentials(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
+        matching: section(table, "match", read_match).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
         numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
         caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),

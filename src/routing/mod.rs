@@ -5,6 +5,7 @@
 mod balance;
 mod hosts;
 mod limits;
+mod matching;
 mod router;
 mod settings;
 mod sources;
@@ -14,13 +15,14 @@ mod tls;
 pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
+pub use matching::{Fit, Misfit, RequestFacts, TrunkMatch};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
     HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk,
     TrunkHost,
 };
-pub use sources::{Ambiguity, ambiguities};
+pub use sources::{Ambiguity, Claim, SharedSource, ambiguities};
 pub use timeouts::Timeouts;
 pub use tls::{TrunkTls, host_text};
 

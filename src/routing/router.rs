@@ -1,12 +1,12 @@
 //! The tables that answer "from which trunk?", "to which trunks?" and "at which addresses?".
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-
-use ipnet::IpNet;
 
 use super::balance::{self, Selection, Turns};
 use super::hosts::Hosts;
-use super::sources::Sources;
+use super::matching::RequestFacts;
+use super::sources::{Claim, Sources};
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
@@ -63,6 +63,9 @@ pub struct Router {
     sources: Sources,
     limits: CallLimits,
     turns: Turns,
+    /// The users of the Contacts that we registered.
+    registered: BTreeMap<TrunkName, String>,
+    ambiguities: Vec<Ambiguity>,
 }
 
 impl Router {
@@ -79,6 +82,7 @@ impl Router {
         self.settings = settings;
         self.hosts.retain_only(names(&self.settings));
         self.limits.configure(self.settings.limits, &self.settings.trunks);
+        self.registered.retain(|name, _| self.settings.trunk(name).is_some());
         self.turns.retain_only(&self.settings.routes);
         self.rebuild_sources();
     }
@@ -142,18 +146,34 @@ impl Router {
     /// The trunk that a source belongs to: by its `allow`, its literal hosts and its names'
     /// addresses; the longest prefix wins. Disabled trunks are found too.
     pub fn trunk_of_source(&self, realm: Realm, source: IpAddr) -> Option<&TrunkName> {
-        self.source_claim(realm, source).map(|(_, trunk)| trunk)
+        let (_, index) = self.sources.find(realm, source)?;
+        self.settings.trunks.get(index).map(|trunk| &trunk.name)
     }
 
-    /// The same, with the network or address that says so.
-    pub fn source_claim(&self, realm: Realm, source: IpAddr) -> Option<(IpNet, &TrunkName)> {
-        let (entry, index) = self.sources.find(realm, source)?;
-        Some((entry, &self.settings.trunks[index].name))
+    /// The trunk that a request outside any dialog is of: of those that have its source, the one whose
+    /// `match` it fits. `None`: it is nobody's.
+    pub fn trunk_of_request(&self, realm: Realm, facts: &RequestFacts<'_>) -> Option<&TrunkName> {
+        self.claims(realm, facts).first().filter(|claim| claim.fit.is_ok()).map(|claim| claim.trunk)
     }
 
-    /// Sources that two trunks claim, resolved names counted in.
+    /// Every trunk that has the source of a request, with why the request is its or not. If it is
+    /// anybody's, that trunk comes first.
+    pub fn claims(&self, realm: Realm, facts: &RequestFacts<'_>) -> Vec<Claim<'_>> {
+        self.sources.claims(&self.settings, &self.registered, realm, facts)
+    }
+
+    /// Notes the user of the Contact that was registered with a trunk, or that there is none any more.
+    /// A call to it is that trunk's.
+    pub fn set_registered_user(&mut self, trunk: &TrunkName, user: Option<&str>) {
+        match user {
+            Some(user) => self.registered.insert(trunk.clone(), user.to_owned()),
+            None => self.registered.remove(trunk),
+        };
+    }
+
+    /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in.
     pub fn ambiguities(&self) -> &[Ambiguity] {
-        &self.sources.ambiguities
+        &self.ambiguities
     }
 
     /// Where a call to `called` goes: the first route that matches, its enabled trunks. In which
@@ -208,6 +228,7 @@ impl Router {
 
     fn rebuild_sources(&mut self) {
         self.sources = Sources::build(&self.settings, |name| self.hosts.addresses(name));
+        self.ambiguities = self.sources.ambiguities(&self.settings);
     }
 }
 

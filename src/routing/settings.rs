@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::Timeouts;
 use super::balance::{Balance, TierTrunk};
+use super::matching::TrunkMatch;
 use super::tls::TrunkTls;
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
@@ -49,6 +50,8 @@ pub struct Trunk {
     pub credentials: Option<Credentials>,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
+    /// Which calls from these sources are its own, where another trunk has them too.
+    pub matching: TrunkMatch,
     /// The form of numbers sent.
     pub send_numbers: NumberForm,
     /// How numbers are read that come from this trunk, where it differs from the node's.
@@ -96,6 +99,7 @@ impl Trunk {
             tls: TrunkTls::default(),
             credentials: None,
             allow: Vec::new(),
+            matching: TrunkMatch::default(),
             send_numbers: NumberForm::default(),
             numbering: None,
             caller_id: CallerIdPolicy::default(),

@@ -22,6 +22,7 @@ use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
+use crate::routing::Ambiguity;
 use crate::routing::{Resolution, ResolveFault};
 use crate::telemetry::{CdrSink, Meter};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
@@ -284,6 +285,13 @@ impl Driver {
             Output::Cdr(cdr) => {
                 self.parts.meter.count_call(&cdr);
                 self.parts.cdrs.write(cdr);
+            }
+            Output::Event(Event::SourceShared(shared)) => {
+                let Ambiguity { source, first, second, .. } = shared;
+                tracing::warn!(
+                    %source, %first, %second,
+                    "DNS gave two trunks the same source: calls from there are taken for the first, unless match tells them apart"
+                );
             }
             Output::Event(event) => self.parts.meter.count(&event),
         }

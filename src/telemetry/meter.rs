@@ -61,6 +61,8 @@ impl Meter {
             }
             Event::Dropped { realm, reason } => self.dropped(*realm, *reason),
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
+            // Is logged, not counted.
+            Event::SourceShared(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
     }

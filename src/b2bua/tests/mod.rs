@@ -17,6 +17,7 @@ mod identity_policy;
 mod in_dialog;
 pub mod lab;
 mod limits;
+mod matching;
 mod media_ports;
 mod meetings;
 mod offer_answer;
