@@ -7,7 +7,7 @@
 //! | what | where |
 //! |---|---|
 //! | **setting up** | |
-//! | a new INVITE: checks, numbers, route; loops; a source's share | `inbound.rs`; `loops.rs`; `fairness.rs` |
+//! | a new INVITE: checks, numbers, route; whose it is; loops; a source's share | `inbound.rs`; `ingress.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
@@ -588,7 +588,9 @@ impl Engine {
 
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
         self.keep_nonces(&settings.routing);
+        let shared_before = self.router.ambiguities().to_vec();
         self.router.replace(settings.routing.clone());
+        self.tell_of_shared_sources(&shared_before);
         self.allowlist.replace(settings.admission.clone());
         let hosts = self.router.hosts_to_resolve();
         for realm in Realm::ALL {
@@ -611,7 +613,9 @@ impl Engine {
     }
 
     fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+        let before = self.router.ambiguities().to_vec();
         if self.router.resolved(host, resolution, now) {
+            self.tell_of_shared_sources(&before);
             self.admit_host(host);
             self.keep_peers_of_calls();
             self.follow_targets(now);

@@ -8,7 +8,7 @@ use super::{AuthenticationFault, Cdr, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::{Resolution, ResolveFault};
+use crate::routing::{Ambiguity, Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -150,6 +150,8 @@ pub enum Event {
         /// `None` for a source that a realm's allowlist let in.
         trunk: Option<TrunkName>,
     },
+    /// Names resolved so that a source is of two trunks, and nothing tells their calls apart.
+    SourceShared(Ambiguity),
     /// The same call is over on this trunk.
     CallEnded {
         /// As in `CallBegan`.

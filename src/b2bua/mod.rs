@@ -24,6 +24,7 @@ mod header_policy;
 mod identity;
 mod in_dialog;
 mod inbound;
+mod ingress;
 mod io;
 mod loops;
 mod operator;

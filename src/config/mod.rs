@@ -6,12 +6,14 @@
 //!
 //! Must not know: the runtime. Core modules own their settings; this fills them.
 
+mod balance;
 mod calls;
 mod checks;
 mod diff;
 mod expand;
 mod fault;
 mod health;
+mod matching;
 mod reader;
 mod registration;
 mod sections;

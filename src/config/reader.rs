@@ -282,6 +282,10 @@ impl<'a> Value<'a> {
         matches!(self.value, DeValue::Array(_))
     }
 
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     fn items(&self) -> Vec<Value<'a>> {
         let DeValue::Array(items) = self.value else { return Vec::new() };
         let place = |span| Place { source: self.place.source, span };

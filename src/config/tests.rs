@@ -4,11 +4,11 @@ use expect_test::{Expect, expect};
 
 use super::source::Kind;
 use super::*;
-use crate::base::{Realm, TrunkName};
+use crate::base::Realm;
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, Refer,
-    RouteSource, Timeouts,
+    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, RouteSource,
+    Timeouts,
 };
 
 /// A file and its text.
@@ -198,7 +198,7 @@ fn every_key_of_the_contract_is_read() {
     let out = &routing.routes[0];
     assert!(matches!(&out.to[0], NumberPattern::Prefix(prefix) if prefix == "+1"));
     assert!(matches!(&out.to[4], NumberPattern::Exact(code) if code == "*97"));
-    assert_eq!(out.tiers[1], [TrunkName::from("vonage-a"), TrunkName::from("vonage-b")]);
+    assert_eq!(out.tiers[1], ["vonage-a".into(), "vonage-b".into()]);
     assert_eq!(routing.routes[1].from, RouteSource::Trunk("sinch".into()));
 }
 
@@ -612,19 +612,6 @@ fn trunk_files_hold_trunks_and_a_name_is_there_once() {
 }
 
 #[test]
-fn two_trunks_with_one_source_are_warned_about() {
-    let config =
-        valid("[trunk.a]\nhost = \"192.0.2.1\"\n[trunk.b]\nhost = \"b.example\"\nallow = [\"192.0.2.1\"]\n");
-    let warnings: Vec<_> =
-        config.warnings.iter().map(|warning| (warning.key.as_str(), warning.message.as_str())).collect();
-    assert_eq!(
-        warnings,
-        [("trunk.b", "calls from 192.0.2.1/32 are taken for trunk a, which has this source too")]
-    );
-    assert!(matches!(config.routing.trunks[0].hosts[0].host, Host::Address(_)));
-}
-
-#[test]
 fn a_difference_is_one_line_a_change_without_secrets() {
     let old = contract();
     let mut new = contract();
@@ -653,6 +640,8 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
 
+mod load;
+mod matching;
 mod samples;
 mod tls;
 

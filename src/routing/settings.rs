@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::balance::{Balance, TierTrunk};
+use super::matching::TrunkMatch;
 use super::tls::TrunkTls;
 use super::{Authentication, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
@@ -18,6 +20,8 @@ pub struct Settings {
     pub trunks: Vec<Trunk>,
     /// First match wins.
     pub routes: Vec<Route>,
+    /// How much the node may carry at once, all trunks together.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -48,6 +52,8 @@ pub struct Trunk {
     pub authentication: Authentication,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
+    /// Which calls from these sources are its own, where another trunk has them too.
+    pub matching: TrunkMatch,
     /// The form of numbers sent.
     pub send_numbers: NumberForm,
     /// How numbers are read that come from this trunk, where it differs from the node's.
@@ -73,6 +79,8 @@ pub struct Trunk {
     pub health: Health,
     /// How much may go over this trunk at once.
     pub limits: Limits,
+    /// Its share in a tier of a route that says nothing else; 0: only when nobody else takes the call.
+    pub weight: u32,
     /// What happens when this trunk redirects a call.
     pub redirect: Redirect,
     /// How long its calls may take, where that differs from the node's.
@@ -96,6 +104,7 @@ impl Trunk {
             credentials: None,
             authentication: Authentication::default(),
             allow: Vec::new(),
+            matching: TrunkMatch::default(),
             send_numbers: NumberForm::default(),
             numbering: None,
             caller_id: CallerIdPolicy::default(),
@@ -109,6 +118,7 @@ impl Trunk {
             failover: Failover::default(),
             health: Health::default(),
             limits: Limits::default(),
+            weight: 1,
             redirect: Redirect::default(),
             calls: None,
             refer: Refer::default(),
@@ -342,12 +352,12 @@ impl CodePattern {
     }
 }
 
-/// `limits` of a trunk; absent: none.
+/// `limits` of a trunk, or of the node; absent: none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
-    /// Calls at once, both directions.
+    /// Calls at once; of a trunk both directions.
     pub calls: Option<u32>,
-    /// New calls a second, both directions.
+    /// New calls a second; of a trunk both directions.
     pub calls_per_second: Option<u32>,
 }
 
@@ -360,8 +370,10 @@ pub struct Route {
     pub from: RouteSource,
     /// What is dialled; empty: everything.
     pub to: Vec<NumberPattern>,
-    /// Tiers in order; inside a tier as written.
-    pub tiers: Vec<Vec<TrunkName>>,
+    /// Tiers in order.
+    pub tiers: Vec<Vec<TierTrunk>>,
+    /// Who comes first inside a tier.
+    pub balance: Balance,
 }
 
 /// `from` of a route.

@@ -67,6 +67,8 @@ impl Meter {
             }
             Event::NotAuthenticated { .. } => {}
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
+            // Is logged, not counted.
+            Event::SourceShared(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
     }
