@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::calls::read_calls;
+use super::profile;
 use super::reader::{Place, Table, Text, Value};
 use super::sections::{REALMS, read_numbering, section, transport};
 use super::tls::{self, ClientLoader};
@@ -77,8 +78,10 @@ pub(super) fn read_trunks(
                 format!("see {file}:{line}; give one of them another name"),
             );
         }
+        let table = profile::fill(table);
         let trunk = trunk(name, &table, numbering, calls);
         load_tls(&trunk, &table, clients);
+        profile::check(&table);
         table.finish();
         trunks.push(Placed { what: trunk, place: value.key_place, path: value.path });
     }
@@ -145,9 +148,6 @@ fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
 }
 
 fn refuse_what_is_to_come(table: &Table<'_>) {
-    if let Some(value) = table.value("profile") {
-        value.not_yet("profiles", "leave profile out and write what it would fill in");
-    }
     if let Some(value) = table.value("register")
         && value.boolean() == Some(true)
     {
@@ -192,7 +192,9 @@ fn hosts(table: &Table<'_>) -> Vec<TrunkHost> {
             Vec::new()
         }
         (None, None) => {
-            table.fault("host is missing", "write host = \"sip.example.com\", or an IP address");
+            let cure = profile::cure(table, "host");
+            let cure = cure.unwrap_or("write host = \"sip.example.com\", or an IP address");
+            table.fault("host is missing", cure);
             Vec::new()
         }
     }
