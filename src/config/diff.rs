@@ -143,6 +143,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         diversion,
         headers,
         bodies,
+        srtp,
         codecs,
         failover,
         limits,
@@ -169,6 +170,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
+    put("srtp", format!("{srtp:?}"));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
     put("limits", format!("{limits:?}"));

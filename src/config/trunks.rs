@@ -11,7 +11,7 @@ use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Identity,
-    Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
+    Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -122,6 +122,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         diversion: diversion(table).unwrap_or_default(),
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
+        srtp: srtp(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
@@ -393,6 +394,14 @@ fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {
         return None;
     }
     Some((name.to_owned(), text.text))
+}
+
+fn srtp(table: &Table<'_>) -> Option<Srtp> {
+    table.value("srtp")?.text()?.one_of(&[
+        ("pass", Srtp::Pass),
+        ("required", Srtp::Required),
+        ("refused", Srtp::Refused),
+    ])
 }
 
 fn codecs(table: &Table<'_>) -> Vec<String> {

@@ -15,8 +15,8 @@ pub use limits::{CallLimits, LimitReached};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
-    HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk,
-    TrunkHost,
+    HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Srtp,
+    Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
 pub use timeouts::Timeouts;

@@ -238,6 +238,8 @@ fn a_programmable_sip_domain_without_a_region_is_refused() {
 #[test]
 fn what_cannot_work_at_sinch_is_refused() {
     let keys = "username = \"key\"\npassword = \"${SECRET}\"\n";
+    let secured = told("sinch", &format!("{keys}region = \"euc1\"\nsrtp = \"required\""));
+    assert!(secured.contains("trunk.a.srtp: Sinch takes no secured RTP"), "{secured}");
     expect_told(
         "sinch",
         &format!("{keys}host = \"sip.sinch.com\""),
