@@ -196,25 +196,22 @@ impl Engine {
         hop: Hop,
     ) -> ClientId {
         let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
-        let (request, hop, other_hop) = self.fit_transport(request, hop, trunk.as_ref());
+        let outgoing = Outgoing::new(call, side, purpose, request.clone(), hop, trunk);
+        self.send_owing(now, &outgoing, request)
+    }
+
+    /// The same, with what `like` says of it beside the request: where it goes, whose it is, and which
+    /// challenges it must answer.
+    pub(super) fn send_owing(&mut self, now: Instant, like: &Outgoing, request: Message) -> ClientId {
+        let (trunk, hop) = (like.trunk.as_ref(), like.hop);
+        let (request, answers) = self.authorize(now, request, hop, trunk, &like.answers);
+        let (request, hop, other_hop) = self.fit_transport(request, hop, trunk);
         let client = self.transactions.send_request(now, request.clone(), hop);
-        if purpose == Purpose::Bye {
+        if like.purpose == Purpose::Bye {
             self.note_bye(client, &request);
         }
-        let (challenges, raises, acks, early_sequence) = (0, 0, Vec::new(), 0);
-        let mut outgoing = Outgoing {
-            call,
-            side,
-            purpose,
-            request,
-            hop,
-            other_hop,
-            trunk,
-            challenges,
-            raises,
-            acks,
-            early_sequence,
-        };
+        let (call, side, purpose, trunk) = (like.call, like.side, like.purpose, like.trunk.clone());
+        let mut outgoing = Outgoing { answers, ..Outgoing::new(call, side, purpose, request, hop, trunk) };
         outgoing.other_hop = other_hop.or_else(|| self.other_hop_of(&outgoing));
         self.clients.insert(client, outgoing);
         client

@@ -27,7 +27,7 @@
 //! | **sending** | |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | our requests, by their transaction | `outgoing.rs` |
-//! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
+//! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
 //! | what goes in and out | `io.rs` |
@@ -42,6 +42,7 @@ use slotmap::{SecondaryMap, SlotMap};
 use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
+use super::credentials::{Answers, Nonces};
 use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
@@ -93,6 +94,8 @@ pub struct Engine {
     pub(super) timers: Timers<(CallKey, CallTimer)>,
     pub(super) random: Random,
     pub(super) branches: Branches,
+    /// What trunks have asked us for, to be answered before they ask again.
+    pub(super) nonces: Nonces,
     pub(super) setups: Setups,
     shard: u8,
     pub(super) last_media_session: u64,
@@ -112,8 +115,8 @@ pub(super) struct Outgoing {
     pub(super) other_hop: Option<Hop>,
     /// Whose credentials answer a challenge.
     pub(super) trunk: Option<TrunkName>,
-    /// How often it was challenged.
-    pub(super) challenges: u8,
+    /// Which challenges it answers.
+    pub(super) answers: Answers,
     /// How often its session interval was too short.
     pub(super) raises: u8,
     /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
@@ -124,6 +127,31 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// One that answers no challenge yet.
+    pub(super) fn new(
+        call: CallKey,
+        side: Side,
+        purpose: Purpose,
+        request: Message,
+        hop: Hop,
+        trunk: Option<TrunkName>,
+    ) -> Outgoing {
+        let (other_hop, answers, raises, acks, early_sequence) = (None, Answers::default(), 0, Vec::new(), 0);
+        Outgoing {
+            call,
+            side,
+            purpose,
+            request,
+            hop,
+            other_hop,
+            trunk,
+            answers,
+            raises,
+            acks,
+            early_sequence,
+        }
+    }
+
     /// Whether it carries this request of the other side.
     pub(super) fn is_relay_of(&self, request: ServerId) -> bool {
         self.purpose == Purpose::Relay { server: request }
@@ -198,6 +226,7 @@ impl Engine {
             timers: Timers::default(),
             random,
             branches,
+            nonces: Nonces::default(),
             setups: Setups::default(),
             shard,
             last_media_session: 0,
@@ -443,9 +472,10 @@ impl Engine {
     fn on_response(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
         let Some(purpose) = self.clients.get(client).map(|outgoing| outgoing.purpose) else { return };
         let Some(status) = response.status() else { return };
-        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response) {
+        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response, hop) {
             return;
         }
+        self.note_accepted(now, client, response);
         if status.code() == 422 && self.raise_session_expires(now, client, response) {
             return;
         }
@@ -511,6 +541,7 @@ impl Engine {
     }
 
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
+        self.keep_nonces(&settings.routing);
         self.router.replace(settings.routing.clone());
         self.allowlist.replace(settings.admission.clone());
         let hosts = self.router.hosts_to_resolve();

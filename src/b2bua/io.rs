@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Cdr, Settings};
+use super::{AuthenticationFault, Cdr, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
@@ -115,6 +115,13 @@ pub enum Event {
         realm: Realm,
         /// Why.
         reason: DropReason,
+    },
+    /// A challenge of a trunk is not answered. Told once a change.
+    NotAuthenticated {
+        /// Whose peer asked.
+        trunk: TrunkName,
+        /// Why, and what to do.
+        fault: AuthenticationFault,
     },
     /// A call began on this trunk (once for the trunk it came from, once for each tried).
     CallBegan {

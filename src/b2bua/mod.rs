@@ -13,6 +13,7 @@ mod capabilities;
 mod cdr;
 mod challenge;
 mod connections;
+mod credentials;
 mod diversion;
 mod early_dialogs;
 mod ending;
@@ -43,6 +44,7 @@ mod update;
 mod tests;
 
 pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer, EndedBy, Outcome};
+pub use credentials::AuthenticationFault;
 pub use engine::{Engine, MAX_CALLS, MAX_TRANSACTIONS, RETRY_AFTER_S};
 pub use io::{Census, Event, Input, Output};
 pub use settings::{Listener, Settings, Timeouts};

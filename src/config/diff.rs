@@ -134,6 +134,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         tls,
         domain,
         credentials,
+        authentication,
         allow,
         send_numbers,
         numbering: own_numbering,
@@ -161,6 +162,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("auth_realm", list(&authentication.realms));
+    put("auth_algorithms", list(&authentication.algorithms));
     put("send_numbers", format!("{send_numbers:?}"));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", format!("{caller_id:?}"));

@@ -13,6 +13,7 @@ mod expand;
 mod fault;
 mod profile;
 mod reader;
+mod registration;
 mod sections;
 mod settings;
 mod source;

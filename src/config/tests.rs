@@ -697,3 +697,20 @@ fn a_body_that_may_pass_is_a_media_type() {
         "#]],
     );
 }
+
+#[test]
+fn a_trunk_says_which_challenges_it_answers() {
+    let config = valid(
+        "[trunk.a]\nhost = \"a.example\"\nauth_realm = \"Sip.Sinch.com\"\n[trunk.b]\nhost = \"b.example\"\nauth_realm = [\"x\", \"y\"]\nauth_algorithms = [\"SHA-512-256\", \"MD5\"]\n",
+    );
+    let [a, b] = [0, 1].map(|at| &config.routing.trunks[at].authentication);
+    assert_eq!((a.realms.as_slice(), a.algorithms.len()), (&["Sip.Sinch.com".to_owned()][..], 0));
+    assert!(a.trusts("Sip.Sinch.com") && !a.trusts("sip.sinch.com") && a.takes("MD5"));
+    assert!(b.trusts("y") && b.takes("SHA-512-256") && !b.takes("SHA-256"));
+    let found = faults(&[(
+        "drawbridge.toml",
+        &minimal_and("[trunk.a]\nhost = \"a.example\"\nauth_realm = \"\"\nauth_algorithms = [\"sha1\"]\n"),
+    )]);
+    assert!(found.contains("trunk.a.auth_realm: \"\" is no realm"), "{found}");
+    assert!(found.contains("write \"MD5\" or \"SHA-256\" or \"SHA-512-256\""), "{found}");
+}

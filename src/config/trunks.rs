@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::calls::read_calls;
 use super::profile;
 use super::reader::{Place, Table, Text, Value};
+use super::registration::read_authentication;
 use super::sections::{REALMS, read_numbering, section, transport};
 use super::tls::{self, ClientLoader};
 use crate::base::{Realm, Transport, TrunkName};
@@ -109,6 +110,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         tls: section(table, "tls", |own| Some(tls::trunk(own))).unwrap_or_default(),
         domain,
         credentials: credentials(table),
+        authentication: read_authentication(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
         numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),

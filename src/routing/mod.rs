@@ -2,6 +2,7 @@
 //!
 //! Must not know: transactions, media, SIP messages.
 
+mod authentication;
 mod hosts;
 mod limits;
 mod router;
@@ -10,6 +11,7 @@ mod sources;
 mod timeouts;
 mod tls;
 
+pub use authentication::Authentication;
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};

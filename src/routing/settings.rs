@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Timeouts;
 use super::tls::TrunkTls;
+use super::{Authentication, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 
@@ -44,6 +44,8 @@ pub struct Trunk {
     pub domain: String,
     /// Answer to a digest challenge.
     pub credentials: Option<Credentials>,
+    /// Which challenges it answers.
+    pub authentication: Authentication,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
     /// The form of numbers sent.
@@ -92,6 +94,7 @@ impl Trunk {
             transport: None,
             tls: TrunkTls::default(),
             credentials: None,
+            authentication: Authentication::default(),
             allow: Vec::new(),
             send_numbers: NumberForm::default(),
             numbering: None,

@@ -60,6 +60,7 @@ impl Meter {
                 }
             }
             Event::Dropped { realm, reason } => self.dropped(*realm, *reason),
+            Event::NotAuthenticated { .. } => {}
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }

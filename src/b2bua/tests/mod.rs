@@ -6,6 +6,7 @@ mod basic_calls;
 mod bodies;
 mod cancel_races;
 mod challenges;
+mod credentials;
 mod diversion;
 mod early_dialogs;
 mod explain;
