@@ -21,7 +21,7 @@
 //! | BYE, CANCEL, every end of a call; its record | `ending.rs`; `cdr.rs` |
 //! | **what is in a message** | |
 //! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
-//! | headers that cross; bodies beside SDP | `header_policy.rs`; `bodies.rs` |
+//! | headers that cross; bodies beside SDP; secured media | `header_policy.rs`; `bodies.rs`; `secured_media.rs` |
 //! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `identity.rs`; `diversion.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 //! | **sending** | |

@@ -35,6 +35,7 @@ mod realign;
 mod redirect;
 mod reliable;
 mod resending;
+mod secured_media;
 mod session_timer;
 mod settings;
 mod snapshots;

@@ -172,6 +172,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         diversion,
         headers,
         bodies,
+        srtp,
         codecs,
         failover,
         health,
@@ -203,6 +204,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
+    put("srtp", format!("{srtp:?}"));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
     put("health", self::health(health));

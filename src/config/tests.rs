@@ -15,7 +15,11 @@ use crate::routing::{
 type File<'a> = (&'a str, &'a str);
 
 fn read(files: &[File<'_>]) -> Result<Config, Vec<Fault>> {
-    let kind = |name: &str| if name.starts_with("trunks.d/") { Kind::Trunks } else { Kind::Main };
+    let kind = |name: &str| match name.split_once('/') {
+        Some(("trunks.d", _)) => Kind::Trunks,
+        Some(("profiles.d", _)) => Kind::Profile,
+        Some(_) | None => Kind::Main,
+    };
     let source = |(name, text): &File<'_>| Source::new((*name).to_owned(), (*text).to_owned(), kind(name));
     let sources: Vec<_> = files.iter().map(source).collect();
     let variable = |name: &str| match name {
@@ -317,7 +321,6 @@ fn what_later_versions_bring_is_refused() {
 zero_copy = "auto"
 [trunk.a]
 host = "192.0.2.1"
-profile = "sinch"
 register = true
 "#,
     );
@@ -325,8 +328,7 @@ register = true
     let keys: Vec<_> = found.lines().filter(|line| line.contains("not yet")).collect();
     expect![[r#"
         drawbridge.toml:14:13: media.zero_copy: zero-copy sending: not yet in this version; leave zero_copy out
-        drawbridge.toml:17:11: trunk.a.profile: profiles: not yet in this version; leave profile out and write what it would fill in
-        drawbridge.toml:18:12: trunk.a.register: registration: not yet in this version; write register = false"#]].assert_eq(&keys.join("\n"));
+        drawbridge.toml:17:12: trunk.a.register: registration: not yet in this version; write register = false"#]].assert_eq(&keys.join("\n"));
 }
 
 #[test]
@@ -642,6 +644,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
 
 mod load;
 mod matching;
+mod profiles;
 mod samples;
 mod tls;
 

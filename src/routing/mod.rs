@@ -29,7 +29,7 @@ pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
     HeaderRules, Health, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource,
-    Settings, Trunk, TrunkHost,
+    Settings, Srtp, Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, Claim, SharedSource, ambiguities};
 pub use switches::Switched;

@@ -71,6 +71,8 @@ pub struct Trunk {
     pub headers: HeaderRules,
     /// Which bodies beside SDP cross to this trunk.
     pub bodies: BodyRules,
+    /// Whether secured RTP goes to this trunk.
+    pub srtp: Srtp,
     /// Codec names in order of preference; empty: all pass. Between two trunks with lists, what both name.
     pub codecs: Vec<String>,
     /// When the next target is tried.
@@ -114,6 +116,7 @@ impl Trunk {
             diversion: DiversionForm::default(),
             headers: HeaderRules::default(),
             bodies: BodyRules::default(),
+            srtp: Srtp::default(),
             codecs: Vec::new(),
             failover: Failover::default(),
             health: Health::default(),
@@ -242,6 +245,18 @@ pub struct HeaderRules {
 pub struct BodyRules {
     /// Patterns of media types (`application/*`, case does not matter) that pass byte for byte.
     pub pass: Vec<String>,
+}
+
+/// Whether media of calls to a trunk is secured RTP (RFC 3711). The keys are the parties' own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Srtp {
+    /// Both kinds pass.
+    #[default]
+    Pass,
+    /// Only callers that offer nothing else.
+    Required,
+    /// Only callers that offer none.
+    Refused,
 }
 
 /// What becomes of a 3xx of a trunk (RFC 3261 §21.3).

@@ -31,6 +31,7 @@ mod redirect;
 mod refusals;
 mod reinvite;
 mod reliable;
+mod secured_media;
 mod session_timers;
 mod setup;
 mod shutdown;
