@@ -65,7 +65,10 @@ impl Meter {
                     realm.cancels_lost.inc();
                 }
             }
+            Event::NotAuthenticated { .. } => {}
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
+            // Is logged, not counted.
+            Event::SourceShared(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
     }

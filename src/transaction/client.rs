@@ -158,10 +158,20 @@ impl Transactions {
         client.clock.arm(&mut self.timers, &self.settings, client.hop.transport, now, due)
     }
 
-    fn remove_client_if_over(&mut self, id: ClientId) {
-        if !self.clients.get(id).is_some_and(|client| client.machine.is_over()) {
-            return;
+    /// See [`Transactions::abandon`].
+    pub(super) fn abandon_client(&mut self, id: ClientId) {
+        if self.clients.get(id).is_some_and(|client| matches!(client.machine, ClientMachine::NonInvite(_))) {
+            self.remove_client(id);
         }
+    }
+
+    fn remove_client_if_over(&mut self, id: ClientId) {
+        if self.clients.get(id).is_some_and(|client| client.machine.is_over()) {
+            self.remove_client(id);
+        }
+    }
+
+    fn remove_client(&mut self, id: ClientId) {
         let Some(mut client) = self.clients.remove(id) else { return };
         client.clock.stop_all(&mut self.timers);
         self.client_hops.remove(client.hop, id);

@@ -92,6 +92,12 @@ impl Transactions {
         self.plan_cancel(now, invite, reason);
     }
 
+    /// Ends the transaction of a request that is no INVITE, for nobody waits for its answer any more: it
+    /// is not sent again, and an answer that still comes matches nothing.
+    pub fn abandon(&mut self, request: ClientId) {
+        self.abandon_client(request);
+    }
+
     /// Sends a response through a server transaction. Returns false, and sends nothing, if the
     /// transaction is gone or has its final response. (A 2xx to INVITE may follow a 2xx, RFC 6026
     /// §7.1; it counts as a retransmission.)
