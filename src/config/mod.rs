@@ -13,6 +13,7 @@ mod diff;
 mod expand;
 mod fault;
 mod matching;
+mod numbers;
 mod reader;
 mod sections;
 mod settings;

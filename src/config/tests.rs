@@ -7,8 +7,8 @@ use super::*;
 use crate::base::Realm;
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer,
-    RouteSource, Timeouts,
+    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, RouteSource,
+    Timeouts,
 };
 
 /// A file and its text.
@@ -644,6 +644,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
 
 mod load;
 mod matching;
+mod numbers;
 mod samples;
 mod tls;
 

@@ -20,6 +20,7 @@ mod limits;
 mod matching;
 mod media_ports;
 mod meetings;
+mod numbers;
 mod offer_answer;
 mod operators_timers;
 mod peers_mistakes;

@@ -10,11 +10,14 @@ fn sharing(first: &str, second: &str) -> String {
 
 #[test]
 fn two_trunks_with_one_source_want_a_match() {
-    expect_faults(&minimal_and(&sharing("", "")), expect![[r#"
+    expect_faults(
+        &minimal_and(&sharing("", "")),
+        expect![[r#"
         drawbridge.toml:15:8: trunk.b: calls from 192.0.2.1 could be trunk a's as well: nothing tells the two apart; write in b which are its calls: match = { to = ["+1555*"] }, { domain = ["…"] }, or { to = [] } if it takes none
          15 | [trunk.b]
             |        ^
-    "#]]);
+    "#]],
+    );
     expect_faults(
         &minimal_and(&sharing("match = { to = [\"+1*\"] }", "match = { to = [\"+44*\", \"+1*\"] }")),
         expect![[r#"
@@ -54,7 +57,8 @@ fn what_may_be_told_apart_after_all_is_a_warning() {
     };
     let by_port = "[trunk.a]\nhost = \"192.0.2.1\"\n[trunk.b]\nhost = \"192.0.2.1\"\nport = 5070\n";
     expect!["trunk.b: calls from 192.0.2.1 are taken for trunk a, which has this source too unless their source port says otherwise"].assert_eq(&warning(by_port).join("\n"));
-    expect!["trunk.b: calls from 192.0.2.1 are taken for trunk a, which has this source too"].assert_eq(&warning(&sharing("", "enabled = false")).join("\n"));
+    expect!["trunk.b: calls from 192.0.2.1 are taken for trunk a, which has this source too"]
+        .assert_eq(&warning(&sharing("", "enabled = false")).join("\n"));
     let in_two_realms =
         "[trunk.a]\nhost = \"192.0.2.1\"\n[trunk.b]\nrealm = \"trusted\"\nhost = \"192.0.2.1\"\n";
     assert_eq!(warning(in_two_realms), Vec::<String>::new());
