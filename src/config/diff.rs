@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch};
+use crate::routing::{Credentials, Health, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch};
 
 /// One readable line for each setting that differs. No secret is ever in it: of a password it says
 /// that it changed.
@@ -161,6 +161,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         tls,
         domain,
         credentials,
+        authentication,
         allow,
         matching,
         send_numbers,
@@ -173,8 +174,10 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         diversion,
         headers,
         bodies,
+        srtp,
         codecs,
         failover,
+        health,
         limits,
         weight,
         redirect,
@@ -191,6 +194,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("auth_realm", list(&authentication.realms));
+    put("auth_algorithms", list(&authentication.algorithms));
     put("match", match_text(matching));
     put("send_numbers", format!("{send_numbers:?}"));
     put("strip_prefix", or_none(&prefix.strip));
@@ -204,8 +209,10 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
+    put("srtp", format!("{srtp:?}"));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
+    put("health", self::health(health));
     put("limits", limits_text(*limits));
     put("weight", weight.to_string());
     put("refer", format!("{refer:?}"));
@@ -231,6 +238,16 @@ fn numbering(settings: &crate::numbering::Settings) -> String {
         short.join(" "),
         settings.emergency.join(" "),
         list(&settings.access_codes)
+    )
+}
+
+fn health(health: &Health) -> String {
+    let Health { interval, timeout, down_after, up_after, alive } = health;
+    if interval.is_zero() {
+        return format!("no OPTIONS, down after {down_after} calls");
+    }
+    format!(
+        "OPTIONS every {interval:?} within {timeout:?}, down after {down_after}, up after {up_after}, alive {alive:?}"
     )
 }
 

@@ -56,7 +56,7 @@ pub(super) struct RealmDraft {
 /// that is whole only if no fault was noted.
 pub(super) fn read(sources: &[Source], report: &Report<'_>) -> Option<Config> {
     let mut trees: Vec<(usize, DeTable<'_>)> = Vec::new();
-    for (index, source) in sources.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate().filter(|(_, source)| source.kind != Kind::Profile) {
         match DeTable::parse(&source.text) {
             Ok(tree) => trees.push((index, tree.into_inner())),
             Err(error) => {

@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
+use super::health::health;
 use super::matching::read_match;
 use super::numbers::{read_own_numbering, read_prefix, read_tech_prefix};
+use super::profile;
 use super::reader::{Place, Table, Text, Value};
+use super::registration::read_authentication;
 use super::sections::{REALMS, section, transport};
 use super::tls::{self, ClientLoader};
 use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
-    Identity, Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
+    Identity, Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -81,8 +84,10 @@ pub(super) fn read_trunks(
                 format!("see {file}:{line}; give one of them another name"),
             );
         }
+        let table = profile::fill(table);
         let trunk = trunk(name, &table, numbering, calls);
         load_tls(&trunk, &table, clients);
+        profile::check(&table);
         table.finish();
         trunks.push(Placed { what: trunk, place: value.key_place, path: value.path });
     }
@@ -110,6 +115,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         tls: section(table, "tls", |own| Some(tls::trunk(own))).unwrap_or_default(),
         domain,
         credentials: credentials(table),
+        authentication: read_authentication(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
         matching: section(table, "match", read_match).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
@@ -126,8 +132,10 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         diversion: diversion(table).unwrap_or_default(),
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
+        srtp: srtp(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
+        health: section(table, "health", health).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
         weight: read_weight(table).unwrap_or(1),
         redirect: redirect(table).unwrap_or_default(),
@@ -153,29 +161,11 @@ fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
 }
 
 fn refuse_what_is_to_come(table: &Table<'_>) {
-    if let Some(value) = table.value("profile") {
-        value.not_yet("profiles", "leave profile out and write what it would fill in");
-    }
     if let Some(value) = table.value("register")
         && value.boolean() == Some(true)
     {
         value.not_yet("registration", "write register = false");
     }
-    section(table, "health", |health| {
-        let interval = health.value("interval");
-        for key in ["timeout", "down_after", "up_after"] {
-            health.value(key);
-        }
-        match interval {
-            None => health.fault("health checks: not yet in this version", "leave health out"),
-            Some(value) => {
-                if value.duration().is_some_and(|interval| interval > Duration::ZERO) {
-                    value.not_yet("health checks", "write interval = \"0s\", or leave health out");
-                }
-            }
-        }
-        Some(())
-    });
 }
 
 /// `host` with `port`, or `hosts`.
@@ -200,7 +190,9 @@ fn hosts(table: &Table<'_>) -> Vec<TrunkHost> {
             Vec::new()
         }
         (None, None) => {
-            table.fault("host is missing", "write host = \"sip.example.com\", or an IP address");
+            let cure = profile::cure(table, "host");
+            let cure = cure.unwrap_or("write host = \"sip.example.com\", or an IP address");
+            table.fault("host is missing", cure);
             Vec::new()
         }
     }
@@ -399,6 +391,14 @@ fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {
         return None;
     }
     Some((name.to_owned(), text.text))
+}
+
+fn srtp(table: &Table<'_>) -> Option<Srtp> {
+    table.value("srtp")?.text()?.one_of(&[
+        ("pass", Srtp::Pass),
+        ("required", Srtp::Required),
+        ("refused", Srtp::Refused),
+    ])
 }
 
 fn codecs(table: &Table<'_>) -> Vec<String> {

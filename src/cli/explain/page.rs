@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::super::demo::style::{Ink, Palette};
 use crate::b2bua::explain::{
     Admission, Choice, ClaimStep, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep,
     TargetStep, TrunkStep, Verdict,
 };
 use crate::base::TrunkName;
+use crate::cli::style::{Ink, Palette};
 use crate::numbering::Number;
 use crate::routing::{Balance, Mismatch};
 
