@@ -79,6 +79,7 @@ impl Engine {
                 call.plan.passed_full = true;
                 continue;
             }
+            self.count_on_node(now, key, emergency);
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
             let targets = self.router.targets(&trunk);
             let call = self.calls.get_mut(key)?;

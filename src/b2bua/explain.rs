@@ -22,7 +22,9 @@ use super::party;
 use crate::admission::DropReason;
 use crate::base::{Hop, Realm, Transport, TrunkName};
 use crate::numbering::{self, Number};
-use crate::routing::{Host, Identity, Ingress, Mismatch, NoRoute, Route, Target, Trunk};
+use crate::routing::{
+    Balance, Host, Identity, Ingress, Mismatch, NoRoute, Route, Selection, Target, Tier, Trunk,
+};
 use crate::sip::{Header, Message};
 use rehearsal::{Rehearsal, Sent};
 
@@ -62,6 +64,8 @@ pub struct Explanation {
     pub routes: Vec<RouteStep>,
     /// Trunks of the route that are disabled.
     pub disabled: Vec<TrunkName>,
+    /// The tiers of the route in which there is a choice.
+    pub choices: Vec<Choice>,
     /// The trunks of the route in the order in which they are tried.
     pub trunks: Vec<TrunkStep>,
     /// What comes of it all.
@@ -131,6 +135,19 @@ pub struct RouteStep {
     pub mismatch: Option<Mismatch>,
     /// The entry of `to` that fits.
     pub pattern: Option<String>,
+}
+
+/// A tier of which any trunk may be the first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// The tier, from 1.
+    pub tier: usize,
+    /// `balance` of the route.
+    pub balance: Balance,
+    /// The enabled trunks and their weights, as written.
+    pub trunks: Vec<(TrunkName, u32)>,
+    /// Who comes first for the same caller each time, if that is so.
+    pub is_settled: bool,
 }
 
 /// A trunk that is tried.
@@ -248,6 +265,7 @@ fn dropped(cause: String) -> Explanation {
         privacy: privacy_name(Privacy::Unsaid),
         routes: Vec::new(),
         disabled: Vec::new(),
+        choices: Vec::new(),
         trunks: Vec::new(),
         verdict: Verdict::Dropped { cause },
     }
@@ -405,11 +423,13 @@ fn explain_route(
     explanation.routes = steps.collect();
     let Some(route) = matching.and_then(|at| routes.get(at)) else { return };
     let enabled = |name: &TrunkName| settings.routing.trunk(name).is_some_and(|trunk| trunk.enabled);
-    explanation.disabled = route.tiers.iter().flatten().filter(|name| !enabled(name)).cloned().collect();
+    let members = route.tiers.iter().flatten().map(|member| &member.trunk);
+    explanation.disabled = members.filter(|name| !enabled(name)).cloned().collect();
+    let Ok(selection) = selection else { return };
+    explanation.choices = choices(&selection, numbers);
     let mut sent: Vec<&Sent> = rehearsal.sent.iter().collect();
-    for name in selection.map(|selection| selection.trunks).unwrap_or_default() {
+    for (tier, name) in as_tried(&selection, rehearsal) {
         let Some(trunk) = settings.routing.trunk(&name) else { continue };
-        let tier = route.tiers.iter().position(|tier| tier.contains(&name)).map_or(0, |at| at + 1);
         let caller = caller_step(settings, numbers, trunk);
         let targets = rehearsal.engine.router.targets(&name);
         let targets = targets
@@ -418,6 +438,32 @@ fn explain_route(
         let targets = targets.collect();
         explanation.trunks.push(TrunkStep { name, tier, caller, targets });
     }
+}
+
+/// The tiers in which there is something to choose.
+fn choices(selection: &Selection, numbers: &CallNumbers) -> Vec<Choice> {
+    let may_be_first = |tier: &&Tier| tier.trunks.iter().filter(|(_, weight)| *weight > 0).count() > 1;
+    let is_settled = selection.balance == Balance::Hash && !numbers.caller.as_str().is_empty();
+    let choice = |tier: &Tier| Choice {
+        tier: tier.number,
+        balance: selection.balance,
+        trunks: tier.trunks.clone(),
+        is_settled,
+    };
+    selection.tiers.iter().filter(may_be_first).map(choice).collect()
+}
+
+/// The trunks with their tiers, within a tier as the rehearsal came to them.
+fn as_tried(selection: &Selection, rehearsal: &Rehearsal) -> Vec<(usize, TrunkName)> {
+    let came_to = |name: &TrunkName| {
+        rehearsal.sent.iter().position(|sent| sent.target.trunk == *name).unwrap_or(usize::MAX)
+    };
+    let trunks = selection.tiers.iter().flat_map(|tier| {
+        let mut names: Vec<&TrunkName> = tier.trunks.iter().map(|(name, _)| name).collect();
+        names.sort_by_key(|name| came_to(name));
+        names.into_iter().map(|name| (tier.number, name.clone()))
+    });
+    trunks.collect()
 }
 
 fn route_step(route: &Route, ingress: &Ingress, called: &Number) -> RouteStep {

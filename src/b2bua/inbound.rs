@@ -197,14 +197,25 @@ impl Engine {
         if let Some(fault) = OfferFault::of(&call.invite) {
             return Err(Rejection::new(488, fault.cause()));
         }
-        call.plan.trunks = selection.trunks;
+        call.plan.trunks = self.router.order(&selection, call.numbers.caller.as_str(), &mut self.random);
         let (emergency, ingress_trunk) = (call.is_emergency(), call.a.trunk.clone());
+        if !emergency && let Err(reached) = self.router.limits().node_has_room(now) {
+            return Err(Rejection::new(503, &format!("the node has {reached}")));
+        }
         self.count_on_trunk(now, ingress_trunk.as_ref(), emergency)
             .map_err(|()| Rejection::new(503, "the limit of the trunk it came from is reached"))?;
         if let Some(call) = self.calls.get_mut(key) {
             call.plan.ingress_counted = ingress_trunk;
         }
         Ok(())
+    }
+
+    /// Counts a call on the node when the first trunk takes it.
+    pub(super) fn count_on_node(&mut self, now: Instant, key: CallKey, emergency: bool) {
+        if let Some(call) = self.calls.get_mut(key).filter(|call| !call.plan.node_counted) {
+            call.plan.node_counted = true;
+            self.router.limits().begin_on_node(now, emergency);
+        }
     }
 
     /// Counts a call against a trunk's limits; emergency calls are counted but never held back.

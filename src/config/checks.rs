@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::balance::TierDraft;
 use super::reader::{Report, Table};
 use super::sections::{Draft, REALMS};
 use super::trunks::Placed;
@@ -79,7 +80,7 @@ fn routes_name_what_exists(draft: &Draft, report: &Report<'_>) {
         {
             trunk_exists(draft, report, from, name, &["trusted", "untrusted"]);
         }
-        for trunk in route.what.tiers.iter().flatten() {
+        for TierDraft { trunk, .. } in route.what.tiers.iter().flatten() {
             trunk_exists(draft, report, trunk, &trunk.what, &[]);
         }
     }
@@ -146,7 +147,7 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
 /// apart.
 fn sources_are_distinct(draft: &Draft, report: &Report<'_>) {
     let trunks = draft.trunks.iter().map(|trunk| trunk.what.clone()).collect();
-    for found in routing::ambiguities(&routing::Settings { trunks, routes: Vec::new() }) {
+    for found in routing::ambiguities(&routing::Settings { trunks, ..routing::Settings::default() }) {
         let Some(second) = draft.trunks.iter().find(|trunk| trunk.what.name == found.second) else {
             continue;
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Timeouts, Trunk};
+use crate::routing::{Credentials, Limits, Route, TierTrunk, Timeouts, Trunk};
 
 /// One readable line for each setting that differs. No secret is ever in it: of a password it says
 /// that it changed.
@@ -76,6 +76,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         flat.insert(key, Shown::Open(value));
     };
     put("node.name".to_owned(), config.node.clone());
+    put("node.limits".to_owned(), limits_text(config.routing.limits));
     put("admin.listen".to_owned(), config.admin.listen.to_string());
     put("admin.socket".to_owned(), config.admin.socket.display().to_string());
     for (index, listener) in config.listeners.iter().enumerate() {
@@ -102,7 +103,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         put(format!("calls.{name}"), value);
     }
     for (index, route) in config.routing.routes.iter().enumerate() {
-        let text = format!("#{} from {:?} to {:?} over {:?}", index + 1, route.from, route.to, route.tiers);
+        let text = format!("#{} {}", index + 1, route_text(route));
         put(format!("route.{}", route.name), text);
     }
     for trunk in &config.routing.trunks {
@@ -112,6 +113,23 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         }
     }
     flat
+}
+
+/// `from trusted to +1* over sinch, [vonage-a weight 3, vonage-b] by hash`.
+fn route_text(route: &Route) -> String {
+    let tier = |tier: &Vec<TierTrunk>| match tier.as_slice() {
+        [alone] => alone.to_string(),
+        several => format!("[{}]", list(several)),
+    };
+    let tiers: Vec<String> = route.tiers.iter().map(tier).collect();
+    let to = if route.to.is_empty() { "everything".to_owned() } else { list(&route.to) };
+    format!("from {} to {to} over {} by {}", route.from, tiers.join(", "), route.balance)
+}
+
+fn limits_text(limits: Limits) -> String {
+    let Limits { calls, calls_per_second } = limits;
+    let limit = |name, limit: Option<u32>| limit.map(|limit| format!("{name} {limit}"));
+    list(&[limit("calls", calls), limit("cps", calls_per_second)].into_iter().flatten().collect::<Vec<_>>())
 }
 
 fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
@@ -148,6 +166,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         codecs,
         failover,
         limits,
+        weight,
         redirect,
         calls: own_calls,
         refer,
@@ -176,7 +195,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("srtp", format!("{srtp:?}"));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
-    put("limits", format!("{limits:?}"));
+    put("limits", limits_text(*limits));
+    put("weight", weight.to_string());
     put("refer", format!("{refer:?}"));
     put("redirect", format!("{redirect:?}"));
     for (name, value) in own_calls.iter().flat_map(calls) {

@@ -6,6 +6,7 @@
 //!
 //! Must not know: the runtime. Core modules own their settings; this fills them.
 
+mod balance;
 mod calls;
 mod checks;
 mod diff;

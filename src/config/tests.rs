@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::source::Kind;
 use super::*;
-use crate::base::{Realm, TrunkName};
+use crate::base::Realm;
 use crate::numbering::NumberForm;
 use crate::routing::{
     CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, Refer,
@@ -202,7 +202,7 @@ fn every_key_of_the_contract_is_read() {
     let out = &routing.routes[0];
     assert!(matches!(&out.to[0], NumberPattern::Prefix(prefix) if prefix == "+1"));
     assert!(matches!(&out.to[4], NumberPattern::Exact(code) if code == "*97"));
-    assert_eq!(out.tiers[1], [TrunkName::from("vonage-a"), TrunkName::from("vonage-b")]);
+    assert_eq!(out.tiers[1], ["vonage-a".into(), "vonage-b".into()]);
     assert_eq!(routing.routes[1].from, RouteSource::Trunk("sinch".into()));
 }
 
@@ -657,6 +657,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
 
+mod load;
 mod profiles;
 mod samples;
 mod tls;

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
 use super::profile;
 use super::reader::{Place, Table, Text, Value};
 use super::registration::read_authentication;
 use super::sections::{REALMS, read_numbering, section, transport};
 use super::tls::{self, ClientLoader};
-use crate::base::{Realm, Transport, TrunkName};
+use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
-    BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Identity,
-    Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
+    Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
+    Identity, Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -47,14 +48,15 @@ pub(super) struct RouteDraft {
     pub(super) name: String,
     pub(super) from: Option<Placed<RouteSource>>,
     pub(super) to: Vec<crate::routing::NumberPattern>,
-    pub(super) tiers: Vec<Vec<Placed<TrunkName>>>,
+    pub(super) tiers: Vec<Vec<TierDraft>>,
+    pub(super) balance: Balance,
 }
 
 impl RouteDraft {
     pub(super) fn into_route(self) -> Option<Route> {
-        let tier = |tier: Vec<Placed<TrunkName>>| tier.into_iter().map(|trunk| trunk.what).collect();
+        let tier = |tier: Vec<TierDraft>| tier.into_iter().map(TierDraft::into_member).collect();
         let tiers = self.tiers.into_iter().map(tier).collect();
-        Some(Route { name: self.name, from: self.from?.what, to: self.to, tiers })
+        Some(Route { name: self.name, from: self.from?.what, to: self.to, tiers, balance: self.balance })
     }
 }
 
@@ -128,6 +130,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
+        weight: read_weight(table).unwrap_or(1),
         redirect: redirect(table).unwrap_or_default(),
         calls: section(table, "calls", |own| Some(read_calls(own, calls))),
         refer: refer(table).unwrap_or_default(),
@@ -439,7 +442,7 @@ fn failover(table: &Table<'_>) -> Option<Failover> {
     Some(Failover { codes: codes.unwrap_or(default.codes), timeout: duration.unwrap_or(default.timeout) })
 }
 
-fn limits(table: &Table<'_>) -> Option<Limits> {
+pub(super) fn limits(table: &Table<'_>) -> Option<Limits> {
     let limit = |key| table.value(key).and_then(|value: Value<'_>| value.integer(1..=1_000_000));
     Some(Limits { calls: limit("calls"), calls_per_second: limit("cps") })
 }
@@ -463,7 +466,7 @@ fn route(table: &Table<'_>, number: usize) -> RouteDraft {
     });
     let trunks = table.required("trunks", "[\"name-of-a-trunk\"]");
     let tiers: Vec<_> =
-        trunks.as_ref().and_then(Value::list).unwrap_or_default().iter().filter_map(tier).collect();
+        trunks.as_ref().and_then(Value::list).unwrap_or_default().iter().map(read_tier).collect();
     if let Some(trunks) = &trunks
         && trunks.is_list()
         && tiers.iter().all(Vec::is_empty)
@@ -475,6 +478,7 @@ fn route(table: &Table<'_>, number: usize) -> RouteDraft {
         from: from.and_then(|value| source(&value)),
         to: to.unwrap_or_default(),
         tiers,
+        balance: read_balance(table).unwrap_or_default(),
     }
 }
 
@@ -483,12 +487,4 @@ fn source(value: &Value<'_>) -> Option<Placed<RouteSource>> {
     let realm = REALMS.iter().find(|(name, _)| *name == text.text).map(|(_, realm)| *realm);
     let what = realm.map_or_else(|| RouteSource::Trunk(text.text.as_str().into()), RouteSource::Realm);
     Some(Placed { what, place: text.place, path: text.path })
-}
-
-/// One trunk, or several of the same rank.
-fn tier(value: &Value<'_>) -> Option<Vec<Placed<TrunkName>>> {
-    let names: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
-    let placed =
-        |text: Text<'_>| Placed { what: text.text.as_str().into(), place: text.place, path: text.path };
-    Some(names.into_iter().map(placed).collect())
 }

@@ -3,6 +3,7 @@
 //! Must not know: transactions, media, SIP messages.
 
 mod authentication;
+mod balance;
 mod hosts;
 mod limits;
 mod router;
@@ -12,9 +13,10 @@ mod timeouts;
 mod tls;
 
 pub use authentication::Authentication;
+pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
-pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
+pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
     HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Srtp,

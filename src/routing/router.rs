@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::balance::{self, Selection, Turns};
 use super::hosts::Hosts;
 use super::sources::Sources;
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
-use crate::base::{Instant, PeerIdentity, Realm, Transport, TrunkName};
+use crate::base::{Instant, PeerIdentity, Random, Realm, Transport, TrunkName};
 use crate::numbering::Number;
 
 /// Where a call came from.
@@ -19,15 +20,6 @@ pub struct Ingress {
     pub realm: Realm,
     /// The trunk that its source address belongs to.
     pub trunk: Option<TrunkName>,
-}
-
-/// What a route chose for a call.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Selection {
-    /// `name` of the route.
-    pub route: String,
-    /// To be tried in this order; not empty.
-    pub trunks: Vec<TrunkName>,
 }
 
 /// Why there is nowhere to go.
@@ -70,6 +62,7 @@ pub struct Router {
     hosts: Hosts,
     sources: Sources,
     limits: CallLimits,
+    turns: Turns,
 }
 
 impl Router {
@@ -85,7 +78,8 @@ impl Router {
     pub fn replace(&mut self, settings: Settings) {
         self.settings = settings;
         self.hosts.retain_only(names(&self.settings));
-        self.limits.configure(&self.settings.trunks);
+        self.limits.configure(self.settings.limits, &self.settings.trunks);
+        self.turns.retain_only(&self.settings.routes);
         self.rebuild_sources();
     }
 
@@ -162,7 +156,8 @@ impl Router {
         &self.sources.ambiguities
     }
 
-    /// Where a call to `called` goes: the first route that matches, its enabled trunks in order.
+    /// Where a call to `called` goes: the first route that matches, its enabled trunks. In which
+    /// order they are tried says [`Self::order`].
     pub fn route(&self, ingress: &Ingress, called: &Number) -> Result<Selection, NoRoute> {
         if let Some(name) = &ingress.trunk
             && self.settings.trunk(name).is_some_and(|trunk| !trunk.enabled)
@@ -171,14 +166,17 @@ impl Router {
         }
         let route = self.settings.routes.iter().find(|route| route.mismatch(ingress, called).is_none());
         let route = route.ok_or(NoRoute::NoMatch)?;
-        let mut trunks = Vec::new();
-        for tier in &route.tiers {
-            self.order_tier(tier, &mut trunks);
-        }
-        if trunks.is_empty() {
+        let selection = Selection::of(route, &self.settings);
+        if selection.tiers.is_empty() {
             return Err(NoRoute::AllDisabled { route: route.name.clone() });
         }
-        Ok(Selection { route: route.name.clone(), trunks })
+        Ok(selection)
+    }
+
+    /// The order in which the trunks of a selection are tried: tier after tier, each as the route's
+    /// `balance` says. `caller`: the number by which calls of one caller are known, or empty.
+    pub fn order(&mut self, selection: &Selection, caller: &str, random: &mut Random) -> Vec<TrunkName> {
+        balance::order(selection, caller, &mut self.turns, &self.limits, random)
     }
 
     /// Where to send a request for `trunk`: its hosts by priority, then weight, then as written, all
@@ -206,17 +204,6 @@ impl Router {
             }));
         }
         targets
-    }
-
-    /// Appends a tier's enabled trunks in the order in which they are to be tried. The one place
-    /// that a choice by weight would change.
-    fn order_tier(&self, tier: &[TrunkName], trunks: &mut Vec<TrunkName>) {
-        for name in tier {
-            let enabled = self.settings.trunk(name).is_some_and(|trunk| trunk.enabled);
-            if enabled && !trunks.contains(name) {
-                trunks.push(name.clone());
-            }
-        }
     }
 
     fn rebuild_sources(&mut self) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::balance::{Balance, TierTrunk};
 use super::tls::TrunkTls;
 use super::{Authentication, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
@@ -18,6 +19,8 @@ pub struct Settings {
     pub trunks: Vec<Trunk>,
     /// First match wins.
     pub routes: Vec<Route>,
+    /// How much the node may carry at once, all trunks together.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -73,6 +76,8 @@ pub struct Trunk {
     pub failover: Failover,
     /// How much may go over this trunk at once.
     pub limits: Limits,
+    /// Its share in a tier of a route that says nothing else; 0: only when nobody else takes the call.
+    pub weight: u32,
     /// What happens when this trunk redirects a call.
     pub redirect: Redirect,
     /// How long its calls may take, where that differs from the node's.
@@ -109,6 +114,7 @@ impl Trunk {
             codecs: Vec::new(),
             failover: Failover::default(),
             limits: Limits::default(),
+            weight: 1,
             redirect: Redirect::default(),
             calls: None,
             refer: Refer::default(),
@@ -314,12 +320,12 @@ impl CodePattern {
     }
 }
 
-/// `limits` of a trunk; absent: none.
+/// `limits` of a trunk, or of the node; absent: none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
-    /// Calls at once, both directions.
+    /// Calls at once; of a trunk both directions.
     pub calls: Option<u32>,
-    /// New calls a second, both directions.
+    /// New calls a second; of a trunk both directions.
     pub calls_per_second: Option<u32>,
 }
 
@@ -332,8 +338,10 @@ pub struct Route {
     pub from: RouteSource,
     /// What is dialled; empty: everything.
     pub to: Vec<NumberPattern>,
-    /// Tiers in order; inside a tier as written.
-    pub tiers: Vec<Vec<TrunkName>>,
+    /// Tiers in order.
+    pub tiers: Vec<Vec<TierTrunk>>,
+    /// Who comes first inside a tier.
+    pub balance: Balance,
 }
 
 /// `from` of a route.

@@ -22,7 +22,7 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
 
 fn route(name: &str, from: RouteSource, to: &[NumberPattern], tiers: &[&[&str]]) -> Route {
     let tiers = tiers.iter().map(|tier| tier.iter().map(|&name| name.into()).collect()).collect();
-    Route { name: name.to_owned(), from, to: to.to_vec(), tiers }
+    Route { name: name.to_owned(), from, to: to.to_vec(), tiers, balance: Balance::default() }
 }
 
 fn prefix(text: &str) -> NumberPattern {
@@ -46,6 +46,7 @@ fn settings() -> Settings {
             route("names", RouteSource::Realm(Realm::Trusted), &[prefix("sup")], &[&["vonage"]]),
             route("in", RouteSource::Trunk("sinch".into()), &[], &[&["pbx"]]),
         ],
+        limits: Limits::default(),
     }
 }
 
@@ -64,9 +65,9 @@ fn answer(addresses: &[&str], seconds: u64) -> Result<Resolution, ResolveFault> 
 
 fn chosen(router: &Router, ingress: &Ingress, called: &Number) -> String {
     match router.route(ingress, called) {
-        Ok(Selection { route, trunks }) => {
-            let trunks: Vec<_> = trunks.iter().map(TrunkName::as_str).collect();
-            format!("{route}: {}", trunks.join(" "))
+        Ok(selection) => {
+            let trunks: Vec<_> = selection.trunks().map(TrunkName::as_str).collect();
+            format!("{}: {}", selection.route, trunks.join(" "))
         }
         Err(fault) => fault.to_string(),
     }

@@ -2,6 +2,7 @@
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
 mod attacks;
+mod balance;
 mod basic_calls;
 mod bodies;
 mod cancel_races;

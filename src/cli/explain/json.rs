@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::b2bua::explain::{
-    EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep, TrunkStep, Verdict, Via,
+    Choice, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep, TrunkStep,
+    Verdict, Via,
 };
 use crate::base::TrunkName;
 use crate::config::Fault;
@@ -39,6 +40,7 @@ pub(super) fn print(question: &Question, explanation: &Explanation) -> String {
         "privacy": explanation.privacy,
         "routes": explanation.routes.iter().map(route).collect::<Vec<_>>(),
         "disabled_trunks": explanation.disabled.iter().map(TrunkName::as_str).collect::<Vec<_>>(),
+        "choices": explanation.choices.iter().map(choice).collect::<Vec<_>>(),
         "trunks": explanation.trunks.iter().map(trunk).collect::<Vec<_>>(),
         "verdict": verdict(&explanation.verdict),
     }))
@@ -98,6 +100,17 @@ fn route(route: &RouteStep) -> Value {
         "matches": route.mismatch.is_none(),
         "mismatch": mismatch,
         "pattern": route.pattern,
+    })
+}
+
+fn choice(choice: &Choice) -> Value {
+    let trunks =
+        choice.trunks.iter().map(|(name, weight)| json!({ "name": name.as_str(), "weight": weight }));
+    json!({
+        "tier": choice.tier,
+        "balance": choice.balance.as_str(),
+        "trunks": trunks.collect::<Vec<_>>(),
+        "settled": choice.is_settled,
     })
 }
 
