@@ -132,7 +132,12 @@ fn trunks() -> Vec<Trunk> {
     c.identity = Identity::Ppi;
     c.calls =
         Some(Timeouts { duration: Duration::from_secs(400), session_expires: Duration::ZERO, ..TIMEOUTS });
-    vec![pbx, second, a, b, c]
+    let mut trunks = vec![pbx, second, a, b, c];
+    for trunk in &mut trunks {
+        // The table of what is left must be empty when no call is.
+        trunk.health.interval = Duration::ZERO;
+    }
+    trunks
 }
 
 fn routes() -> Vec<Route> {

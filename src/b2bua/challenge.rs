@@ -132,13 +132,15 @@ impl Engine {
     }
 
     /// A response that is no challenge: the nonces that its request carried are good.
-    pub(super) fn note_accepted(&mut self, now: Instant, client: ClientId, response: &Message) {
-        if response.status().is_none_or(|status| matches!(status.code(), 100 | 401 | 407)) {
-            return;
-        }
-        let Some(outgoing) = self.clients.get(client) else { return };
-        if let Some(trunk) = &outgoing.trunk {
-            self.nonces.accepted(now, (trunk, outgoing.hop.peer), &outgoing.answers, response);
+    pub(super) fn note_accepted(
+        &mut self,
+        now: Instant,
+        (trunk, asked): (&TrunkName, Hop),
+        answers: &Answers,
+        response: &Message,
+    ) {
+        if response.status().is_some_and(|status| !matches!(status.code(), 100 | 401 | 407)) {
+            self.nonces.accepted(now, (trunk, asked.peer), answers, response);
         }
     }
 

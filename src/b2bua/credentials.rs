@@ -137,6 +137,10 @@ struct Answer {
 }
 
 impl Answers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
     fn of(&self, space: &Space) -> Option<&Answer> {
         self.given.iter().find(|answer| answer.space == *space)
     }

@@ -140,6 +140,7 @@ impl Engine {
     /// Takes no new calls and ends those in progress.
     pub(super) fn shut_down(&mut self, now: Instant) {
         self.draining = true;
+        self.stop_probes();
         let keys: Vec<CallKey> = self.calls.keys().collect();
         for key in keys {
             self.end_call(now, key, End::new(EndedBy::Sbc, "shutdown"));

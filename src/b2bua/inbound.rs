@@ -117,7 +117,7 @@ impl Engine {
             return false;
         }
         let settings = self.snapshots.current();
-        let trunk = self.router.trunk_of_source(realm, hop.peer.ip());
+        let trunk = self.trunk_of_request(request, realm, hop);
         party::is_emergency(request, settings.numbering_of(settings.trunk_of(trunk)))
     }
 
@@ -153,7 +153,7 @@ impl Engine {
         realm: Realm,
     ) -> CallKey {
         let local_tag = self.mint_tag();
-        let trunk = self.router.trunk_of_source(realm, hop.peer.ip()).cloned();
+        let trunk = self.trunk_of_request(&request, realm, hop).cloned();
         let call_id = Bytes::copy_from_slice(request.call_id());
         let session_id = self.random.bits() >> 2;
         let mut a = Leg::new(realm, trunk.clone(), hop, call_id, local_tag.clone(), session_id);

@@ -6,6 +6,8 @@ mod check;
 mod demo;
 mod explain;
 mod profiles;
+mod style;
+mod trunk;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -75,6 +77,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// Opens no socket and asks no DNS; the daemon need not run, and is not asked.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::ExplainArgs),
+    /// Do something with one trunk
+    #[command(subcommand, after_help = trunk::EXAMPLES)]
+    Trunk(trunk::TrunkCommand),
     /// List the providers that are known, or print what is known of one
     ///
     /// `profile = "NAME"` in a trunk fills in what the trunk does not say itself. Without NAME, the
@@ -114,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run(&file),
         Command::Check { file, json } => check::run(&file.config, json),
         Command::Explain(args) => explain::run(&args),
+        Command::Trunk(command) => trunk::run(&command),
         Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
         Command::Demo(args) => demo::run(&args),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Limits, Route, TierTrunk, Timeouts, Trunk};
+use crate::routing::{Credentials, Health, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch};
 
 /// One readable line for each setting that differs. No secret is ever in it: of a password it says
 /// that it changed.
@@ -126,6 +126,15 @@ fn route_text(route: &Route) -> String {
     format!("from {} to {to} over {} by {}", route.from, tiers.join(", "), route.balance)
 }
 
+fn match_text(matching: &TrunkMatch) -> String {
+    let TrunkMatch { to, domains, registration } = matching;
+    let to = to.as_ref().map(|to| format!("to {}", list(to)));
+    let domain = (!domains.is_empty()).then(|| format!("domain {}", list(domains)));
+    let registration = registration.then(|| "registration".to_owned());
+    let keys: Vec<String> = [to, domain, registration].into_iter().flatten().collect();
+    if keys.is_empty() { "every call".to_owned() } else { keys.join(" and ") }
+}
+
 fn limits_text(limits: Limits) -> String {
     let Limits { calls, calls_per_second } = limits;
     let limit = |name, limit: Option<u32>| limit.map(|limit| format!("{name} {limit}"));
@@ -154,6 +163,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         credentials,
         authentication,
         allow,
+        matching,
         send_numbers,
         numbering: own_numbering,
         caller_id,
@@ -165,6 +175,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         srtp,
         codecs,
         failover,
+        health,
         limits,
         weight,
         redirect,
@@ -183,6 +194,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("allow", list(allow));
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
+    put("match", match_text(matching));
     put("send_numbers", format!("{send_numbers:?}"));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", format!("{caller_id:?}"));
@@ -195,6 +207,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("srtp", format!("{srtp:?}"));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
+    put("health", self::health(health));
     put("limits", limits_text(*limits));
     put("weight", weight.to_string());
     put("refer", format!("{refer:?}"));
@@ -219,6 +232,16 @@ fn numbering(settings: &crate::numbering::Settings) -> String {
         settings.prefixes.join(" "),
         short.join(" "),
         settings.emergency.join(" ")
+    )
+}
+
+fn health(health: &Health) -> String {
+    let Health { interval, timeout, down_after, up_after, alive } = health;
+    if interval.is_zero() {
+        return format!("no OPTIONS, down after {down_after} calls");
+    }
+    format!(
+        "OPTIONS every {interval:?} within {timeout:?}, down after {down_after}, up after {up_after}, alive {alive:?}"
     )
 }
 

@@ -12,6 +12,8 @@ mod checks;
 mod diff;
 mod expand;
 mod fault;
+mod health;
+mod matching;
 mod profile;
 mod reader;
 mod registration;

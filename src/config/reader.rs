@@ -376,12 +376,12 @@ impl<'a> Value<'a> {
         Some(self.list()?.iter().filter_map(Value::text).collect())
     }
 
-    pub(super) fn is_list(&self) -> bool {
-        matches!(self.value, DeValue::Array(_))
-    }
-
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value, DeValue::Table(_))
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
     }
 
     fn items(&self) -> Vec<Value<'a>> {

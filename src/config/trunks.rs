@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
+use super::health::health;
+use super::matching::read_match;
 use super::profile;
 use super::reader::{Place, Table, Text, Value};
 use super::registration::read_authentication;
@@ -114,6 +116,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         credentials: credentials(table),
         authentication: read_authentication(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
+        matching: section(table, "match", read_match).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
         numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
         caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),
@@ -129,6 +132,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         srtp: srtp(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
+        health: section(table, "health", health).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
         weight: read_weight(table).unwrap_or(1),
         redirect: redirect(table).unwrap_or_default(),
@@ -159,21 +163,6 @@ fn refuse_what_is_to_come(table: &Table<'_>) {
     {
         value.not_yet("registration", "write register = false");
     }
-    section(table, "health", |health| {
-        let interval = health.value("interval");
-        for key in ["timeout", "down_after", "up_after"] {
-            health.value(key);
-        }
-        match interval {
-            None => health.fault("health checks: not yet in this version", "leave health out"),
-            Some(value) => {
-                if value.duration().is_some_and(|interval| interval > Duration::ZERO) {
-                    value.not_yet("health checks", "write interval = \"0s\", or leave health out");
-                }
-            }
-        }
-        Some(())
-    });
 }
 
 /// `host` with `port`, or `hosts`.

@@ -93,13 +93,17 @@ pub struct Tier {
 
 impl Selection {
     /// The enabled trunks of a route. A trunk that stands in it twice counts where it stands first.
-    pub(super) fn of(route: &Route, settings: &Settings) -> Selection {
+    pub(super) fn of(
+        route: &Route,
+        settings: &Settings,
+        is_enabled: impl Fn(&TrunkName) -> bool,
+    ) -> Selection {
         let mut selection =
             Selection { route: route.name.clone(), balance: route.balance, tiers: Vec::new() };
         for (number, tier) in (1..).zip(&route.tiers) {
             let mut trunks: Vec<(TrunkName, u32)> = Vec::new();
             for member in tier {
-                let trunk = settings.trunk(&member.trunk).filter(|trunk| trunk.enabled);
+                let trunk = settings.trunk(&member.trunk).filter(|trunk| is_enabled(&trunk.name));
                 let is_there = selection.trunks().chain(trunks.iter().map(|(name, _)| name));
                 if let Some(trunk) = trunk
                     && !is_there.into_iter().any(|name| *name == member.trunk)

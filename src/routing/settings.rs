@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::balance::{Balance, TierTrunk};
+use super::matching::TrunkMatch;
 use super::tls::TrunkTls;
 use super::{Authentication, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
@@ -51,6 +52,8 @@ pub struct Trunk {
     pub authentication: Authentication,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
+    /// Which calls from these sources are its own, where another trunk has them too.
+    pub matching: TrunkMatch,
     /// The form of numbers sent.
     pub send_numbers: NumberForm,
     /// How numbers are read that come from this trunk, where it differs from the node's.
@@ -74,6 +77,8 @@ pub struct Trunk {
     pub codecs: Vec<String>,
     /// When the next target is tried.
     pub failover: Failover,
+    /// How it is found out whether its targets are alive.
+    pub health: Health,
     /// How much may go over this trunk at once.
     pub limits: Limits,
     /// Its share in a tier of a route that says nothing else; 0: only when nobody else takes the call.
@@ -101,6 +106,7 @@ impl Trunk {
             credentials: None,
             authentication: Authentication::default(),
             allow: Vec::new(),
+            matching: TrunkMatch::default(),
             send_numbers: NumberForm::default(),
             numbering: None,
             caller_id: CallerIdPolicy::default(),
@@ -113,6 +119,7 @@ impl Trunk {
             srtp: Srtp::default(),
             codecs: Vec::new(),
             failover: Failover::default(),
+            health: Health::default(),
             limits: Limits::default(),
             weight: 1,
             redirect: Redirect::default(),
@@ -291,6 +298,46 @@ impl Default for Failover {
             codes: vec![CodePattern::Code(408), CodePattern::Class(5)],
             timeout: Duration::from_secs(4),
         }
+    }
+}
+
+/// When a target is probed with OPTIONS, and when it is taken for dead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// How often each target is probed, a fifth more or less; zero: never.
+    pub interval: Duration,
+    /// How long an answer to a probe is waited for.
+    pub timeout: Duration,
+    /// So many probes, or calls, that fail in a row take a target out; at least 1.
+    pub down_after: u32,
+    /// So many answered probes in a row bring it back; at least 1.
+    pub up_after: u32,
+    /// Final responses to a probe that mean that somebody is there.
+    pub alive: Vec<CodePattern>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health {
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(2),
+            down_after: 3,
+            up_after: 2,
+            alive: (2..=6).map(CodePattern::Class).collect(),
+        }
+    }
+}
+
+impl Health {
+    /// Whether this answer to a probe means that calls can be sent there. Who refuses OPTIONS, asks for
+    /// credentials or has never heard of the method is there to say so. A class does not mean the two
+    /// codes that say that nobody is (408, which a proxy writes for a server that is silent) or that
+    /// no call is wanted (503): who wants that names the code.
+    pub fn means_alive(&self, status: u16) -> bool {
+        self.alive.iter().any(|pattern| match *pattern {
+            CodePattern::Code(code) => code == status,
+            CodePattern::Class(class) => u16::from(class) == status / 100 && !matches!(status, 408 | 503),
+        })
     }
 }
 

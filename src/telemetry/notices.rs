@@ -3,10 +3,20 @@
 //! Must not know: how often a thing may be told; the engine says each once.
 
 use crate::b2bua::Event;
+use crate::routing::Ambiguity;
 
 /// Writes the line of an event that is worth one; most are only counted.
 pub fn log(event: &Event) {
-    if let Event::NotAuthenticated { trunk, fault } = event {
-        tracing::warn!(%trunk, "the trunk's challenge is not answered: {fault}");
+    match event {
+        Event::NotAuthenticated { trunk, fault } => {
+            tracing::warn!(%trunk, "the trunk's challenge is not answered: {fault}");
+        }
+        Event::SourceShared(Ambiguity { source, first, second, .. }) => {
+            tracing::warn!(
+                %source, %first, %second,
+                "DNS gave two trunks the same source: calls from there are taken for the first, unless match tells them apart"
+            );
+        }
+        _ => {}
     }
 }

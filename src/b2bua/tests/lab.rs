@@ -17,7 +17,9 @@ use crate::media::{
     RealmMedia,
 };
 use crate::numbering;
-use crate::routing::{self, Balance, Host, Limits, NumberPattern, Route, RouteSource, TierTrunk, Trunk};
+use crate::routing::{
+    self, Balance, Health, Host, Limits, NumberPattern, Route, RouteSource, TierTrunk, Trunk,
+};
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
 /// Where everybody is.
@@ -421,6 +423,8 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
     let address: SocketAddr = address.parse().unwrap();
     Trunk {
         domain: format!("{name}.example"),
+        // What is tested elsewhere is not mixed with probes; those are in `health.rs`.
+        health: Health { interval: Duration::ZERO, ..Health::default() },
         ..Trunk::new(name, realm, Host::Address(address.ip()), Some(address.port()))
     }
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::b2bua::explain::{
-    Choice, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep, TrunkStep,
-    Verdict, Via,
+    Choice, ClaimStep, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep,
+    TrunkStep, Verdict, Via,
 };
 use crate::base::TrunkName;
 use crate::config::Fault;
@@ -29,7 +29,8 @@ pub(super) fn print(question: &Question, explanation: &Explanation) -> String {
             "entry": admission.entry.map(|entry| entry.to_string()),
             "by": admission.owner.as_ref().map(owner),
             "trunk": admission.trunk.as_ref().map(TrunkName::as_str),
-            "also_claimed_by": admission.rival.as_ref().map(TrunkName::as_str),
+            "also_claimed_by": admission.claims.iter().find(|claim| !claim.is_its).map(|claim| claim.trunk.as_str()),
+            "claims": admission.claims.iter().map(claim).collect::<Vec<_>>(),
             "allowed_in_other_realm": admission.is_of_other_realm,
             "names_not_looked_up": unknown.collect::<Vec<_>>(),
             "listener": explanation.listener.as_ref().map(via),
@@ -70,6 +71,10 @@ fn owner(owner: &EntryOwner) -> Value {
             json!({ "list": "trunk.host", "trunk": trunk.as_str(), "host": host })
         }
     }
+}
+
+fn claim(claim: &ClaimStep) -> Value {
+    json!({ "trunk": claim.trunk.as_str(), "is_its": claim.is_its, "because": claim.because })
 }
 
 fn reading(reading: &Reading) -> Value {

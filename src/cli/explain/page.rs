@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::super::demo::style::{Ink, Palette};
 use crate::b2bua::explain::{
-    Admission, Choice, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep,
-    TrunkStep, Verdict,
+    Admission, Choice, ClaimStep, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep,
+    TargetStep, TrunkStep, Verdict,
 };
 use crate::base::TrunkName;
+use crate::cli::style::{Ink, Palette};
 use crate::numbering::Number;
 use crate::routing::{Balance, Mismatch};
 
@@ -58,7 +58,7 @@ impl Page {
     }
 
     fn admission(&self, question: &Question, explanation: &Explanation) -> Vec<String> {
-        let Admission { entry, owner, trunk, rival, .. } = &explanation.admission;
+        let Admission { entry, owner, trunk, claims, .. } = &explanation.admission;
         let Some(entry) = entry else { return self.stranger(question, explanation) };
         let by = match owner {
             Some(EntryOwner::TrunkAllow(trunk)) => format!("{entry}, in allow of trunk {trunk}"),
@@ -75,10 +75,10 @@ impl Page {
             Some(trunk) => lines.push(self.row("from", &format!("trunk {trunk}"))),
             None => lines.push(self.row("from", "no trunk: routes from the realm alone can match")),
         }
-        if let Some(rival) = rival {
-            lines.push(
-                self.row("", &self.faint(&format!("trunk {rival} claims this source, too, but comes later"))),
-            );
+        for claim in claims {
+            let ClaimStep { trunk, is_its, because } = claim;
+            let line = if *is_its { because.clone() } else { format!("not trunk {trunk}: {because}") };
+            lines.push(self.row("", &self.faint(&line)));
         }
         if trunk.is_none() {
             lines.extend(self.unknown_names(question, explanation));

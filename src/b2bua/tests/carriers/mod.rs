@@ -50,7 +50,7 @@ country = "US"
 "#;
 
 /// The PBX of the lab.
-const PBX_TRUNK: &str = "[trunk.pbx]\nprofile = \"plain\"\nrealm = \"trusted\"\nhost = \"10.0.0.9\"\n";
+const PBX_TRUNK: &str = "[trunk.pbx]\nprofile = \"plain\"\nrealm = \"trusted\"\nhost = \"10.0.0.9\"\nhealth = { interval = \"0s\" }\n";
 
 /// A configuration of these trunks, without routes. Panics with its faults.
 pub fn configuration(trunks: &str) -> Config {
@@ -238,9 +238,21 @@ impl Placed {
 }
 
 impl Bench {
-    /// A node with these trunks and routes, and these providers around it.
+    /// A node with these trunks and routes, and these providers around it. Nobody is probed.
     pub fn new(trunks: &str, providers: Vec<Provider>) -> Bench {
-        let config = configuration(trunks);
+        let mut config = configuration(trunks);
+        for trunk in &mut config.routing.trunks {
+            trunk.health.interval = Duration::ZERO;
+        }
+        Bench::of(config, providers)
+    }
+
+    /// The same, with the probes that the trunks ask for.
+    pub fn probing(trunks: &str, providers: Vec<Provider>) -> Bench {
+        Bench::of(configuration(trunks), providers)
+    }
+
+    fn of(config: Config, providers: Vec<Provider>) -> Bench {
         let lab = Lab::with(crate::app::offline_settings(&config));
         let (sent, answers) = (Vec::new(), Vec::new());
         let mut bench = Bench { lab, providers, sent, answers, calls: 0 };
@@ -269,6 +281,16 @@ impl Bench {
         for (_, message) in &self.lab.sent {
             self.expect_hidden(message);
         }
+    }
+
+    /// Time passes, and everybody answers at once.
+    pub fn pass(&mut self, duration: Duration) {
+        let until = self.lab.now + duration;
+        while let Some(next) = self.lab.engine.next_deadline().filter(|next| *next <= until) {
+            self.lab.advance(next - self.lab.now);
+            self.settle();
+        }
+        self.lab.advance(until - self.lab.now);
     }
 
     /// DNS, for what the engine has asked.

@@ -70,6 +70,21 @@ fn r10_vonage_gets_e164_without_the_plus_and_the_caller_at_its_own_domain() {
     bench.end();
 }
 
+#[test]
+fn r13_vonage_is_asked_by_options_every_two_minutes() {
+    let mut bench = Bench::probing(&trunk("region = \"us\""), vec![vonage()]);
+    // The first come soon; then each of the six hosts is asked once in two minutes, give or take a jitter.
+    bench.pass(Duration::from_secs(125));
+    assert!(bench.sent.len() >= 6, "{}", bench.sent.len());
+    bench.sent.clear();
+    bench.pass(Duration::from_secs(1_200));
+    assert!((6 * 8..=6 * 13).contains(&bench.sent.len()), "{} in 20 minutes", bench.sent.len());
+    assert!(bench.sent.iter().all(|(_, sent)| sent.method() == Some(&Method::Options)));
+    let (_, options) = bench.sent.first().unwrap();
+    assert!(first_line(options).starts_with("OPTIONS sip:"), "{}", text(options));
+    assert_eq!(bench.lab.engine.census().calls, 0);
+}
+
 /// A call that Vonage forwards from a number.
 fn forwarded(from: &str) -> String {
     let contact = format!("Contact: <sip:447937947990@{from}:5060>\r\n");
@@ -106,7 +121,7 @@ fn r14_the_six_addresses_of_vonage_may_call_and_media_comes_from_anywhere() {
 fn r15_what_should_make_vonage_try_its_next_endpoint_is_a_5xx() {
     // Draining.
     let mut bench = Bench::new(&trunk(""), vec![vonage()]);
-    bench.lab.input(Input::Drain);
+    bench.lab.input(Input::Drain { deadline: None });
     assert!(bench.arrive(&format!("{}:5060", SIX[0]), &forwarded(SIX[0])).is_none());
     assert_eq!(bench.last_answer(), Some(503));
     bench.end();
