@@ -6,6 +6,7 @@ mod balance;
 mod basic_calls;
 mod bodies;
 mod cancel_races;
+mod carriers;
 mod challenges;
 mod credentials;
 mod diversion;
