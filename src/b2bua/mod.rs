@@ -31,6 +31,7 @@ mod party;
 mod probes;
 mod realign;
 mod redirect;
+mod registration;
 mod reliable;
 mod resending;
 mod session_timer;
@@ -48,4 +49,5 @@ pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer, EndedBy, Outcome
 pub use credentials::AuthenticationFault;
 pub use engine::{Engine, MAX_CALLS, MAX_TRANSACTIONS, RETRY_AFTER_S};
 pub use io::{Census, Event, Input, Output};
+pub use registration::{RegistrationChange, RegistrationFault};
 pub use settings::{Listener, Settings, Timeouts};

@@ -135,6 +135,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         domain,
         credentials,
         authentication,
+        register,
         allow,
         send_numbers,
         numbering: own_numbering,
@@ -162,6 +163,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("register", register.as_ref().map_or("false".to_owned(), |register| format!("{register:?}")));
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
     put("send_numbers", format!("{send_numbers:?}"));

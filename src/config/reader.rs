@@ -278,6 +278,10 @@ impl<'a> Value<'a> {
         Some(self.list()?.iter().filter_map(Value::text).collect())
     }
 
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     pub(super) fn is_list(&self) -> bool {
         matches!(self.value, DeValue::Array(_))
     }

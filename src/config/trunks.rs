@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::calls::read_calls;
 use super::health::health;
 use super::reader::{Place, Table, Text, Value};
-use super::registration::read_authentication;
+use super::registration::{read_authentication, read_register};
 use super::sections::{REALMS, read_numbering, section, transport};
 use super::tls::{self, ClientLoader};
 use crate::base::{Realm, Transport, TrunkName};
@@ -109,6 +109,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         domain,
         credentials: credentials(table),
         authentication: read_authentication(table),
+        register: read_register(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
         numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
@@ -151,11 +152,6 @@ fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
 fn refuse_what_is_to_come(table: &Table<'_>) {
     if let Some(value) = table.value("profile") {
         value.not_yet("profiles", "leave profile out and write what it would fill in");
-    }
-    if let Some(value) = table.value("register")
-        && value.boolean() == Some(true)
-    {
-        value.not_yet("registration", "write register = false");
     }
 }
 

@@ -7,6 +7,7 @@ mod breaker;
 mod health;
 mod hosts;
 mod limits;
+mod registration;
 mod router;
 mod settings;
 mod sources;
@@ -18,6 +19,9 @@ pub use breaker::{Obstacle, State as BreakerState};
 pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
+pub use registration::{
+    Register, RegisterTo, RegistrationReport, Setback, begin_after, refresh_after, wait_after,
+};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::health::{ProbeResult, TargetKey, TargetsHealth};
 use super::hosts::Hosts;
+use super::registration::Registrations;
 use super::sources::Sources;
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
@@ -72,6 +73,7 @@ pub struct Router {
     sources: Sources,
     limits: CallLimits,
     health: TargetsHealth,
+    pub(super) registrations: Registrations,
 }
 
 impl Router {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tls::TrunkTls;
-use super::{Authentication, Timeouts};
+use super::{Authentication, Register, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, NumberForm};
 
@@ -46,6 +46,8 @@ pub struct Trunk {
     pub credentials: Option<Credentials>,
     /// Which challenges it answers.
     pub authentication: Authentication,
+    /// Whether and how we register there.
+    pub register: Option<Register>,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
     /// The form of numbers sent.
@@ -95,6 +97,7 @@ impl Trunk {
             tls: TrunkTls::default(),
             credentials: None,
             authentication: Authentication::default(),
+            register: None,
             allow: Vec::new(),
             send_numbers: NumberForm::default(),
             numbering: None,

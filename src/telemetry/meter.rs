@@ -61,6 +61,9 @@ impl Meter {
             }
             Event::Dropped { realm, reason } => self.dropped(*realm, *reason),
             Event::NotAuthenticated { .. } => {}
+            Event::Registration { trunk, is_registered, .. } => {
+                self.metrics.set_registered(trunk.as_str(), *is_registered);
+            }
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }

@@ -2,11 +2,41 @@
 //!
 //! Must not know: how often a thing may be told; the engine says each once.
 
-use crate::b2bua::Event;
+use std::time::Duration;
+
+use crate::b2bua::{Event, RegistrationChange};
 
 /// Writes the line of an event that is worth one; most are only counted.
 pub fn log(event: &Event) {
-    if let Event::NotAuthenticated { trunk, fault } = event {
-        tracing::warn!(%trunk, "the trunk's challenge is not answered: {fault}");
+    match event {
+        Event::NotAuthenticated { trunk, fault } => {
+            tracing::warn!(%trunk, "the trunk's challenge is not answered: {fault}");
+        }
+        Event::Registration { trunk, host, change, .. } => {
+            let at = host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));
+            log_registration(trunk.as_str(), &at, change);
+        }
+        _ => {}
+    }
+}
+
+fn log_registration(trunk: &str, at: &str, change: &RegistrationChange) {
+    match change {
+        RegistrationChange::Begins => {}
+        RegistrationChange::Registered { at: target, expires } => {
+            tracing::info!(trunk, "registered{at} ({target}) for {} s", expires.as_secs());
+        }
+        RegistrationChange::Failed { fault, retry, remaining } => {
+            let remaining = match remaining.filter(|remaining| *remaining > Duration::ZERO) {
+                Some(remaining) => format!("; registered for {} s yet", remaining.as_secs()),
+                None => String::new(),
+            };
+            let retry = retry.as_secs();
+            tracing::warn!(trunk, "cannot register{at}: {fault}; next try in {retry} s{remaining}");
+        }
+        RegistrationChange::Expired => {
+            tracing::warn!(trunk, "no longer registered{at}: it was not renewed in time");
+        }
+        RegistrationChange::Left => tracing::info!(trunk, "registration{at} taken back"),
     }
 }

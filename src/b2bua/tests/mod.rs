@@ -26,6 +26,7 @@ mod peers_mistakes;
 mod privacy;
 mod redirect;
 mod refusals;
+mod registration;
 mod reinvite;
 mod reliable;
 mod session_timers;
