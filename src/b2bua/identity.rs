@@ -8,7 +8,7 @@ use super::call::CallNumbers;
 use super::caller::Privacy;
 use crate::base::Transport;
 use crate::numbering::{self, Number};
-use crate::routing::{CallerIdFallback, Identity, Target, Trunk};
+use crate::routing::{CallerIdFallback, Identity, Target, Trunk, TrunkHost, host_text};
 use crate::sip::{Header, Writer};
 
 /// How a call is addressed on its way to one trunk.
@@ -47,9 +47,12 @@ pub fn address(
         Ok(address) => format!("[{address}]"),
         Err(_) => trunk.domain.clone(),
     };
-    // A port of its own belongs to the host it was written beside, not to another domain.
-    let has_own_port =
-        target.host == trunk.domain && target.address.port() != target.transport.default_port();
+    // A port that is written belongs to the host beside it, not to another domain. One that SRV gave is
+    // not written at all: it says where to send, not whom to call.
+    let is_written = |at: &TrunkHost| at.port.is_some() && host_text(&at.host) == target.host;
+    let has_own_port = target.host == trunk.domain
+        && target.address.port() != target.transport.default_port()
+        && trunk.hosts.iter().any(is_written);
     let host = if has_own_port { format!("{domain}:{}", target.address.port()) } else { domain.clone() };
     let called = match (&numbers.called, &numbers.called_written) {
         (Number::Name(_), Some(written)) => written.clone(),

@@ -2,16 +2,21 @@
 //!
 //! Must not know: transactions, media, SIP messages.
 
+mod draw;
 mod hosts;
 mod limits;
+mod query;
 mod router;
 mod settings;
 mod sources;
 mod timeouts;
 mod tls;
 
-pub use hosts::{Resolution, ResolveFault};
+pub use hosts::HostReport;
 pub use limits::{CallLimits, LimitReached};
+pub use query::{
+    DnsQuestion, Endpoint, Query, Reach, RecordKind, Resolution, ResolveFault, transport_of_service,
+};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,

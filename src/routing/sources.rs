@@ -1,10 +1,12 @@
 //! Which trunk a message comes from: by source address, longest prefix first.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
+use super::query::Query;
 use super::settings::{Host, Settings, Trunk};
 use crate::base::{ByRealm, Realm, TrunkName};
 
@@ -56,18 +58,15 @@ struct Table {
 }
 
 impl Sources {
-    /// `resolved` gives the addresses of a name.
-    pub(super) fn build<'a>(settings: &Settings, resolved: impl Fn(&str) -> &'a [IpAddr]) -> Sources {
+    /// `resolved` gives the addresses that a query led to.
+    pub(super) fn build(settings: &Settings, resolved: impl Fn(&Query) -> BTreeSet<IpAddr>) -> Sources {
         let mut sources = Sources::default();
         for (index, trunk) in settings.trunks.iter().enumerate() {
             for source in literal_sources(trunk) {
                 sources.claim(settings, index, source);
             }
-            for host in &trunk.hosts {
-                let Host::Name(name) = &host.host else { continue };
-                for address in resolved(name) {
-                    sources.claim(settings, index, IpNet::from(*address));
-                }
+            for address in trunk.queries().flat_map(|query| resolved(&query)) {
+                sources.claim(settings, index, IpNet::from(address));
             }
         }
         sources

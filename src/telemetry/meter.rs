@@ -219,6 +219,7 @@ fn code_label(result: AttemptResult) -> std::borrow::Cow<'static, str> {
         },
         AttemptResult::Timeout => "timeout".into(),
         AttemptResult::Transport => "transport".into(),
+        AttemptResult::Dns => "dns".into(),
         AttemptResult::Cancelled => "cancelled".into(),
     }
 }

@@ -7,6 +7,7 @@ mod bodies;
 mod cancel_races;
 mod challenges;
 mod diversion;
+mod dns;
 mod early_dialogs;
 mod explain;
 mod failover;
