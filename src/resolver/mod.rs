@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_resolver::net::NetError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use self::servers::Servers;
 use self::walk::Walker;
@@ -19,8 +19,9 @@ use crate::routing::{Query, Reach, Resolution, ResolveFault};
 pub use self::servers::{QUERY_TIMEOUT, QuestionFault};
 pub use self::walk::{Answer, Step, Walk};
 
-/// A whole walk, NAPTR, SRV and addresses, takes no longer.
+/// A whole walk, NAPTR, SRV and addresses, takes no longer: each of the three may be met by silence.
 const WALK_TIMEOUT: Duration = Duration::from_secs(10);
+const _: () = assert!(3 * servers::ROUNDS as u128 * QUERY_TIMEOUT.as_millis() < WALK_TIMEOUT.as_millis());
 
 /// Which servers to ask.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -51,7 +52,7 @@ impl Resolver {
     /// # Errors
     /// The system's configuration cannot be read.
     pub fn new(settings: &Settings) -> Result<Resolver, SetupFault> {
-        Ok(Resolver(Servers::new(&settings.nameservers)?))
+        Ok(Resolver(Servers::new(&settings.nameservers, QUERY_TIMEOUT)?))
     }
 
     /// Where a host is reached by a node that can send so.
@@ -65,8 +66,7 @@ impl Resolver {
     /// The same, with every question that was asked on the way.
     pub async fn walk(&self, query: &Query, reach: Reach) -> Walk {
         let mut walker = Walker::new(&self.0, query, reach);
-        let deadline = Instant::now() + WALK_TIMEOUT;
-        let resolution = timeout_at(deadline, walker.run()).await.unwrap_or(Err(ResolveFault::NoAnswer));
+        let resolution = timeout(WALK_TIMEOUT, walker.run()).await.unwrap_or(Err(ResolveFault::NoAnswer));
         Walk { steps: walker.into_steps(), resolution }
     }
 }

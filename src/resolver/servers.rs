@@ -19,12 +19,10 @@ use tokio::time::timeout;
 
 use super::SetupFault;
 
-/// One server is given so long for one question.
+/// One server is given so long for one question, and less if there are more than [`ROUNDS`].
 pub const QUERY_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// A question, all servers and rounds, takes no longer.
-const QUESTION_TIMEOUT: Duration = Duration::from_millis(3_200);
 /// Each server is asked so often at most: again only if one was silent.
-const ROUNDS: usize = 2;
+pub(super) const ROUNDS: usize = 2;
 /// More servers are not asked.
 const MAX_SERVERS: usize = 8;
 /// So many records of one answer are looked at.
@@ -89,17 +87,19 @@ pub(super) struct Servers {
     servers: Arc<[TokioResolver]>,
     /// The one that answered last is asked first: one that is dead costs its patience once.
     preferred: Arc<AtomicUsize>,
+    /// [`QUERY_TIMEOUT`], but for tests.
+    patience: Duration,
 }
 
 impl Servers {
-    pub(super) fn new(nameservers: &[SocketAddr]) -> Result<Servers, SetupFault> {
+    pub(super) fn new(nameservers: &[SocketAddr], patience: Duration) -> Result<Servers, SetupFault> {
         let (config, mut options) = if nameservers.is_empty() {
             read_system_conf()?
         } else {
             let servers = nameservers.iter().map(|server| name_server(*server)).collect();
             (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
         };
-        options.timeout = QUERY_TIMEOUT;
+        options.timeout = patience;
         // hickory's own failover takes the first refusal for the answer.
         options.attempts = 0;
         // A cached answer would come back when it is asked for again before it runs out.
@@ -114,15 +114,20 @@ impl Servers {
         };
         let servers: Result<Vec<TokioResolver>, NetError> =
             config.name_servers.iter().take(MAX_SERVERS).map(one_alone).collect();
-        Ok(Servers { servers: servers?.into(), preferred: Arc::default() })
+        Ok(Servers { servers: servers?.into(), preferred: Arc::default(), patience })
     }
 
-    /// The records of one kind of a name, CNAMEs followed.
+    /// The records of one kind of a name, CNAMEs followed. All servers together take no longer than a
+    /// single one might.
     pub(super) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Records, QuestionFault> {
-        timeout(QUESTION_TIMEOUT, self.ask_each(name, kind)).await.unwrap_or(Err(QuestionFault::Silence))
+        let patience = self.patience * ROUNDS as u32;
+        timeout(patience, self.ask_each(name, kind)).await.unwrap_or(Err(QuestionFault::Silence))
     }
 
     async fn ask_each(&self, name: &Name, kind: RecordType) -> Result<Records, QuestionFault> {
+        // All are to have their turn within the time of the whole.
+        let turns = u32::try_from(self.servers.len().max(ROUNDS)).unwrap_or(u32::MAX);
+        let patience = self.patience * ROUNDS as u32 / turns;
         let first = self.preferred.load(Ordering::Relaxed);
         let mut worst = QuestionFault::Silence;
         for _ in 0..ROUNDS {
@@ -130,7 +135,7 @@ impl Servers {
             for offset in 0..self.servers.len() {
                 let at = (first + offset) % self.servers.len();
                 let Some(server) = self.servers.get(at) else { continue };
-                let answer = ask_one(server, name, kind).await;
+                let answer = ask_one(server, name, kind, patience).await;
                 match answer {
                     Err(QuestionFault::Silence) => was_silent = true,
                     Err(fault) if !fault.is_denial() => worst = fault,
@@ -148,8 +153,13 @@ impl Servers {
     }
 }
 
-async fn ask_one(server: &TokioResolver, name: &Name, kind: RecordType) -> Result<Records, QuestionFault> {
-    let answer = timeout(QUERY_TIMEOUT, server.lookup(name.clone(), kind)).await;
+async fn ask_one(
+    server: &TokioResolver,
+    name: &Name,
+    kind: RecordType,
+    patience: Duration,
+) -> Result<Records, QuestionFault> {
+    let answer = timeout(patience, server.lookup(name.clone(), kind)).await;
     let answer = answer.map_err(|_elapsed| QuestionFault::Silence)?;
     let answer = answer.map_err(|error| fault(&error))?;
     let of_kind = answer.answers().iter().filter(|record| record.record_type() == kind);
@@ -192,6 +202,6 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
 
 /// hickory says until when an answer is valid on the clock it read itself.
 #[allow(clippy::disallowed_methods)]
-fn now() -> std::time::Instant {
+pub(super) fn now() -> std::time::Instant {
     std::time::Instant::now()
 }

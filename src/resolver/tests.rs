@@ -12,8 +12,12 @@ use crate::base::Transport;
 
 const HOST: &str = "sip.example";
 
+/// How long a silent server is waited for here.
+const PATIENCE: Duration = Duration::from_millis(400);
+
 fn resolver_of(servers: &[&NameServer]) -> Resolver {
-    Resolver::new(&Settings { nameservers: servers.iter().map(|server| server.address).collect() }).unwrap()
+    let servers: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
+    Resolver(Servers::new(&servers, PATIENCE).unwrap())
 }
 
 async fn lab() -> (NameServer, Resolver) {
@@ -206,6 +210,15 @@ async fn the_next_name_server_is_asked_after_a_refusal_a_failure_and_silence() {
 }
 
 #[tokio::test]
+async fn the_last_of_many_name_servers_has_its_turn() {
+    let (good, dead) = (NameServer::start().await, NameServer::start().await);
+    good.a(HOST, "192.0.2.7", 77);
+    dead.ignore(HOST, A);
+    let resolver = resolver_of(&[&dead, &dead, &dead, &good]);
+    assert_eq!(resolved(&resolver, &Query::new(HOST, Some(5060), None), v4()).await.len(), 1);
+}
+
+#[tokio::test]
 async fn each_step_is_told_with_its_time() {
     let (server, resolver) = lab().await;
     server.srv("_sip._udp.sip.example", "1 2 5060 a.example", 600).a("a.example", "192.0.2.1", 60);
@@ -233,7 +246,7 @@ async fn each_step_is_told_with_its_time() {
 }
 
 #[tokio::test]
-async fn silence_costs_no_more_than_the_walks_time() {
+async fn silence_is_waited_for_a_bounded_time_and_told_of_each_question() {
     let (server, resolver) = lab().await;
     for kind in [NAPTR, A, AAAA] {
         server.ignore(HOST, kind);
@@ -241,12 +254,12 @@ async fn silence_costs_no_more_than_the_walks_time() {
     for service in ["_sip._udp", "_sip._tcp", "_sips._tcp"] {
         server.ignore(&format!("{service}.{HOST}"), SRV);
     }
-    let began = Instant::now();
     let walk = resolver.walk(&host(), v4()).await;
     assert_eq!(walk.resolution, Err(ResolveFault::NoAnswer));
     assert_eq!(walk.steps.len(), 5, "{:?}", walk.steps);
     assert!(walk.steps.iter().all(|step| step.result == Err(QuestionFault::Silence)));
-    assert!(began.elapsed() < WALK_TIMEOUT, "{:?}", began.elapsed());
+    let longest = walk.steps.iter().map(|step| step.took).max().unwrap();
+    assert!(longest < 4 * PATIENCE, "{longest:?}");
 }
 
 #[tokio::test]

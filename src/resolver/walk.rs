@@ -11,9 +11,8 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::rdata::{NAPTR, SRV};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use super::servers::{QuestionFault, Records, Servers};
+use super::servers::{QuestionFault, Records, Servers, now};
 use crate::base::Transport;
 use crate::routing::{
     DnsQuestion, Endpoint, Query, Reach, RecordKind, Resolution, ResolveFault, transport_of_service,
@@ -304,7 +303,7 @@ impl<'a> Walker<'a> {
     /// Asks several questions at once; the answers are in their order.
     async fn ask_all(&mut self, questions: Vec<(DnsQuestion, Name)>) -> Vec<Result<Records, QuestionFault>> {
         let mut running = JoinSet::new();
-        let began = Instant::now();
+        let began = now();
         for (at, (question, name)) in questions.iter().enumerate() {
             let (servers, kind, name) = (self.servers.clone(), record_type(question.kind), name.clone());
             running.spawn(async move {

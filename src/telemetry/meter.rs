@@ -140,7 +140,7 @@ impl TrunkMeter {
                 metrics.calls.with_label_values(&[name, direction, outcome.as_str()]);
             }
         }
-        for code in ["200", "timeout", "transport"] {
+        for code in ["200", "timeout", "transport", "dns"] {
             metrics.attempts.with_label_values(&[name, code]);
         }
         TrunkMeter {

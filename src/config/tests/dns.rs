@@ -26,7 +26,7 @@ fn name_servers_are_addresses_and_few() {
     let config = read(&[("drawbridge.toml", &text)]).unwrap();
     let told: Vec<String> = config.nameservers.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["192.0.2.53:53", "[2001:db8::53]:5353"]);
-    let many = vec!["\"192.0.2.53\""; 9].join(", ");
+    let many = ["\"192.0.2.53\""; 9].join(", ");
     let found = faults(&[("drawbridge.toml", &minimal_and(&format!("[dns]\nnameservers = [{many}]\n")))]);
     assert!(found.contains("dns.nameservers: these are too many; write at most 8"), "{found}");
     let found = faults(&[("drawbridge.toml", &minimal_and("[dns]\nnameservers = [\"dns.example\"]\n"))]);
