@@ -224,6 +224,8 @@ pub struct Plan {
     pub ingress_counted: Option<TrunkName>,
     /// The trunk that is being tried, whose limit counts this call too.
     pub egress_counted: Option<TrunkName>,
+    /// Whether it counts on the node.
+    pub node_counted: bool,
     /// Whether a trunk was passed over because it is full.
     pub passed_full: bool,
     /// Where a 3xx sent the call.

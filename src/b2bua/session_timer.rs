@@ -69,7 +69,7 @@ impl Engine {
 
     /// Min-SE for a 422 to a new INVITE, if it needs one.
     pub(super) fn find_short_session(&self, request: &Message, hop: Hop) -> Option<u32> {
-        let trunk = self.realm_of(hop).and_then(|realm| self.router.trunk_of_source(realm, hop.peer.ip()));
+        let trunk = self.realm_of(hop).and_then(|realm| self.trunk_of_request(request, realm, hop));
         session_timer::too_short(request, policy_of(self.snapshots.current().timeouts_of(trunk)))
     }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::query::{Endpoint, Query, Reach, Resolution, ResolveFault};
-use crate::base::{Instant, Random};
+use crate::base::{Instant, Random, Transport};
 
 /// No name is asked for more often than this, whatever its TTL.
 pub const MIN_REFRESH: Duration = Duration::from_secs(5);
@@ -91,6 +91,11 @@ impl Hosts {
         known.map_or(&[], |known| &known.endpoints)
     }
 
+    /// The addresses of its endpoints with their ports, each once.
+    pub(super) fn places(&self, query: &Query) -> BTreeSet<SocketAddr> {
+        self.endpoints(query).iter().map(|endpoint| endpoint.address).collect()
+    }
+
     /// The addresses of its endpoints, each once.
     pub(super) fn addresses(&self, query: &Query) -> BTreeSet<IpAddr> {
         self.endpoints(query).iter().map(|endpoint| endpoint.address.ip()).collect()
@@ -117,7 +122,7 @@ impl Hosts {
         self.0.values().map(|host| host.ask_at).min()
     }
 
-    /// Takes an answer; says whether the addresses are others than before. What the realm does not
+    /// Takes an answer; says whether it leads elsewhere than the one before. What the realm does not
     /// believe is left out.
     pub(super) fn answer(
         &mut self,
@@ -127,11 +132,14 @@ impl Hosts {
         now: Instant,
         random: &mut Random,
     ) -> bool {
-        let before = self.addresses(query);
+        let ways = |hosts: &Hosts| -> BTreeSet<(SocketAddr, Transport)> {
+            hosts.endpoints(query).iter().map(|endpoint| (endpoint.address, endpoint.transport)).collect()
+        };
+        let before = ways(self);
         let Some(host) = self.0.get_mut(query) else { return false };
         host.take(answer, reach, now, random);
         // An answer in another order is no change, and DNS servers rotate theirs.
-        self.addresses(query) != before
+        ways(self) != before
     }
 
     pub(super) fn report(&self, query: &Query, now: Instant) -> Option<HostReport> {

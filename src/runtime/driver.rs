@@ -17,13 +17,13 @@ use tokio::time::Sleep;
 
 use super::Clock;
 use super::lookups::{Lookups, Resolved};
-use crate::b2bua::{Census, Engine, Event, Input, Output, Settings};
-use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport};
+use crate::b2bua::{CallReport, Census, Engine, Event, Input, Output, Settings};
+use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
-use crate::routing::HostReport;
-use crate::telemetry::{CdrSink, Meter};
+use crate::routing::{HostReport, TrunkReport};
+use crate::telemetry::{CdrSink, Meter, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
 /// Media events taken in one turn.
@@ -47,7 +47,22 @@ pub enum Command {
     /// Names are looked up with this resolver from now on.
     Resolver(Box<Resolver>),
     /// Take no new calls.
-    Drain,
+    Drain {
+        /// After so long the calls that are left are ended; none: they go on.
+        deadline: Option<Duration>,
+    },
+    /// Take new calls again.
+    Undrain,
+    /// Say how the trunks are.
+    Trunks(oneshot::Sender<Vec<TrunkReport>>),
+    /// Say which calls there are, the oldest first, and at most so many.
+    Calls(usize, oneshot::Sender<Vec<CallReport>>),
+    /// Say how the call of this `id` is.
+    Call(String, oneshot::Sender<Option<CallReport>>),
+    /// Switch a trunk on or off, and say whether there is one of this name.
+    SetTrunkEnabled(TrunkName, bool, oneshot::Sender<bool>),
+    /// End the call of this `id`, and say whether there was one.
+    HangUp(String, oneshot::Sender<bool>),
     /// Take no new calls, end those in progress, then end.
     Shutdown,
     /// Say what is known of the names of trunks.
@@ -284,7 +299,10 @@ impl Driver {
                 self.parts.meter.count_call(&cdr);
                 self.parts.cdrs.write(cdr);
             }
-            Output::Event(event) => self.parts.meter.count(&event),
+            Output::Event(event) => {
+                notices::log(&event);
+                self.parts.meter.count(&event);
+            }
         }
     }
 
@@ -323,7 +341,24 @@ impl Driver {
                 self.lookups.set_resolver(*resolver);
                 self.feed(Input::NameServersChanged);
             }
-            Command::Drain => self.feed(Input::Drain),
+            Command::Drain { deadline } => {
+                let deadline = deadline.map(|after| self.clock.now() + after);
+                self.feed(Input::Drain { deadline });
+            }
+            // What ends stays closed.
+            Command::Undrain if self.shutdown.is_some() => {}
+            Command::Undrain => self.feed(Input::Undrain),
+            Command::Trunks(answer) => {
+                let _ = answer.send(self.parts.engine.trunk_reports(self.clock.now()));
+            }
+            Command::Calls(most, answer) => {
+                let _ = answer.send(self.parts.engine.call_reports(most));
+            }
+            Command::Call(id, answer) => {
+                let _ = answer.send(self.parts.engine.call_report(&id));
+            }
+            Command::SetTrunkEnabled(trunk, enabled, answer) => self.switch_trunk(trunk, enabled, answer),
+            Command::HangUp(call, answer) => self.hang_up(call, answer),
             Command::Shutdown => self.begin_shutdown(),
             Command::Hosts(answer) => {
                 // Who asked may have given up.
@@ -337,6 +372,18 @@ impl Driver {
                 let _ = answer.send(Vitals { census, connections, draining });
             }
         }
+    }
+
+    fn switch_trunk(&mut self, trunk: TrunkName, enabled: bool, answer: oneshot::Sender<bool>) {
+        let is_known = self.parts.settings.routing.trunk(&trunk).is_some();
+        self.feed(Input::SetTrunkEnabled { trunk, enabled });
+        let _ = answer.send(is_known);
+    }
+
+    fn hang_up(&mut self, call: String, answer: oneshot::Sender<bool>) {
+        let is_known = self.parts.engine.call_report(&call).is_some();
+        self.feed(Input::HangUp { call });
+        let _ = answer.send(is_known);
     }
 
     fn count_connections(&self) -> [ByRealm<usize>; 2] {

@@ -11,14 +11,15 @@ use regex::Regex;
 
 use crate::admission;
 use crate::b2bua::{Cdr, Census, Engine, Event, Input, Listener, Output, Settings, Timeouts};
-use crate::base::{ByRealm, Hop, Instant, ListenerId, Random, Realm, Transport, TrunkName};
+use crate::base::{ByRealm, Hop, Instant, ListenerId, Random, Realm, Transport};
 use crate::media::{
     self, DirectionReport, MediaAddress, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair,
     RealmMedia,
 };
 use crate::numbering;
 use crate::routing::{
-    self, Endpoint, Host, NumberPattern, Query, Resolution, ResolveFault, Route, RouteSource, Trunk,
+    self, Balance, Endpoint, Health, Host, Limits, NumberPattern, Query, Resolution, ResolveFault, Route,
+    RouteSource, TierTrunk, Trunk,
 };
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -416,6 +417,7 @@ pub fn settings() -> Settings {
                 route("out", RouteSource::Realm(Realm::Trusted), &["carrier-a", "carrier-b"]),
                 route("in", RouteSource::Realm(Realm::Untrusted), &["pbx"]),
             ],
+            limits: Limits::default(),
         },
         media: media::Settings {
             ports: (10_000, 10_099),
@@ -431,6 +433,8 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
     let address: SocketAddr = address.parse().unwrap();
     Trunk {
         domain: format!("{name}.example"),
+        // What is tested elsewhere is not mixed with probes; those are in `health.rs`.
+        health: Health { interval: Duration::ZERO, ..Health::default() },
         ..Trunk::new(name, realm, Host::Address(address.ip()), Some(address.port()))
     }
 }
@@ -438,8 +442,8 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
 /// A route for every number, one trunk a tier.
 pub fn route(name: &str, from: RouteSource, trunks: &[&str]) -> Route {
     let to: Vec<NumberPattern> = vec![];
-    let tiers = trunks.iter().map(|trunk| vec![TrunkName::from(*trunk)]).collect();
-    Route { name: name.to_owned(), from, to, tiers }
+    let tiers = trunks.iter().map(|trunk| vec![TierTrunk::from(*trunk)]).collect();
+    Route { name: name.to_owned(), from, to, tiers, balance: Balance::default() }
 }
 
 /// What DNS says of a host without SRV records: UDP at these addresses, for 60 s.

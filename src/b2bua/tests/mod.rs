@@ -2,10 +2,12 @@
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
 mod attacks;
+mod balance;
 mod basic_calls;
 mod bodies;
 mod cancel_races;
 mod challenges;
+mod credentials;
 mod diversion;
 mod dns;
 mod early_dialogs;
@@ -13,13 +15,16 @@ mod explain;
 mod failover;
 mod flows;
 mod glare;
+mod health;
 mod identity_policy;
 mod in_dialog;
 pub mod lab;
 mod limits;
+mod matching;
 mod media_ports;
 mod meetings;
 mod offer_answer;
+mod operator;
 mod operators_timers;
 mod peers_mistakes;
 mod privacy;
@@ -27,6 +32,7 @@ mod redirect;
 mod refusals;
 mod reinvite;
 mod reliable;
+mod secured_media;
 mod session_timers;
 mod setup;
 mod shutdown;

@@ -372,7 +372,9 @@ impl<'a> World<'a> {
         while let Some(letter) = self.network.take(self.now) {
             match letter {
                 Letter::ToAgent(at, hop, bytes) => {
-                    self.agents[at].receive(self.now, Message::parse(bytes).unwrap(), hop);
+                    let message = Message::parse(bytes).unwrap();
+                    self.shadow.on_arrived(&message);
+                    self.agents[at].receive(self.now, message, hop);
                 }
                 Letter::ToEngine(hop, bytes) => {
                     let message = Message::parse(bytes.clone()).unwrap();
@@ -383,7 +385,6 @@ impl<'a> World<'a> {
                 Letter::Connected(hop) => self.engine.handle(self.now, Input::Connected { hop }),
                 Letter::FailedAtEngine(hop) => {
                     self.note(|| format!("        {} ⇹ SBC", hop.peer));
-                    self.shadow.on_transport_failed(hop);
                     self.engine.handle(self.now, Input::TransportFailed { hop });
                 }
                 Letter::FailedAtAgent(at, hop) => {
