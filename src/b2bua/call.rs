@@ -181,7 +181,9 @@ pub struct LegSdp {
 pub struct CallNumbers {
     /// User of the Request-URI, unescaped.
     pub called_received: String,
-    /// The same as it was written, if every byte of it may stand in a URI: so a name crosses, in which
+    /// The same without an access code that the caller's trunk dials before it.
+    pub called_dialled: String,
+    /// The user as it was written, if every byte of it may stand in a URI: so a name crosses, in which
     /// `;` and `%3B` are not the same (RFC 3261 §19.1.4).
     pub called_written: Option<String>,
     /// What it means.
