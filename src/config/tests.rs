@@ -642,6 +642,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
 
+mod dns;
 mod load;
 mod matching;
 mod numbers;

@@ -1,14 +1,15 @@
 //! Which trunk a message comes from: by source address, longest prefix first, and among the trunks of
 //! one prefix by what the request says of itself (`matching.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
 use super::matching::{self, Fit, Misfit, RequestFacts};
+use super::query::Query;
 use super::settings::{Host, Settings, Trunk, TrunkHost};
 use crate::base::{ByRealm, Realm, Transport, TrunkName};
 
@@ -101,16 +102,13 @@ struct Table {
 }
 
 impl Sources {
-    /// `resolved` gives the addresses of a name.
-    pub(super) fn build<'a>(settings: &Settings, resolved: impl Fn(&str) -> &'a [IpAddr]) -> Sources {
+    /// `resolved` gives the addresses and ports that a query led to.
+    pub(super) fn build(settings: &Settings, resolved: impl Fn(&Query) -> BTreeSet<SocketAddr>) -> Sources {
         let mut sources = Sources::default();
         for (index, trunk) in settings.trunks.iter().enumerate() {
             sources.claim_literal(trunk, index);
-            for host in &trunk.hosts {
-                let Host::Name(name) = &host.host else { continue };
-                for address in resolved(name) {
-                    sources.claim(trunk, index, IpNet::from(*address), Some(port_of(trunk, host)));
-                }
+            for at in trunk.queries().flat_map(|query| resolved(&query)) {
+                sources.claim(trunk, index, IpNet::from(at.ip()), Some(at.port()));
             }
         }
         sources

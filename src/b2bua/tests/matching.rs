@@ -2,9 +2,9 @@
 
 use super::explain::ask;
 use super::lab::*;
-use crate::b2bua::{Event, Input, Settings};
+use crate::b2bua::{Event, Settings};
 use crate::base::{Realm, TrunkName};
-use crate::routing::{Host, NumberPattern, Resolution, RouteSource, Trunk, TrunkMatch};
+use crate::routing::{Host, NumberPattern, RouteSource, Trunk, TrunkMatch};
 use crate::sip::{Header, Message, Method};
 
 fn prefix(text: &str) -> NumberPattern {
@@ -162,15 +162,16 @@ fn names_that_come_to_share_an_address_are_told_of_once() {
     let mut settings = settings();
     let mut named = |name: &str| {
         let host = Host::Name(format!("{name}.example"));
-        settings.routing.trunks.push(Trunk::new(name, Realm::Untrusted, host, None));
+        let mut trunk = Trunk::new(name, Realm::Untrusted, host, None);
+        trunk.health.interval = std::time::Duration::ZERO;
+        settings.routing.trunks.push(trunk);
     };
     named("euc1");
     named("use1");
     let mut lab = Lab::with(settings);
     let resolve = |lab: &mut Lab, name: &str, address: &str| {
-        let addresses = vec![address.parse().unwrap()];
-        let resolution = Ok(Resolution { addresses, valid_for: std::time::Duration::from_secs(60) });
-        lab.input(Input::Resolved { host: format!("{name}.example"), resolution });
+        let host = format!("{name}.example");
+        lab.resolved(&host, found(&host, &[&format!("{address}:5060")]));
     };
     let told = |lab: &Lab| {
         let shared = lab.events.iter().filter_map(|event| match event {
