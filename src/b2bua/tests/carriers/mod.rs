@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use super::lab::*;
 use crate::b2bua::Input;
-use crate::base::{Hop, Instant};
+use crate::base::{Hop, Instant, Transport};
 use crate::config::{self, Config};
-use crate::routing::{Resolution, ResolveFault};
+use crate::routing::{Endpoint, Resolution, ResolveFault};
 use crate::sip::digest::{Answerer, Challenge, Request};
 use crate::sip::{Header, Message, Method, Status, response_to};
 
@@ -295,16 +295,21 @@ impl Bench {
 
     /// DNS, for what the engine has asked.
     fn look_up(&mut self) {
-        for host in std::mem::take(&mut self.lab.lookups) {
-            let found =
-                self.providers.iter().flat_map(|provider| &provider.zone).find(|(name, _)| *name == host);
-            let resolution = match found {
+        for query in std::mem::take(&mut self.lab.lookups) {
+            let mut zones = self.providers.iter().flat_map(|provider| &provider.zone);
+            let resolution = match zones.find(|(name, _)| *name == query.host) {
                 Some((_, addresses)) => {
-                    Ok(Resolution { addresses: addresses.clone(), valid_for: Duration::from_secs(3_600) })
+                    let transport = query.transport.unwrap_or(Transport::Udp);
+                    let port = query.port.unwrap_or(transport.default_port());
+                    let endpoint = |address: &IpAddr| {
+                        Endpoint::plain(&query.host, SocketAddr::new(*address, port), transport)
+                    };
+                    let endpoints = addresses.iter().map(endpoint).collect();
+                    Ok(Resolution::new(endpoints, Duration::from_secs(3_600)))
                 }
-                None => Err(ResolveFault::NoSuchHost),
+                None => Err(ResolveFault::NoSuchHost { valid_for: Duration::from_secs(10) }),
             };
-            self.lab.input(Input::Resolved { host, resolution });
+            self.lab.input(Input::Resolved { query, resolution });
         }
     }
 
