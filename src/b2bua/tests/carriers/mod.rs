@@ -19,7 +19,7 @@ use super::lab::*;
 use crate::b2bua::Input;
 use crate::base::{Hop, Instant, Transport};
 use crate::config::{self, Config};
-use crate::routing::{Endpoint, Resolution, ResolveFault};
+use crate::routing::{Endpoint, Query, Resolution, ResolveFault};
 use crate::sip::digest::{Answerer, Challenge, Request};
 use crate::sip::{Header, Message, Method, Status, response_to};
 
@@ -295,19 +295,15 @@ impl Bench {
 
     /// DNS, for what the engine has asked.
     fn look_up(&mut self) {
+        let hour = Duration::from_secs(3_600);
         for query in std::mem::take(&mut self.lab.lookups) {
             let mut zones = self.providers.iter().flat_map(|provider| &provider.zone);
             let resolution = match zones.find(|(name, _)| *name == query.host) {
-                Some((_, addresses)) => {
-                    let transport = query.transport.unwrap_or(Transport::Udp);
-                    let port = query.port.unwrap_or(transport.default_port());
-                    let endpoint = |address: &IpAddr| {
-                        Endpoint::plain(&query.host, SocketAddr::new(*address, port), transport)
-                    };
-                    let endpoints = addresses.iter().map(endpoint).collect();
-                    Ok(Resolution::new(endpoints, Duration::from_secs(3_600)))
-                }
-                None => Err(ResolveFault::NoSuchHost { valid_for: Duration::from_secs(10) }),
+                Some((_, addresses)) => Ok(Resolution::new(
+                    addresses.iter().map(|at| plain_endpoint(&query, *at)).collect(),
+                    hour,
+                )),
+                None => Err(ResolveFault::NoSuchHost { valid_for: hour }),
             };
             self.lab.input(Input::Resolved { query, resolution });
         }
@@ -407,4 +403,11 @@ pub fn first_line(message: &Message) -> String {
 /// The value of a header as text; empty where there is none.
 pub fn value(message: &Message, header: Header) -> String {
     String::from_utf8_lossy(message.header(header).unwrap_or_default()).into_owned()
+}
+
+/// An address of a name that has neither NAPTR nor SRV records.
+fn plain_endpoint(query: &Query, address: IpAddr) -> Endpoint {
+    let transport = query.transport.unwrap_or(Transport::Udp);
+    let address = SocketAddr::new(address, query.port.unwrap_or(transport.default_port()));
+    Endpoint { host: query.host.clone(), address, transport, priority: 0, weight: 0 }
 }
