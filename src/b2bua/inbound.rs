@@ -349,6 +349,7 @@ impl CallNumbers {
             called: Number::Name(called_received.clone()),
             caller: Number::Name(from_received.clone()),
             called_written,
+            called_dialled: called_received.clone(),
             called_received,
             caller_received: from_received.clone(),
             from_received,

@@ -644,6 +644,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
 
 mod load;
 mod matching;
+mod numbers;
 mod profiles;
 mod providers_page;
 mod samples;

@@ -6,10 +6,11 @@ use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
 use super::health::health;
 use super::matching::read_match;
+use super::numbers::{read_own_numbering, read_prefix, read_tech_prefix};
 use super::profile;
 use super::reader::{Place, Table, Text, Value};
 use super::registration::read_authentication;
-use super::sections::{REALMS, read_numbering, section, transport};
+use super::sections::{REALMS, section, transport};
 use super::tls::{self, ClientLoader};
 use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
@@ -118,7 +119,9 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
         matching: section(table, "match", read_match).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
-        numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
+        prefix: read_prefix(table),
+        tech_prefix: read_tech_prefix(table),
+        numbering: section(table, "numbering", |own| Some(read_own_numbering(own, numbering))),
         caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),
         identity: identity(table).unwrap_or_default(),
         // A PBX says who calls; what a carrier says counts where its contract says so.

@@ -23,6 +23,7 @@ mod limits;
 mod matching;
 mod media_ports;
 mod meetings;
+mod numbers;
 mod offer_answer;
 mod operator;
 mod operators_timers;

@@ -45,7 +45,8 @@ fn the_sample_files_load_with_everything_uncommented() {
 }
 
 /// The files that read keys.
-const READERS: [&str; 7] = [
+const READERS: [&str; 8] = [
+    include_str!("../numbers.rs"),
     include_str!("../matching.rs"),
     include_str!("../balance.rs"),
     include_str!("../sections.rs"),
