@@ -163,20 +163,49 @@ pub fn bytes(writer: Writer) -> Vec<u8> {
 }
 
 /// A name server that knows these addresses (IPv4), and that there are no other names.
-pub fn name_server(names: &'static [(&'static str, &'static [[u8; 4]])]) -> SocketAddr {
+pub fn name_server(names: &[(&str, &[[u8; 4]])]) -> SocketAddr {
+    let address = |address: &[u8; 4]| (TYPE_A, address.to_vec());
+    serve_names(
+        names.iter().map(|(name, at)| ((*name).to_owned(), at.iter().map(address).collect())).collect(),
+    )
+}
+
+/// A name server that has one UDP service of a domain, at one address.
+pub fn service(domain: &str, host: &str, address: [u8; 4], port: u16) -> SocketAddr {
+    // RFC 2782: priority, weight, port, target.
+    let mut record = vec![0, 10, 0, 60];
+    record.extend(port.to_be_bytes());
+    for label in host.split('.') {
+        record.push(label.len() as u8);
+        record.extend(label.as_bytes());
+    }
+    record.push(0);
+    serve_names(vec![
+        (format!("_sip._udp.{domain}"), vec![(TYPE_SRV, record)]),
+        (host.to_owned(), vec![(TYPE_A, address.to_vec())]),
+    ])
+}
+
+const TYPE_A: u8 = 1;
+const TYPE_SRV: u8 = 33;
+
+/// Names, each with its records: type and data.
+type Zone = Vec<(String, Vec<(u8, Vec<u8>)>)>;
+
+fn serve_names(zone: Zone) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     thread::spawn(move || {
-        let mut query = [0u8; 512];
+        let mut query = [0u8; 1_232];
         while let Ok((length, from)) = socket.recv_from(&mut query) {
-            let _ = socket.send_to(&dns_answer(&query[..length], names), from);
+            let _ = socket.send_to(&dns_answer(&query[..length], &zone), from);
         }
     });
     address
 }
 
-/// RFC 1035 §4: the query's question, and an A record for each address.
-fn dns_answer(query: &[u8], names: &[(&str, &[[u8; 4]])]) -> Vec<u8> {
+/// RFC 1035 §4: the query's question, and its records.
+fn dns_answer(query: &[u8], zone: &Zone) -> Vec<u8> {
     let mut labels = Vec::new();
     let mut at = 12;
     while query[at] != 0 {
@@ -185,16 +214,17 @@ fn dns_answer(query: &[u8], names: &[(&str, &[[u8; 4]])]) -> Vec<u8> {
         at += 1 + length;
     }
     let question_end = at + 5;
-    let is_a = query[question_end - 3] == 1;
-    let found = names.iter().find(|(name, _)| *name == labels.join("."));
-    let addresses = found.filter(|_| is_a).map_or(&[][..], |(_, addresses)| addresses);
+    let kind = query[question_end - 3];
+    let found = zone.iter().find(|(name, _)| *name == labels.join("."));
+    let records: Vec<_> =
+        found.iter().flat_map(|(_, records)| records).filter(|(of, _)| *of == kind).collect();
     let code = if found.is_some() { 0x80 } else { 0x83 };
     let mut answer = query[..2].to_vec();
-    answer.extend([0x81, code, 0, 1, 0, addresses.len() as u8, 0, 0, 0, 0]);
+    answer.extend([0x81, code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
     answer.extend(&query[12..question_end]);
-    for address in addresses {
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 77, 0, 4]);
-        answer.extend(address);
+    for (kind, data) in records {
+        answer.extend([0xc0, 12, 0, *kind, 0, 1, 0, 0, 0, 77, 0, data.len() as u8]);
+        answer.extend(data);
     }
     answer
 }

@@ -391,7 +391,7 @@ fn every_address_of_a_name_is_tested_and_one_that_is_dead_named() {
           trunk carrier
 
           ok   configuration            sip.carrier.example:5080 (udp by default), domain sip.carrier.example, without credentials, untrusted realm
-          ok   dns                TIME  A/AAAA sip.carrier.example: 127.44.0.1, 127.44.0.3
+          ok   dns                TIME  A sip.carrier.example: 127.44.0.1, 127.44.0.3
 
           127.44.0.1:5080 udp  sip.carrier.example
           ok   connect            TIME  from 127.44.1.1:EPHEMERAL
@@ -412,6 +412,36 @@ fn every_address_of_a_name_is_tested_and_one_that_is_dead_named() {
 }
 
 #[test]
+fn srv_leads_to_the_ports_and_names_that_it_says() {
+    let carrier = Carrier::udp("127.44.0.1", says(200));
+    let server =
+        carrier::service("sip.carrier.example", "a.carrier.example", [127, 44, 0, 1], carrier.port());
+    let more = format!(
+        "[dns]\nnameservers = [\"{server}\"]\n[trunk.carrier]\nhost = \"sip.carrier.example\"\n\
+         transport = \"udp\"\n"
+    );
+    let site = Site::new("srv", &more);
+    let run = site.test(&["carrier"]);
+    expect![[r#"
+
+          trunk carrier
+
+          ok   configuration            sip.carrier.example (udp), domain sip.carrier.example, without credentials, untrusted realm
+          ok   dns                TIME  SRV _sip._udp.sip.carrier.example: 10 60 5090 a.carrier.example.
+          ok   dns                TIME  A a.carrier.example: 127.44.0.1
+
+          127.44.0.1:5090 udp  a.carrier.example
+          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+          ok   options            TIME  200 OK
+          ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
+
+          ok   1 of 1 target answers; TIME
+
+    "#]].assert_eq(&run.normalised(&site, &[(carrier.port(), "5090")]));
+    assert_eq!(run.code, 0);
+}
+
+#[test]
 fn a_name_that_is_not_there_is_told_from_a_server_that_is_silent() {
     let server = name_server(NAMES);
     let nowhere = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -423,7 +453,9 @@ fn a_name_that_is_not_there_is_told_from_a_server_that_is_silent() {
         let site = Site::new(name, &more);
         let run = site.test(&["carrier"]);
         assert_eq!(run.code, 1);
-        for words in [words, "FAIL dns", "dig sip.carier.example", "there is no target"] {
+        for words in
+            [words, "FAIL dns", "nothing is found for", "dig sip.carier.example", "there is no target"]
+        {
             assert!(run.says(words), "{words}\n{}", run.page);
         }
     }

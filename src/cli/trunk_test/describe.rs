@@ -11,7 +11,12 @@ use crate::routing::{Host, TrunkHost};
 pub(super) fn configuration(subject: &Subject) -> Step {
     let trunk = &subject.trunk;
     let hosts: Vec<String> = trunk.hosts.iter().map(host).collect();
-    let transport = trunk.transport.map_or("udp by default".to_owned(), |transport| transport.to_string());
+    let asks_dns = trunk.queries().any(|query| query.asks_naptr());
+    let transport = match trunk.transport {
+        Some(transport) => transport.as_str(),
+        None if asks_dns => "transport by DNS",
+        None => "udp by default",
+    };
     let username = trunk.credentials.as_ref().map(|credentials| credentials.username.as_str());
     let who = match username {
         Some(username) if subject.registers() => format!("registers as \"{username}\""),

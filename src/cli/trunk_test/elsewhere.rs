@@ -43,7 +43,7 @@ fn others(place: &Place) -> Vec<Place> {
         if !tried.contains(&way) {
             tried.push(way);
             let address = SocketAddr::new(place.address.ip(), port);
-            others.push(Place { host: place.host.clone(), address, transport });
+            others.push(Place { address, transport, ..place.clone() });
         }
     }
     others

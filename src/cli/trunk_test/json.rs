@@ -39,6 +39,7 @@ fn entry(step: &Step, target: Option<&TargetReport>) -> Value {
         "target": target.map(|target| {
             json!({
                 "host": target.place.host,
+                "name": target.place.name,
                 "address": target.place.address.to_string(),
                 "transport": target.place.transport.as_str(),
             })

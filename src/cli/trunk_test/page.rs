@@ -1,5 +1,6 @@
 //! The report for people: a line a step, with its time; what to do about it below.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::style::{Ink, Palette};
@@ -21,11 +22,12 @@ impl Page {
     pub(super) fn print(self, report: &Report) -> String {
         let trunk = self.palette.paint(Ink::Bold, &report.trunk);
         let mut lines = vec![String::new(), format!("  trunk {trunk}"), String::new()];
-        lines.extend(report.before.iter().flat_map(|step| self.step(step)));
+        let mut told = HashSet::new();
+        lines.extend(report.before.iter().flat_map(|step| self.step(step, &mut told)));
         for target in &report.targets {
             lines.push(String::new());
             lines.push(self.target(target));
-            lines.extend(target.steps.iter().flat_map(|step| self.step(step)));
+            lines.extend(target.steps.iter().flat_map(|step| self.step(step, &mut told)));
         }
         lines.push(String::new());
         lines.push(self.verdict(report));
@@ -36,16 +38,17 @@ impl Page {
     fn target(self, target: &TargetReport) -> String {
         let place = &target.place;
         let at = self.palette.paint(Ink::Bold, &format!("{} {}", place.address, place.transport));
-        let is_named = place.host.parse() != Ok(place.address.ip());
+        let is_named = place.name.parse() != Ok(place.address.ip());
         let host = if is_named {
-            self.palette.paint(Ink::Faint, &format!("  {}", place.host))
+            self.palette.paint(Ink::Faint, &format!("  {}", place.name))
         } else {
             String::new()
         };
         format!("  {at}{host}")
     }
 
-    fn step(self, step: &Step) -> Vec<String> {
+    /// A step; what was told of it at another target is not told again.
+    fn step<'r>(self, step: &'r Step, told: &mut HashSet<&'r str>) -> Vec<String> {
         let name = format!("{:<14}", step.name.as_str());
         let time = format!("{:>8}", step.took.map(milliseconds).unwrap_or_default());
         let (name, time) = match step.mark {
@@ -60,7 +63,11 @@ impl Page {
         // Below the name: what is to be typed has the line for itself.
         let indent = " ".repeat(if self.has_signs { 6 } else { 9 });
         let mut lines = vec![format!("  {mark} {name} {time}  {what}").trim_end().to_owned()];
-        for hint in &step.hints {
+        let all = step.hints.len();
+        let hints: Vec<&str> =
+            step.hints.iter().map(String::as_str).filter(|hint| told.insert(hint)).collect();
+        let above = (hints.len() < all).then_some("as above");
+        for hint in above.into_iter().chain(hints) {
             let mut begin = "- ";
             for line in wrapped(hint, WIDTH.saturating_sub(indent.len() + 2)) {
                 lines.push(format!("{indent}{begin}{line}"));
@@ -163,8 +170,11 @@ mod tests {
     fn people_read_signs_and_pipes_words() {
         let page = Page { palette: Palette::PLAIN, has_signs: true };
         let step = Step::failed(Name::Options, "no answer").hint("do this");
-        assert_eq!(page.step(&step), ["  ✗ options                  no answer", "      - do this"]);
+        let step_of = |page: Page| page.step(&step, &mut HashSet::new());
+        assert_eq!(step_of(page), ["  ✗ options                  no answer", "      - do this"]);
         let page = Page { has_signs: false, ..page };
-        assert_eq!(page.step(&step), ["  FAIL options                  no answer", "         - do this"]);
+        assert_eq!(step_of(page), ["  FAIL options                  no answer", "         - do this"]);
+        let again = page.step(&step, &mut HashSet::from(["do this"]));
+        assert_eq!(again, ["  FAIL options                  no answer", "         - as above"]);
     }
 }

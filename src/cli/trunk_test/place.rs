@@ -58,6 +58,8 @@ impl Subject {
 pub(super) struct Place {
     /// Of the trunk, as it is configured.
     pub(super) host: String,
+    /// The name that the address is of: the target of SRV, or the host.
+    pub(super) name: String,
     pub(super) address: SocketAddr,
     pub(super) transport: Transport,
 }

@@ -24,7 +24,7 @@ const PRESENCE: inquiry::Subject = inquiry::Subject::Presence;
 pub(super) async fn walk(subject: &Subject, clock: Clock) -> Report {
     let began = clock.now();
     let mut before = vec![describe::configuration(subject)];
-    let (steps, places) = dns::look_up(subject, &clock).await;
+    let (steps, places) = dns::look_up(subject).await;
     before.extend(steps);
     let visits = places.into_iter().map(|place| visit(subject.clone(), place, clock));
     let mut visits = at_once(visits).await;

@@ -96,7 +96,12 @@ impl Wire {
         let socket = socket.map_err(fault_of)?;
         socket.bind(SocketAddr::new(origin.bind, 0)).map_err(fault_of)?;
         match timeout(patience, socket.connect(place.address)).await {
-            Ok(connected) => connected.map_err(fault_of),
+            Ok(connected) => {
+                let stream = connected.map_err(fault_of)?;
+                // Times are told: Nagle's algorithm would be in them.
+                let _ = stream.set_nodelay(true);
+                Ok(stream)
+            }
             Err(_elapsed) => Err(Fault::Silence { times: 1, is_working: false }),
         }
     }

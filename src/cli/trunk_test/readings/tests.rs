@@ -46,6 +46,7 @@ impl Stage {
         let trunk = config.routing.trunks[0].clone();
         let place = Place {
             host: "192.0.2.1".into(),
+            name: "192.0.2.1".into(),
             address: "192.0.2.1:5060".parse().unwrap(),
             transport: Transport::Udp,
         };

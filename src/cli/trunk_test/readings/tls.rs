@@ -163,7 +163,7 @@ impl Handshake<'_> {
         match (reason, &certificate) {
             (CertificateError::UnknownIssuer, Some(certificate)) => self.unknown_issuer(certificate),
             (CertificateError::Expired | CertificateError::ExpiredContext { .. }, Some(certificate)) => {
-                let days = -certificate.days_left(self.seconds());
+                let days = (self.seconds() - certificate.not_after).max(0) / 86_400;
                 let what =
                     format!("their certificate ended on {}, {days} days ago", date(certificate.not_after));
                 (
