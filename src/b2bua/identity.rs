@@ -69,7 +69,7 @@ pub fn address(
 }
 
 /// The domain of a trunk as it stands in a URI.
-fn domain_of(trunk: &Trunk) -> String {
+pub(super) fn domain_of(trunk: &Trunk) -> String {
     match trunk.domain.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),
         Err(_) => trunk.domain.clone(),

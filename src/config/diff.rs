@@ -164,6 +164,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         domain,
         credentials,
         authentication,
+        register,
         allow,
         matching,
         send_numbers,
@@ -196,6 +197,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("register", register.as_ref().map_or("false".to_owned(), |register| format!("{register:?}")));
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
     put("match", match_text(matching));

@@ -9,6 +9,7 @@ mod health;
 mod hosts;
 mod limits;
 mod matching;
+mod registration;
 mod report;
 mod router;
 mod settings;
@@ -24,6 +25,9 @@ pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, Ta
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
 pub use matching::{Fit, Misfit, RequestFacts, TrunkMatch};
+pub use registration::{
+    Register, RegisterTo, RegistrationReport, Setback, begin_after, refresh_after, wait_after,
+};
 pub use report::{HostReport, TargetReport, TargetState, TrunkReport, TrunkState};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::balance::{Balance, TierTrunk};
 use super::matching::TrunkMatch;
 use super::tls::TrunkTls;
-use super::{Authentication, Timeouts};
+use super::{Authentication, Register, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
 use crate::numbering::{self, Number, NumberForm, PrefixRule};
 
@@ -50,6 +50,8 @@ pub struct Trunk {
     pub credentials: Option<Credentials>,
     /// Which challenges it answers.
     pub authentication: Authentication,
+    /// Whether and how we register there.
+    pub register: Option<Register>,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
     /// Which calls from these sources are its own, where another trunk has them too.
@@ -109,6 +111,7 @@ impl Trunk {
             tls: TrunkTls::default(),
             credentials: None,
             authentication: Authentication::default(),
+            register: None,
             allow: Vec::new(),
             matching: TrunkMatch::default(),
             send_numbers: NumberForm::default(),

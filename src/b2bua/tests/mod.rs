@@ -31,6 +31,7 @@ mod peers_mistakes;
 mod privacy;
 mod redirect;
 mod refusals;
+mod registration;
 mod reinvite;
 mod reliable;
 mod secured_media;
