@@ -409,6 +409,7 @@ pub fn settings() -> Settings {
                 trusted: vec!["10.0.0.0/8".parse().unwrap()],
                 untrusted: vec!["198.51.100.0/24".parse().unwrap()],
             },
+            rate: ByRealm::default(),
         },
         numbering: numbering::Settings {
             country: Some("US".to_owned()),
