@@ -31,6 +31,7 @@
 //! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
+//! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
 //! | what goes in and out | `io.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -101,6 +102,8 @@ pub struct Engine {
     shard: u8,
     pub(super) last_media_session: u64,
     pub(super) draining: bool,
+    /// When a drain ends the calls that are left.
+    pub(super) drain_deadline: Option<Instant>,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -207,6 +210,7 @@ impl Engine {
             shard,
             last_media_session: 0,
             draining: false,
+            drain_deadline: None,
             outputs: VecDeque::new(),
         };
         engine.look_up_hosts(now);
@@ -224,7 +228,13 @@ impl Engine {
             Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
             Input::Media(event) => self.on_media(now, event),
             Input::Settings(settings) => self.replace_settings(now, settings),
-            Input::Drain => self.draining = true,
+            Input::Drain { deadline } => self.drain(deadline),
+            Input::Undrain => self.undrain(),
+            Input::SetTrunkEnabled { trunk, enabled } => {
+                self.router.switch(&trunk, enabled, now);
+                self.follow_targets(now);
+            }
+            Input::HangUp { call } => self.hang_up(now, &call),
             Input::Shutdown => self.shut_down(now),
             Input::Abandon => self.abandon(now),
         }
@@ -243,6 +253,8 @@ impl Engine {
         self.send_due_probes(now);
         self.settle(now);
         self.look_up_hosts(now);
+        self.end_drain(now);
+        self.settle(now);
     }
 
     /// When [`Engine::on_time`] wants to be called next.
@@ -253,6 +265,7 @@ impl Engine {
             self.standalones.next_deadline(),
             self.router.next_due_host(),
             self.router.next_due_probe(),
+            self.drain_deadline,
         ];
         deadlines.into_iter().flatten().min()
     }

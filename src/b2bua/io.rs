@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Cdr, Settings};
 use crate::admission::DropReason;
-use crate::base::{Hop, Realm, Transport, TrunkName};
+use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::routing::{Resolution, ResolveFault};
 
@@ -48,8 +48,25 @@ pub enum Input {
     Media(MediaEvent),
     /// The configuration changed: calls from now on use this.
     Settings(Arc<Settings>),
-    /// Take no new calls (503); those in progress go on.
-    Drain,
+    /// Take no new calls (503); those in progress go on, to the deadline if there is one.
+    Drain {
+        /// When the calls that are left are ended.
+        deadline: Option<Instant>,
+    },
+    /// Take new calls again.
+    Undrain,
+    /// An operator switches a trunk on or off.
+    SetTrunkEnabled {
+        /// Which; one that is not configured is not looked at.
+        trunk: TrunkName,
+        /// Whether calls may go over it.
+        enabled: bool,
+    },
+    /// An operator ends a call.
+    HangUp {
+        /// Its `id`; one that is over is not looked at.
+        call: String,
+    },
     /// Take no new calls, and end those in progress with BYE or CANCEL.
     Shutdown,
     /// The process ends now: what calls still wait for (an ACK, the relay) is not waited for, and

@@ -5,6 +5,8 @@
 mod check;
 mod demo;
 mod explain;
+mod style;
+mod trunk;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -74,6 +76,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// Opens no socket and asks no DNS; the daemon need not run, and is not asked.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::ExplainArgs),
+    /// Do something with one trunk
+    #[command(subcommand, after_help = trunk::EXAMPLES)]
+    Trunk(trunk::TrunkCommand),
     /// Place real calls with real RTP through Drawbridge, on loopback
     ///
     /// Starts Drawbridge in this process, between two small user agents, and shows the SIP ladder of
@@ -101,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run(&file),
         Command::Check { file, json } => check::run(&file.config, json),
         Command::Explain(args) => explain::run(&args),
+        Command::Trunk(command) => trunk::run(&command),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -194,7 +194,8 @@ pub struct TargetsHealth {
 }
 
 impl TargetsHealth {
-    /// Follows the targets as they are now. What is known of those that remain is kept.
+    /// Follows the targets of the enabled trunks as they are now. What is known of those that remain is
+    /// kept.
     pub(super) fn follow(
         &mut self,
         now: Instant,
@@ -203,7 +204,7 @@ impl TargetsHealth {
         targets_of: impl Fn(&TrunkName) -> Vec<Target>,
     ) {
         let mut wanted: BTreeMap<TargetKey, (Target, Health)> = BTreeMap::new();
-        for trunk in settings.trunks.iter().filter(|trunk| trunk.enabled) {
+        for trunk in &settings.trunks {
             for target in targets_of(&trunk.name).into_iter().take(MAX_TARGETS_OF_A_TRUNK) {
                 if wanted.len() < MAX_TARGETS {
                     wanted.entry(target.key()).or_insert_with(|| (target, trunk.health.clone()));

@@ -6,9 +6,11 @@ mod breaker;
 mod health;
 mod hosts;
 mod limits;
+mod report;
 mod router;
 mod settings;
 mod sources;
+mod switches;
 mod timeouts;
 mod tls;
 
@@ -16,6 +18,7 @@ pub use breaker::{Obstacle, State as BreakerState};
 pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
+pub use report::{HostReport, TargetReport, TargetState, TrunkReport, TrunkState};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
@@ -23,6 +26,7 @@ pub use settings::{
     Settings, Trunk, TrunkHost,
 };
 pub use sources::{Ambiguity, ambiguities};
+pub use switches::Switched;
 pub use timeouts::Timeouts;
 pub use tls::{TrunkTls, host_text};
 

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::health::{ProbeResult, TargetKey, TargetsHealth};
 use super::hosts::Hosts;
 use super::sources::Sources;
+use super::switches::{Switched, Switches};
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
@@ -72,6 +73,7 @@ pub struct Router {
     sources: Sources,
     limits: CallLimits,
     health: TargetsHealth,
+    switches: Switches,
 }
 
 impl Router {
@@ -82,9 +84,10 @@ impl Router {
         router
     }
 
-    /// Takes another configuration. Resolved addresses of names that remain, and the counts of
-    /// running calls, are kept.
+    /// Takes another configuration. Resolved addresses of names that remain, the counts of running
+    /// calls, and what operators said of trunks whose `enabled` is as it was, are kept.
     pub fn replace(&mut self, settings: Settings) {
+        self.switches.keep(&self.settings, &settings);
         self.settings = settings;
         self.hosts.retain_only(names(&self.settings));
         self.limits.configure(&self.settings.trunks);
@@ -101,6 +104,28 @@ impl Router {
         &mut self.limits
     }
 
+    /// Calls in progress over a trunk, of both directions.
+    pub fn calls_of(&self, trunk: &TrunkName) -> u32 {
+        self.limits.calls(trunk)
+    }
+
+    /// An operator switches a trunk on or off; see [`Switched`]. Without effect on one that is not
+    /// configured.
+    pub fn switch(&mut self, trunk: &TrunkName, enabled: bool, now: Instant) {
+        self.switches.set(&self.settings, trunk, enabled, now);
+    }
+
+    /// What an operator said of a trunk, where it differs from the configuration.
+    pub fn switched(&self, trunk: &TrunkName) -> Option<Switched> {
+        self.switches.get(trunk)
+    }
+
+    /// Whether calls may go over a trunk: as an operator said, else as the configuration says.
+    pub fn is_enabled(&self, trunk: &TrunkName) -> bool {
+        let configured = self.settings.trunk(trunk).is_some_and(|trunk| trunk.enabled);
+        self.switches.get(trunk).map_or(configured, |switched| switched.enabled)
+    }
+
     // Health.
 
     /// What is known of the targets.
@@ -112,7 +137,8 @@ impl Router {
     /// settings have changed.
     pub fn follow_targets(&mut self, now: Instant, random: &mut Random) {
         let mut health = std::mem::take(&mut self.health);
-        health.follow(now, random, &self.settings, |trunk| self.targets(trunk));
+        let enabled = |trunk: &TrunkName| self.is_enabled(trunk).then(|| self.targets(trunk));
+        health.follow(now, random, &self.settings, |trunk| enabled(trunk).unwrap_or_default());
         self.health = health;
     }
 
@@ -202,7 +228,8 @@ impl Router {
     /// Where a call to `called` goes: the first route that matches, its enabled trunks in order.
     pub fn route(&self, ingress: &Ingress, called: &Number) -> Result<Selection, NoRoute> {
         if let Some(name) = &ingress.trunk
-            && self.settings.trunk(name).is_some_and(|trunk| !trunk.enabled)
+            && self.settings.trunk(name).is_some()
+            && !self.is_enabled(name)
         {
             return Err(NoRoute::IngressDisabled(name.clone()));
         }
@@ -249,8 +276,7 @@ impl Router {
     /// that a choice by weight would change.
     fn order_tier(&self, tier: &[TrunkName], trunks: &mut Vec<TrunkName>) {
         for name in tier {
-            let enabled = self.settings.trunk(name).is_some_and(|trunk| trunk.enabled);
-            if enabled && !trunks.contains(name) {
+            if self.is_enabled(name) && !trunks.contains(name) {
                 trunks.push(name.clone());
             }
         }

@@ -202,3 +202,65 @@ fn a_reload_keeps_addresses_and_running_calls() {
     router.limits().end(&vonage);
     assert_eq!(router.limits().calls(&vonage), 0);
 }
+
+#[test]
+fn an_operator_switches_a_trunk_until_its_key_changes() {
+    let configured = settings();
+    let mut router = Router::new(configured.clone());
+    let (sinch, number) = (TrunkName::from("sinch"), Number::E164("+12027621401".into()));
+    let pbx = from(Realm::Trusted, None);
+    let second = Instant::from_millis(1_000);
+    router.switch(&sinch, false, second);
+    router.switch(&sinch, false, Instant::from_millis(2_000));
+    assert_eq!(router.switched(&sinch), Some(Switched { enabled: false, since: second }));
+    assert_eq!(chosen(&router, &pbx, &number), "us: vonage");
+    // A reload that leaves the key as it was.
+    let mut other = configured.clone();
+    other.routes.remove(1);
+    other.trunks[1].domain = "other.example".to_owned();
+    router.replace(other);
+    assert_eq!(chosen(&router, &pbx, &number), "us: vonage");
+    router.switch(&sinch, true, second);
+    assert_eq!(
+        (router.switched(&sinch), chosen(&router, &pbx, &number).as_str()),
+        (None, "us: sinch vonage")
+    );
+    // One that changes it has the last word, whichever way it was switched.
+    let mut disabled = configured.clone();
+    disabled.trunks[1].enabled = false;
+    router.switch(&sinch, false, second);
+    router.replace(disabled);
+    assert_eq!(router.switched(&sinch), None);
+    router.switch(&sinch, true, second);
+    assert_eq!(chosen(&router, &pbx, &number), "us: sinch vonage");
+    // What is gone is forgotten, and what never was is not kept.
+    router.replace(Settings { trunks: vec![configured.trunks[0].clone()], routes: Vec::new() });
+    router.replace(configured);
+    router.switch(&"nobody".into(), true, second);
+    assert_eq!((router.switched(&sinch), router.switched(&"nobody".into())), (None, None));
+}
+
+#[test]
+fn a_report_says_how_each_trunk_is() {
+    let mut settings = settings();
+    settings.trunks[2].limits.calls = Some(1);
+    let mut router = Router::new(settings);
+    let states = |router: &Router| {
+        let reports = router.report(Instant::ZERO);
+        let line = |report: &TrunkReport| {
+            format!("{} {} {}", report.name, report.state().as_str(), report.targets.len())
+        };
+        reports.iter().map(line).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(states(&router), "pbx up 1, sinch unresolved 0, vonage up 1");
+    router.resolved("sip.example", answer(&["203.0.113.7", "203.0.113.8"], 60), Instant::ZERO);
+    router.limits().begin_unlimited(&"vonage".into());
+    router.switch(&"pbx".into(), false, Instant::ZERO);
+    assert_eq!(states(&router), "pbx disabled 1, sinch up 2, vonage full 1");
+    let reports = router.report(Instant::ZERO);
+    assert!(reports[0].configured && !reports[0].is_enabled());
+    let names: Vec<_> =
+        reports[1].dns.iter().map(|host| (host.name.as_str(), host.addresses.len())).collect();
+    assert_eq!(names, [("sip.example", 2), ("backup.example", 0)]);
+    assert_eq!(reports[1].targets[1].address.to_string(), "203.0.113.8:5060");
+}

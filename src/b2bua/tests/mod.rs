@@ -20,6 +20,7 @@ mod limits;
 mod media_ports;
 mod meetings;
 mod offer_answer;
+mod operator;
 mod operators_timers;
 mod peers_mistakes;
 mod privacy;

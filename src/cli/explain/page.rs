@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::super::demo::style::{Ink, Palette};
 use crate::b2bua::explain::{
     Admission, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep, TrunkStep,
     Verdict,
 };
+use crate::cli::style::{Ink, Palette};
 use crate::numbering::Number;
 use crate::routing::Mismatch;
 

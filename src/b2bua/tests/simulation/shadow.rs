@@ -77,9 +77,7 @@ struct Leg {
 impl Shadow {
     /// Whether calls may swap legs.
     pub fn new(swaps_legs: bool) -> Shadow {
-        let mut shadow = Shadow { swaps_legs, ..Shadow::default() };
-        shadow.said.skips_versions = swaps_legs;
-        shadow
+        Shadow { swaps_legs, ..Shadow::default() }
     }
 
     /// The engine gets a message.
