@@ -9,6 +9,8 @@
 //! | **setting up** | |
 //! | a new INVITE: checks, numbers, route; loops; a source's share | `inbound.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
+//! | another target although one may have rung | `after_ringing.rs` |
+//! | which targets are up, as calls see it | `target_health.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |
@@ -428,6 +430,7 @@ impl Engine {
         while let Some(effect) = self.transactions.poll() {
             self.on_effect(now, effect);
         }
+        self.tell_health();
     }
 
     fn on_effect(&mut self, now: Instant, effect: Effect) {

@@ -8,7 +8,7 @@ use super::{Cdr, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::{Resolution, ResolveFault};
+use crate::routing::{HealthChange, Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -138,6 +138,8 @@ pub enum Event {
         /// `None` for a source that a realm's allowlist let in.
         trunk: Option<TrunkName>,
     },
+    /// A target or a trunk is up or down from now on, or gone; or a probe was answered.
+    Health(HealthChange),
     /// The same call is over on this trunk.
     CallEnded {
         /// As in `CallBegan`.

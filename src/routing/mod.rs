@@ -15,7 +15,9 @@ mod timeouts;
 mod tls;
 
 pub use breaker::{Obstacle, State as BreakerState};
-pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
+pub use health::{
+    CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetHealth, TargetKey, TargetsHealth,
+};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
 pub use report::{HostReport, TargetReport, TargetState, TrunkReport, TrunkState};

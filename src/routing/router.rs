@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::health::{ProbeResult, TargetKey, TargetsHealth};
+use super::health::{ProbeResult, TargetHealth, TargetKey, TargetsHealth};
 use super::hosts::Hosts;
 use super::sources::Sources;
 use super::switches::{Switched, Switches};
@@ -131,6 +131,21 @@ impl Router {
     /// What is known of the targets.
     pub fn health(&mut self) -> &mut TargetsHealth {
         &mut self.health
+    }
+
+    /// Whether a target is up, as far as is known.
+    pub fn is_up(&self, now: Instant, target: &TargetKey) -> bool {
+        self.health.is_up(now, target)
+    }
+
+    /// What is known of a target; `None`: it is not watched.
+    pub fn health_of(&self, now: Instant, target: &TargetKey) -> Option<TargetHealth> {
+        self.health.of(now, target)
+    }
+
+    /// When a call may go to a target at the latest, should it be well then.
+    pub fn back_at(&self, target: &TargetKey) -> Option<Instant> {
+        self.health.back_at(target)
     }
 
     /// Watches the targets of every enabled trunk as they are now: to be called when names or

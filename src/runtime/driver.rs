@@ -23,7 +23,7 @@ use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{Resolution, ResolveFault, TrunkReport};
-use crate::telemetry::{CdrSink, Meter};
+use crate::telemetry::{CdrSink, Meter, log_health};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
 /// Media events taken in one turn.
@@ -300,7 +300,12 @@ impl Driver {
                 self.parts.meter.count_call(&cdr);
                 self.parts.cdrs.write(cdr);
             }
-            Output::Event(event) => self.parts.meter.count(&event),
+            Output::Event(event) => {
+                if let Event::Health(change) = &event {
+                    log_health(change, |at| self.clock.time_of_day(at));
+                }
+                self.parts.meter.count(&event);
+            }
         }
     }
 

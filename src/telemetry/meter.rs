@@ -61,6 +61,7 @@ impl Meter {
             }
             Event::Dropped { realm, reason } => self.dropped(*realm, *reason),
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
+            Event::Health(change) => self.metrics.show_health(change),
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
     }
@@ -142,6 +143,9 @@ impl TrunkMeter {
         }
         for code in ["200", "timeout", "transport"] {
             metrics.attempts.with_label_values(&[name, code]);
+        }
+        if name != NO_TRUNK {
+            metrics.probe_seconds.with_label_values(&label);
         }
         TrunkMeter {
             active: metrics.calls_active.with_label_values(&label),

@@ -17,7 +17,7 @@ use crate::media::{
     RealmMedia,
 };
 use crate::numbering;
-use crate::routing::{self, Health, Host, NumberPattern, Route, RouteSource, Trunk};
+use crate::routing::{self, Health, HealthChange, Host, NumberPattern, Route, RouteSource, Trunk};
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
 /// Where everybody is.
@@ -42,6 +42,8 @@ pub struct Lab {
     pub sent: VecDeque<(Hop, Message)>,
     pub cdrs: Vec<Cdr>,
     pub events: Vec<Event>,
+    /// What was told of the health of trunks.
+    pub health: Vec<HealthChange>,
     /// Connections that the engine wanted closed.
     pub disconnected: Vec<Hop>,
     pub lookups: Vec<String>,
@@ -75,6 +77,7 @@ impl Lab {
             sent: VecDeque::new(),
             cdrs: Vec::new(),
             events: Vec::new(),
+            health: Vec::new(),
             disconnected: Vec::new(),
             lookups: Vec::new(),
             media: Vec::new(),
@@ -224,6 +227,7 @@ impl Lab {
                 }
                 Output::Disconnect { hop } => self.disconnected.push(hop),
                 Output::Cdr(cdr) => self.cdrs.push(*cdr),
+                Output::Event(Event::Health(change)) => self.health.push(change),
                 Output::Event(event) => self.events.push(event),
             }
         }
