@@ -7,7 +7,7 @@
 //! | what | where |
 //! |---|---|
 //! | **setting up** | |
-//! | a new INVITE: checks, numbers, route; loops; a source's share | `inbound.rs`; `loops.rs`; `fairness.rs` |
+//! | a new INVITE: checks, numbers, route; whose it is; loops; a source's share | `inbound.rs`; `ingress.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | another target although one may have rung | `after_ringing.rs` |
 //! | which targets are up, as calls see it | `target_health.rs` |
@@ -23,14 +23,14 @@
 //! | BYE, CANCEL, every end of a call; its record | `ending.rs`; `cdr.rs` |
 //! | **what is in a message** | |
 //! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
-//! | headers that cross; bodies beside SDP | `header_policy.rs`; `bodies.rs` |
+//! | headers that cross; bodies beside SDP; secured media | `header_policy.rs`; `bodies.rs`; `secured_media.rs` |
 //! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `identity.rs`; `diversion.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 //! | **sending** | |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | our requests, by their transaction | `outgoing.rs` |
 //! | requests of ours that are of no call; OPTIONS to the trunks | `standalone.rs`; `probes.rs` |
-//! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
+//! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
 //! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
@@ -46,6 +46,7 @@ use slotmap::{SecondaryMap, SlotMap};
 use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
+use super::credentials::{Answers, Nonces};
 use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
@@ -100,6 +101,8 @@ pub struct Engine {
     pub(super) timers: Timers<(CallKey, CallTimer)>,
     pub(super) random: Random,
     pub(super) branches: Branches,
+    /// What trunks have asked us for, to be answered before they ask again.
+    pub(super) nonces: Nonces,
     pub(super) setups: Setups,
     shard: u8,
     pub(super) last_media_session: u64,
@@ -121,8 +124,8 @@ pub(super) struct Outgoing {
     pub(super) other_hop: Option<Hop>,
     /// Whose credentials answer a challenge.
     pub(super) trunk: Option<TrunkName>,
-    /// How often it was challenged.
-    pub(super) challenges: u8,
+    /// Which challenges it answers.
+    pub(super) answers: Answers,
     /// How often its session interval was too short.
     pub(super) raises: u8,
     /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
@@ -133,6 +136,36 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// One that answers no challenge yet.
+    pub(super) fn new(
+        call: CallKey,
+        side: Side,
+        purpose: Purpose,
+        request: Message,
+        hop: Hop,
+        trunk: Option<TrunkName>,
+    ) -> Outgoing {
+        let (other_hop, answers, raises, acks, early_sequence) = (None, Answers::default(), 0, Vec::new(), 0);
+        Outgoing {
+            call,
+            side,
+            purpose,
+            request,
+            hop,
+            other_hop,
+            trunk,
+            answers,
+            raises,
+            acks,
+            early_sequence,
+        }
+    }
+
+    /// Whether it carries credentials.
+    fn is_authorized(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// Whether it carries this request of the other side.
     pub(super) fn is_relay_of(&self, request: ServerId) -> bool {
         self.purpose == Purpose::Relay { server: request }
@@ -208,6 +241,7 @@ impl Engine {
             timers: Timers::default(),
             random,
             branches,
+            nonces: Nonces::default(),
             setups: Setups::default(),
             shard,
             last_media_session: 0,
@@ -442,6 +476,11 @@ impl Engine {
             Effect::Response { client, response, hop } => self.on_response(now, client, &response, hop),
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
             Effect::Unreachable { client } => self.on_unreachable(now, client),
+            Effect::CancelLost { hop } => {
+                if let Some(realm) = self.realm_of(hop) {
+                    self.event(Event::CancelLost { realm });
+                }
+            }
             Effect::ClientGone { client } => {
                 let Some(outgoing) = self.clients.remove(client) else { return };
                 self.forget_bye(client, &outgoing.request);
@@ -475,11 +514,16 @@ impl Engine {
     }
 
     fn on_response(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
-        let Some(purpose) = self.clients.get(client).map(|outgoing| outgoing.purpose) else {
-            return self.on_standalone_response(now, client, response);
+        let Some(outgoing) = self.clients.get(client) else {
+            return self.on_standalone_response(now, client, response, hop);
         };
+        let purpose = outgoing.purpose;
+        if let Some(trunk) = outgoing.trunk.clone().filter(|_| outgoing.is_authorized()) {
+            let (asked, answers) = (outgoing.hop, outgoing.answers.clone());
+            self.note_accepted(now, (&trunk, asked), &answers, response);
+        }
         let Some(status) = response.status() else { return };
-        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response) {
+        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response, hop) {
             return;
         }
         if status.code() == 422 && self.raise_session_expires(now, client, response) {
@@ -549,7 +593,10 @@ impl Engine {
     }
 
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
+        self.keep_nonces(&settings.routing);
+        let shared_before = self.router.ambiguities().to_vec();
         self.router.replace(settings.routing.clone());
+        self.tell_of_shared_sources(&shared_before);
         self.allowlist.replace(settings.admission.clone());
         let hosts = self.router.hosts_to_resolve();
         for realm in Realm::ALL {
@@ -572,7 +619,9 @@ impl Engine {
     }
 
     fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+        let before = self.router.ambiguities().to_vec();
         if self.router.resolved(host, resolution, now) {
+            self.tell_of_shared_sources(&before);
             self.admit_host(host);
             self.keep_peers_of_calls();
             self.follow_targets(now);

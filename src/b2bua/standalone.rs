@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use super::challenge::usable_challenge;
+use super::challenge::Asked;
+use super::credentials::Answers;
 use super::engine::Engine;
 use super::resending::rewrite;
 use crate::base::{Hop, Instant, TimerId, Timers, TrunkName};
@@ -41,8 +42,8 @@ pub(super) struct Standalone {
     pub(super) since: Instant,
     /// Until when an answer is waited for, challenges and all.
     pub(super) until: Instant,
-    /// How often it was challenged.
-    pub(super) challenges: u8,
+    /// Which challenges it answers.
+    pub(super) answers: Answers,
 }
 
 /// How the wait for an answer ended.
@@ -110,9 +111,9 @@ impl Engine {
         if self.standalones.len() >= MAX_STANDALONES {
             return false;
         }
+        let (request, answers) = self.authorize(now, request, hop, Some(&trunk), &Answers::default());
         let (request, hop, other_hop) = self.fit_transport(request, hop, Some(&trunk));
-        let standalone =
-            Standalone { kind, trunk, request, hop, other_hop, since: now, until, challenges: 0 };
+        let standalone = Standalone { kind, trunk, request, hop, other_hop, since: now, until, answers };
         self.transmit_standalone(now, standalone);
         true
     }
@@ -123,34 +124,48 @@ impl Engine {
     }
 
     /// A response to a request of ours that is of no call.
-    pub(super) fn on_standalone_response(&mut self, now: Instant, client: ClientId, response: &Message) {
+    pub(super) fn on_standalone_response(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        response: &Message,
+        from: Hop,
+    ) {
         let Some(status) = response.status() else { return };
         if status.is_provisional() {
             return;
         }
         let Some(standalone) = self.standalones.remove(client) else { return };
         let again = match status.code() {
-            401 | 407 => self.answer_standalone(&standalone, response),
+            401 | 407 => self.answer_standalone(now, &standalone, response, from),
             _ => None,
         };
         match again {
             Some(again) => self.transmit_standalone(now, again),
-            None => self.end_standalone(now, &standalone, Ending::Answer(response)),
+            None => {
+                self.note_accepted(now, (&standalone.trunk, standalone.hop), &standalone.answers, response);
+                self.end_standalone(now, &standalone, Ending::Answer(response));
+            }
         }
     }
 
     /// The same request with the trunk's credentials; `None`: there are none, or they were refused.
-    fn answer_standalone(&mut self, asked: &Standalone, response: &Message) -> Option<Standalone> {
-        let (challenge, header) = usable_challenge(response, asked.challenges)?;
-        let settings = self.snapshots.current();
-        let credentials = settings.trunk_of(Some(&asked.trunk))?.credentials.clone()?;
-        let authorization = self.authorize(&challenge, &credentials, &asked.request);
+    fn answer_standalone(
+        &mut self,
+        now: Instant,
+        asked: &Standalone,
+        response: &Message,
+        from: Hop,
+    ) -> Option<Standalone> {
+        self.snapshots.current().trunk_of(Some(&asked.trunk))?.credentials.as_ref()?;
+        let place = Asked { trunk: &asked.trunk, hop: asked.hop, is_target: true };
+        let owed = self.take_challenge(now, place, response, from, &asked.answers)?;
         let cseq = asked.request.cseq()?.number.checked_add(1)?;
         let cseq = [cseq.to_string().as_bytes(), b" ", asked.request.method()?.as_bytes()].concat();
         let via = self.mint_via(asked.hop).into_bytes();
-        let anew = [(Header::Via, via), (Header::CSeq, cseq), (header, authorization)];
-        let request = rewrite(&asked.request, &anew)?;
-        Some(Standalone { request, challenges: asked.challenges + 1, ..asked.clone() })
+        let request = rewrite(&asked.request, &[(Header::Via, via), (Header::CSeq, cseq)])?;
+        let (request, answers) = self.authorize(now, request, asked.hop, Some(&asked.trunk), &owed);
+        Some(Standalone { request, answers, ..asked.clone() })
     }
 
     /// The transaction of a request that is of no call ended without a final response.

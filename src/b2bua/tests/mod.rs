@@ -2,10 +2,13 @@
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
 mod attacks;
+mod balance;
 mod basic_calls;
 mod bodies;
 mod cancel_races;
+mod carriers;
 mod challenges;
+mod credentials;
 mod diversion;
 mod early_dialogs;
 mod explain;
@@ -13,12 +16,15 @@ mod failover;
 mod flows;
 mod glare;
 mod health;
+mod health_simulation;
 mod identity_policy;
 mod in_dialog;
 pub mod lab;
 mod limits;
+mod matching;
 mod media_ports;
 mod meetings;
+mod numbers;
 mod offer_answer;
 mod operator;
 mod operators_timers;
@@ -28,6 +34,7 @@ mod redirect;
 mod refusals;
 mod reinvite;
 mod reliable;
+mod secured_media;
 mod session_timers;
 mod setup;
 mod shutdown;
