@@ -18,7 +18,7 @@ use crate::base::{Instant, Random, Realm};
 use crate::routing::{Health, Host, Resolution, ResolveFault, RouteSource, Trunk, TrunkHost};
 use crate::sip::{Header, Message, Method};
 
-const DEFAULT_SEEDS: u64 = 6;
+const DEFAULT_SEEDS: u64 = 4;
 /// How long the life of one seed is.
 const LIFE: Duration = Duration::from_secs(5_400);
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -359,7 +359,13 @@ impl World {
         let answer = |status| respond(TARGETS[target], invite, status, "callee", None);
         match mode {
             Mode::Dead => {}
-            Mode::Refuses => self.answer(target, &id, first, answer(500)),
+            Mode::Refuses => {
+                if self.random.below(4) == 0 {
+                    // It announces so: that is heard, and nobody else may ring.
+                    self.answer(target, &id, first, answer(180));
+                }
+                self.answer(target, &id, first * 2, answer(500));
+            }
             Mode::Overloaded => {
                 let refusal = with_header(&answer(503), "Retry-After: 15");
                 self.answer(target, &id, first, refusal);
@@ -443,7 +449,7 @@ impl World {
         };
         if call.status == Some(486) {
             self.taken += 1;
-        } else {
+        } else if !call.rang {
             assert!(settled.is_empty(), "{settled:?} would have taken it: {}", story());
         }
         let Some(taker) = call.tried.last().copied().filter(|_| call.status == Some(486)) else { return };
