@@ -41,6 +41,8 @@ impl Engine {
             let settings = self.snapshots.get(call.snapshot);
             let realm = settings.routing.trunk(&target.trunk).map_or(call.a.realm, |trunk| trunk.realm);
             call.plan.since = now;
+            (call.plan.judged, call.plan.asked_to_wait_s) = (false, None);
+            call.plan.tried.push(target.key());
             call.plan.current = Some(target.clone());
             let Some(hop) = settings.listener_towards(realm, target.transport, target.address) else {
                 self.note_attempt(now, key, AttemptResult::Transport);
@@ -49,7 +51,7 @@ impl Engine {
             let hop = Hop { identity: target.identity, ..hop };
             match self.prepare_media(now, key, (realm, hop.peer.is_ipv6()), Parked::Attempt(hop)) {
                 MediaReady::Now if self.send_setup(now, key, hop) == Setup::Sent => return,
-                MediaReady::Now => {}
+                MediaReady::Now => self.judge_attempt(now, key, AttemptResult::Cancelled),
                 MediaReady::Later => return,
                 MediaReady::Never => {
                     return self.reject_call(now, key, Rejection::new(503, "no media port free"));
@@ -66,10 +68,14 @@ impl Engine {
                 return None;
             }
             if !call.plan.targets.is_empty() {
-                return Some(call.plan.targets.remove(0));
+                let target = call.plan.targets.remove(0);
+                match self.may_try(now, key, target) {
+                    Some(target) => return Some(target),
+                    None => continue,
+                }
             }
             if call.plan.trunks.is_empty() && !call.plan.take_next_contact() {
-                return None;
+                return self.take_last_resort(now, key);
             }
             let trunk = call.plan.trunks.remove(0);
             let emergency = call.is_emergency();
@@ -78,19 +84,39 @@ impl Engine {
                 self.note_unresolved(key, trunk);
                 continue;
             }
-            if self.count_on_trunk(now, Some(&trunk), emergency).is_err() {
-                let call = self.calls.get_mut(key)?;
-                call.plan.passed_full = true;
+            let targets = self.router.targets(&trunk, &mut self.random);
+            let has_targets = !targets.is_empty();
+            let targets = self.router.prefer_registered(&trunk, targets, emergency);
+            let targets = self.calls.get_mut(key)?.plan.redirection.narrow(targets);
+            let targets = self.within_reach(key, targets);
+            let targets = self.pass_over_those_down(now, key, targets);
+            if targets.is_empty() && has_targets {
                 continue;
             }
+            if self.enter_egress_trunk(now, key, &trunk, emergency) {
+                self.calls.get_mut(key)?.plan.targets = targets;
+            }
+        }
+    }
+
+    /// Counts the call on a trunk that it is to be tried at; false: that has no room.
+    pub(super) fn enter_egress_trunk(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        trunk: &TrunkName,
+        emergency: bool,
+    ) -> bool {
+        let has_room = self.count_on_trunk(now, Some(trunk), emergency).is_ok();
+        if has_room {
             self.count_on_node(now, key, emergency);
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
-            let targets = self.router.targets(&trunk, &mut self.random);
-            let targets = self.router.prefer_registered(&trunk, targets, emergency);
-            let call = self.calls.get_mut(key)?;
-            call.plan.targets = call.plan.redirection.narrow(targets);
-            call.plan.egress_counted = Some(trunk);
         }
+        if let Some(call) = self.calls.get_mut(key) {
+            call.plan.passed_full |= !has_room;
+            call.plan.egress_counted = has_room.then(|| trunk.clone());
+        }
+        has_room
     }
 
     /// The call does not count on the trunk that was being tried any more.
@@ -253,9 +279,10 @@ impl Engine {
 
     fn on_provisional(&mut self, now: Instant, key: CallKey, response: &Message, client: ClientId, hop: Hop) {
         self.disarm(key, CallTimer::NoProvisional);
+        self.hear_target(now, key, !matches!(response.status().map(Status::code), Some(100 | 199)));
         let answer = self.timeouts_of(key, Side::B).answer;
         let Some(call) = self.calls.get_mut(key) else { return };
-        if !call.timers.contains_key(&CallTimer::NoAnswer) {
+        if !call.timers.contains_key(&CallTimer::NoAnswer) && !call.plan.leaving {
             self.arm(key, CallTimer::NoAnswer, now + answer);
         }
         if response.status() == Some(Status::of(100)) {
@@ -385,8 +412,17 @@ impl Engine {
     fn give_up(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get(key) else { return };
         let rejection = match call.plan.best {
-            Some(best) => Rejection::new(best.code(), "the best answer of the targets"),
+            Some(best) => {
+                if call.plan.best_is_503 {
+                    self.say_when_to_come_back(now, key);
+                }
+                Rejection::new(best.code(), "the best answer of the targets")
+            }
             None if call.plan.passed_full => Rejection::new(503, "every trunk of the route is full"),
+            None if call.record.attempts.is_empty() && call.plan.kept_out => {
+                self.ask_to_wait(now, key);
+                Rejection::new(503, "every target of the route is down")
+            }
             None if call.record.attempts.is_empty() => {
                 Rejection::new(503, "no trunk of the route has a target")
             }
@@ -401,21 +437,30 @@ impl Engine {
     /// A final answer of a target that is no 2xx.
     fn on_failure(&mut self, now: Instant, key: CallKey, response: &Message, status: Status) {
         self.disarm_setup(key);
+        if self.is_leaving(key) {
+            return self.finish_leaving(now, key);
+        }
         if self.on_redirection(now, key, response, status) {
             return;
         }
         let shown = shown_status(status);
+        self.note_wait(key, response);
         let Some(call) = self.calls.get_mut(key) else { return };
-        call.plan.note_answer(shown, response.number(Header::RetryAfter));
+        call.plan.note_answer(shown, response.number(Header::RetryAfter), status.code() == 503);
         if let Some(leg) = call.b.as_mut() {
             leg.outgoing = None;
         }
         let settings = self.snapshots.get(call.snapshot);
         let trunk = call.plan.current.as_ref().and_then(|target| settings.routing.trunk(&target.trunk));
-        let moves_on = !call.plan.rang && trunk.is_some_and(|trunk| moves_on(&trunk.failover, status));
+        let moves_on = trunk.is_some_and(|trunk| {
+            moves_on(&trunk.failover, status) && self.may_go_elsewhere(key, &trunk.failover)
+        });
         self.note_attempt(now, key, AttemptResult::Status(status.code()));
         if moves_on {
-            return self.try_next_target(now, key);
+            return self.go_elsewhere(now, key);
+        }
+        if status.code() == 503 {
+            self.say_when_to_come_back(now, key);
         }
         let reason = header_policy::safe_reason(response);
         let cause = format!("{status} from the callee's side");
@@ -461,6 +506,9 @@ impl Engine {
 
     /// Timer C: the callee did not answer in all this time.
     pub(super) fn on_no_answer(&mut self, now: Instant, key: CallKey) {
+        if self.begin_leaving(now, key) {
+            return;
+        }
         self.note_attempt(now, key, AttemptResult::Timeout);
         self.end_call(
             now,
@@ -498,6 +546,7 @@ impl Engine {
 
     /// Writes down how the attempt at the current target ended.
     pub(super) fn note_attempt(&mut self, now: Instant, key: CallKey, result: AttemptResult) {
+        self.judge_attempt(now, key, result);
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(target) = call.plan.current.take() else { return };
         let millis = u64::try_from(now.since(call.plan.since).as_millis()).unwrap_or(u64::MAX);
@@ -515,7 +564,7 @@ impl Engine {
 
     fn note_answer(&mut self, key: CallKey, status: Status) {
         if let Some(call) = self.calls.get_mut(key) {
-            call.plan.note_answer(status, None);
+            call.plan.note_answer(status, None, false);
         }
     }
 
@@ -540,21 +589,34 @@ impl Engine {
 }
 
 impl super::call::Plan {
-    /// Keeps the better of two answers (RFC 3261 §16.7 step 6: a 6xx, else the lowest class).
-    fn note_answer(&mut self, status: Status, retry_after_s: Option<u32>) {
-        let rank = |status: Status| if status.class() == 6 { 0 } else { status.class() };
+    /// Keeps the better of two answers.
+    pub(super) fn note_answer(&mut self, status: Status, retry_after_s: Option<u32>, is_503: bool) {
         if self.best.is_none_or(|best| rank(status) < rank(best)) {
             self.best = Some(status);
             self.retry_after_s = retry_after_s;
+            self.best_is_503 = is_503;
         }
     }
+}
+
+/// RFC 3261 §16.7 step 6: a 6xx, else the lowest class; within 4xx first what "provide[s] information
+/// affecting resubmission of this request, such as 401, 407, 415, 420, and 484", of which 401, 407 and
+/// 420 were meant for us (`shown_status`). What a target says of the call is better than that
+/// it was silent or had no room.
+fn rank(status: Status) -> (u16, u8) {
+    let class = if status.class() == 6 { 0 } else { u16::from(status.class()) };
+    let within = match status.code() {
+        415 | 484 => 0,
+        408 | 503 => 2,
+        _ => 1,
+    };
+    (class, within)
 }
 
 /// Whether the next target is tried after this answer: on a configured code, on a challenge that our
 /// credentials do not meet, and where no session interval could be agreed on.
 fn moves_on(failover: &Failover, status: Status) -> bool {
-    failover.codes.iter().any(|pattern| pattern.matches(status.code()))
-        || matches!(status.code(), 401 | 407 | 422)
+    failover.means(status.code()) || matches!(status.code(), 401 | 407 | 422)
 }
 
 /// What the caller hears of a target's answer: never a challenge that it could not answer or a

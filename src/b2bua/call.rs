@@ -16,13 +16,14 @@ use super::early_dialogs::EarlyDialogs;
 use super::redirect::Redirection;
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
+use super::target_health::PassedOver;
 use super::transfer::{Reconnect, Referral, Speaker, Transfer};
 use crate::base::{Hop, Instant, Realm, TimerId, TrunkName};
 use crate::dialog::Dialog;
 use crate::dialog::session_timer::SessionTimer;
 use crate::media::Side;
 use crate::numbering::Number;
-use crate::routing::Target;
+use crate::routing::{Target, TargetKey};
 use crate::sip::{Message, Status};
 use crate::transaction::{ClientId, ServerId};
 
@@ -220,6 +221,8 @@ pub struct Plan {
     pub rang: bool,
     /// The best answer so far.
     pub best: Option<Status>,
+    /// Whether a target said 503, and not we who could not use what it said.
+    pub best_is_503: bool,
     /// Retry-After of that answer, in seconds.
     pub retry_after_s: Option<u32>,
     /// The trunk it came from, if its limit counts this call.
@@ -230,6 +233,22 @@ pub struct Plan {
     pub node_counted: bool,
     /// Whether a trunk was passed over because it is full.
     pub passed_full: bool,
+    /// Whether the target of leg B was CANCELled so that the next is tried when it has said so.
+    pub leaving: bool,
+    /// Whether a target was left that may have rung.
+    pub left_ringing: bool,
+    /// Every target that was tried, or kept the call out to the end.
+    pub tried: Vec<TargetKey>,
+    /// Targets that did not let the call in, as they were then.
+    pub passed_over: Vec<PassedOver>,
+    /// Whether some of those were not tried at the end either.
+    pub kept_out: bool,
+    /// Whether a target that is down was tried, for want of others.
+    pub resorted: bool,
+    /// Whether the target of leg B has shown already whether it takes calls.
+    pub judged: bool,
+    /// Retry-After of its 503, in seconds.
+    pub asked_to_wait_s: Option<u32>,
     /// Where a 3xx sent the call.
     pub redirection: Redirection,
 }

@@ -9,6 +9,8 @@
 //! | **setting up** | |
 //! | a new INVITE: checks, numbers, route; whose it is; loops; a source's share | `inbound.rs`; `ingress.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
+//! | another target although one may have rung | `after_ringing.rs` |
+//! | which targets are up, as calls see it | `target_health.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |
@@ -271,7 +273,10 @@ impl Engine {
             Input::Settings(settings) => self.replace_settings(now, settings),
             Input::Drain { deadline } => self.drain(deadline),
             Input::Undrain => self.undrain(),
-            Input::SetTrunkEnabled { trunk, enabled } => self.router.switch(&trunk, enabled, now),
+            Input::SetTrunkEnabled { trunk, enabled } => {
+                self.router.switch(&trunk, enabled, now);
+                self.follow_targets(now);
+            }
             Input::HangUp { call } => self.hang_up(now, &call),
             Input::Shutdown => self.shut_down(now),
             Input::Abandon => self.abandon(now),
@@ -477,6 +482,7 @@ impl Engine {
         while let Some(effect) = self.transactions.poll() {
             self.on_effect(now, effect);
         }
+        self.tell_health();
     }
 
     fn on_effect(&mut self, now: Instant, effect: Effect) {

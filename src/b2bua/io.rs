@@ -8,7 +8,7 @@ use super::{AuthenticationFault, Cdr, RegistrationChange, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::{Ambiguity, Query, Reach, Resolution, ResolveFault};
+use crate::routing::{Ambiguity, HealthChange, Query, Reach, Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -165,6 +165,8 @@ pub enum Event {
         /// `None` for a source that a realm's allowlist let in.
         trunk: Option<TrunkName>,
     },
+    /// A target or a trunk is up or down from now on, or gone; or a probe was answered.
+    Health(HealthChange),
     /// Names resolved so that a source is of two trunks, and nothing tells their calls apart.
     SourceShared(Ambiguity),
     /// The same call is over on this trunk.

@@ -4,6 +4,7 @@
 //! does what. Must not know: sockets, clocks, the relay's insides, TOML, Prometheus.
 
 mod acks;
+mod after_ringing;
 mod attempt;
 mod bodies;
 mod call;
@@ -42,6 +43,7 @@ mod session_timer;
 mod settings;
 mod snapshots;
 mod standalone;
+mod target_health;
 mod target_refresh;
 mod transfer;
 mod update;

@@ -16,6 +16,7 @@ impl Engine {
     /// Follows the targets as they are now: those that are new are probed, those that are gone not.
     pub(super) fn follow_targets(&mut self, now: Instant) {
         self.router.follow_targets(now, &mut self.random);
+        self.tell_health();
     }
 
     /// Sends the probes that are due.

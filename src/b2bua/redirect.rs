@@ -105,6 +105,7 @@ impl Plan {
         }
         let Candidate { called, trunks, only, .. } = self.redirection.contacts.remove(0);
         self.trunks = trunks;
+        self.passed_over.clear();
         self.redirection.called = Some(called);
         self.redirection.only = only;
         true
@@ -114,7 +115,7 @@ impl Plan {
 impl Call {
     /// Whether another callee may read the caller's INVITE as it is: the caller has neither changed its
     /// offer since (UPDATE, PRACK), nor been made one that it can answer once only.
-    fn may_offer_anew(&self) -> bool {
+    pub(super) fn may_offer_anew(&self) -> bool {
         let told = &self.a.sdp;
         match self.invite.sdp() {
             Some(offer) => told.heard.is_empty() || told.heard == offer,
@@ -204,6 +205,7 @@ impl Engine {
         }
         call.plan.targets.clear();
         call.plan.trunks.clear();
+        call.plan.passed_over.clear();
         let redirection = &mut call.plan.redirection;
         redirection.followed += 1;
         redirection.tried = tried;
@@ -256,7 +258,7 @@ impl Engine {
     }
 
     /// Once the caller has heard SDP with our ports in it they stay, so side B's place must.
-    fn keeps_ports(&self, call: &Call, target: &Target) -> bool {
+    pub(super) fn keeps_ports(&self, call: &Call, target: &Target) -> bool {
         let realm = self.router.settings().trunk(&target.trunk).map(|trunk| trunk.realm);
         let is_same = |realm| call.media.is_at((realm, target.address.is_ipv6()));
         call.a.sdp.last.is_empty() || realm.is_some_and(is_same)

@@ -155,7 +155,7 @@ bodies    = { pass = ["application/isup", "application/*+xml"] }
 headers   = { pass = ["X-*"], drop = ["X-Nexmo*"], set = { X-Site = "ams" } }
 codecs    = ["PCMU", "PCMA", "telephone-event"]
 health    = { interval = "60s", timeout = "3s", down_after = 4, up_after = 1, alive = ["2xx", "404"] }
-failover  = { codes = ["408", "5xx"], timeout = "4s" }
+failover  = { codes = ["408", "5xx"], timeout = "4s", after_ringing = true }
 limits    = { calls = 100, cps = 10 }
 redirect  = "follow"
 calls     = { answer_timeout = "90s" }

@@ -453,7 +453,11 @@ fn failover(table: &Table<'_>) -> Option<Failover> {
             "write \"500ms\" to \"32s\"",
         );
     }
-    Some(Failover { codes: codes.unwrap_or(default.codes), timeout: duration.unwrap_or(default.timeout) })
+    Some(Failover {
+        codes: codes.unwrap_or(default.codes),
+        timeout: duration.unwrap_or(default.timeout),
+        after_ringing: table.value("after_ringing").and_then(|value| value.boolean()).unwrap_or(false),
+    })
 }
 
 pub(super) fn limits(table: &Table<'_>) -> Option<Limits> {

@@ -134,9 +134,17 @@ impl Breaker {
         }
     }
 
-    /// Where the breaker is.
-    pub fn state(&self) -> State {
-        self.state
+    /// Where the breaker is. A ramp that is over counts as closed, though no call has come since.
+    pub fn state_at(&self, now: Instant) -> State {
+        match self.state {
+            State::Recovering if now.since(self.since) >= RAMP => State::Closed,
+            state => state,
+        }
+    }
+
+    /// Since when.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// Whether it is up, as people are told: calls go there, or would.
@@ -337,4 +345,227 @@ impl Breaker {
 /// every [`RAMP_STEP_S`].
 fn ramp(elapsed: Duration) -> u32 {
     (0..=elapsed.as_secs().min(RAMP.as_secs())).map(|second| 1u32 << (second / RAMP_STEP_S).min(16)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use Evidence::{CallFailed, CallGivenUp, CallHeard, CallTaken, ProbeAnswered, ProbeFailed};
+    use State::{Closed, HalfOpen, Open, Recovering};
+
+    use super::*;
+
+    const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 2 };
+    const START: Instant = Instant::from_millis(1_000_000);
+
+    /// A target that all this happened to, each a second after the other, and the time then.
+    fn after(events: &[Evidence]) -> (Breaker, Instant) {
+        let mut breaker = Breaker::new(START);
+        let mut now = START;
+        for event in events {
+            breaker.learn(now, *event, THRESHOLDS);
+            now = now + Duration::from_secs(1);
+        }
+        (breaker, now)
+    }
+
+    /// Calls failed, the back-off is over, and one call is let in.
+    fn half_open() -> (Breaker, Instant) {
+        let (mut breaker, now) = after(&[CallFailed; 3]);
+        let now = now + FIRST_BACK_OFF;
+        assert_eq!(breaker.admit(now), Ok(()));
+        assert_eq!(breaker.state, HalfOpen);
+        (breaker, now)
+    }
+
+    fn recovering() -> (Breaker, Instant) {
+        let (mut breaker, now) = half_open();
+        breaker.learn(now, CallTaken, THRESHOLDS);
+        (breaker, now)
+    }
+
+    fn ill() -> (Breaker, Instant) {
+        after(&[ProbeAnswered, ProbeFailed, ProbeFailed, ProbeFailed])
+    }
+
+    #[test]
+    fn every_state_answers_every_event() {
+        let begin: [(&str, (Breaker, Instant)); 6] = [
+            ("closed", after(&[])),
+            ("closed, one short", after(&[CallFailed, CallFailed, ProbeAnswered, ProbeFailed, ProbeFailed])),
+            ("open", after(&[CallFailed; 3])),
+            ("half-open", half_open()),
+            ("recovering", recovering()),
+            ("ill", ill()),
+        ];
+        // The state after the event, and whether the target is up then.
+        let table = [
+            ("closed", ProbeAnswered, Closed, true),
+            ("closed", ProbeFailed, Closed, true),
+            ("closed", CallHeard, Closed, true),
+            ("closed", CallTaken, Closed, true),
+            ("closed", CallFailed, Closed, true),
+            ("closed", CallGivenUp, Closed, true),
+            ("closed, one short", ProbeAnswered, Closed, true),
+            ("closed, one short", ProbeFailed, Closed, false),
+            ("closed, one short", CallHeard, Closed, true),
+            ("closed, one short", CallTaken, Closed, true),
+            ("closed, one short", CallFailed, Open, false),
+            ("closed, one short", CallGivenUp, Closed, true),
+            ("open", ProbeAnswered, Open, false),
+            ("open", ProbeFailed, Open, false),
+            ("open", CallHeard, Open, false),
+            ("open", CallTaken, Recovering, true),
+            ("open", CallFailed, Open, false),
+            ("open", CallGivenUp, Open, false),
+            ("half-open", ProbeAnswered, HalfOpen, true),
+            ("half-open", ProbeFailed, HalfOpen, false),
+            ("half-open", CallHeard, HalfOpen, false),
+            ("half-open", CallTaken, Recovering, true),
+            ("half-open", CallFailed, Open, false),
+            ("half-open", CallGivenUp, HalfOpen, false),
+            ("recovering", ProbeAnswered, Recovering, true),
+            ("recovering", ProbeFailed, Recovering, true),
+            ("recovering", CallHeard, Recovering, true),
+            ("recovering", CallTaken, Recovering, true),
+            ("recovering", CallFailed, Open, false),
+            ("recovering", CallGivenUp, Recovering, true),
+            ("ill", ProbeAnswered, Closed, false),
+            ("ill", ProbeFailed, Closed, false),
+            ("ill", CallHeard, Closed, false),
+            ("ill", CallTaken, Recovering, true),
+            ("ill", CallFailed, Closed, false),
+            ("ill", CallGivenUp, Closed, false),
+        ];
+        assert_eq!(table.len(), begin.len() * 6);
+        for (from, event, state, is_up) in table {
+            let (_, (breaker, now)) = begin.iter().find(|(name, _)| *name == from).unwrap();
+            let mut breaker = breaker.clone();
+            breaker.learn(*now, event, THRESHOLDS);
+            assert_eq!((breaker.state, breaker.is_up(*now)), (state, is_up), "{from}, {event:?}");
+        }
+    }
+
+    #[test]
+    fn probes_that_are_answered_again_bring_a_target_back_by_the_ramp() {
+        let (mut breaker, now) = ill();
+        assert_eq!(breaker.admit(now), Err(Obstacle::Probes));
+        breaker.learn(now, ProbeAnswered, THRESHOLDS);
+        assert_eq!(breaker.admit(now), Err(Obstacle::Probes));
+        breaker.learn(now, ProbeAnswered, THRESHOLDS);
+        assert_eq!((breaker.state, breaker.is_up(now)), (Recovering, true));
+        assert_eq!(breaker.admit(now), Ok(()));
+        assert_eq!(breaker.admit(now), Err(Obstacle::Share));
+        let let_in =
+            |breaker: &mut Breaker, now| (0..1_000).take_while(|_| breaker.admit(now).is_ok()).count();
+        assert_eq!(let_in(&mut breaker, now + Duration::from_secs(1)), 1);
+        assert_eq!(let_in(&mut breaker, now + Duration::from_secs(12)), 25);
+        assert_eq!(let_in(&mut breaker, now + RAMP), 1_000);
+        assert_eq!(breaker.state, Closed);
+    }
+
+    #[test]
+    fn one_call_at_a_time_tries_a_target_that_calls_found_dead_ever_more_seldom() {
+        let (mut breaker, mut now) = after(&[CallFailed; 3]);
+        let mut back_offs = Vec::new();
+        for _ in 0..9 {
+            let since = now;
+            while breaker.admit(now).is_err() {
+                now = now + Duration::from_secs(1);
+            }
+            assert_eq!(breaker.admit(now), Err(Obstacle::Share));
+            back_offs.push(now.since(since).as_secs());
+            breaker.learn(now, CallFailed, THRESHOLDS);
+        }
+        // The first began at the third failure, a second before.
+        assert_eq!(back_offs, [4, 10, 20, 40, 80, 160, 300, 300, 300]);
+        now = now + MAX_BACK_OFF;
+        assert_eq!(breaker.admit(now), Ok(()));
+        breaker.learn(now, CallGivenUp, THRESHOLDS);
+        assert_eq!(breaker.admit(now), Ok(()), "who hung up has found out nothing");
+        breaker.learn(now, CallTaken, THRESHOLDS);
+        assert_eq!(breaker.admit(now + RAMP), Ok(()));
+        for _ in 0..3 {
+            breaker.learn(now + RAMP, CallFailed, THRESHOLDS);
+        }
+        assert_eq!(breaker.back_at(), now + RAMP + FIRST_BACK_OFF, "what is closed is forgiven");
+    }
+
+    #[test]
+    fn a_trial_without_an_outcome_blocks_nobody_for_ever() {
+        let (mut breaker, now) = half_open();
+        assert_eq!(breaker.admit(now), Err(Obstacle::Share));
+        assert_eq!(breaker.admit(now + TRIAL_LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn a_target_that_never_answered_a_probe_may_be_tried_by_a_call_at_once() {
+        let (mut breaker, now) = after(&[ProbeFailed; 3]);
+        assert!(!breaker.is_up(now));
+        assert_eq!(breaker.admit(now), Ok(()));
+        assert_eq!(breaker.admit(now), Err(Obstacle::Share));
+        breaker.learn(now, CallTaken, THRESHOLDS);
+        // It takes calls, and OPTIONS mean nothing to it.
+        for _ in 0..10 {
+            breaker.learn(now, ProbeFailed, THRESHOLDS);
+        }
+        assert!(breaker.is_up(now));
+    }
+
+    #[test]
+    fn a_target_that_never_answered_a_probe_is_well_with_the_first() {
+        let (mut breaker, now) = after(&[ProbeFailed; 4]);
+        assert!(!breaker.is_up(now));
+        breaker.learn(now, ProbeAnswered, THRESHOLDS);
+        assert_eq!((breaker.state, breaker.is_up(now)), (Recovering, true));
+    }
+
+    #[test]
+    fn answered_probes_do_not_close_what_calls_found_dead() {
+        let (mut breaker, now) = after(&[ProbeAnswered, CallFailed, CallFailed, CallFailed]);
+        for _ in 0..5 {
+            breaker.learn(now, ProbeAnswered, THRESHOLDS);
+        }
+        assert_eq!(breaker.admit(now), Err(Obstacle::Calls));
+        let later = now + FIRST_BACK_OFF;
+        breaker.learn(later, ProbeFailed, THRESHOLDS);
+        assert_eq!(breaker.admit(later), Err(Obstacle::Calls), "the last probe was silent");
+        breaker.learn(later, ProbeAnswered, THRESHOLDS);
+        assert_eq!((breaker.state, breaker.admit(later)), (HalfOpen, Ok(())));
+    }
+
+    #[test]
+    fn a_call_that_is_heard_outweighs_silent_probes() {
+        let (breaker, now) = after(&[
+            ProbeAnswered,
+            ProbeFailed,
+            ProbeFailed,
+            CallHeard,
+            ProbeFailed,
+            ProbeFailed,
+            CallTaken,
+            ProbeFailed,
+        ]);
+        assert!(breaker.is_up(now));
+    }
+
+    #[test]
+    fn failures_that_lie_far_apart_are_no_row() {
+        let mut breaker = Breaker::new(START);
+        for at in 0..10 {
+            let now = START + (FAILURE_MEMORY + Duration::from_secs(1)) * at;
+            breaker.learn(now, CallFailed, THRESHOLDS);
+        }
+        assert_eq!(breaker.state, Closed);
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is_so_within_bounds() {
+        let (mut breaker, now) = after(&[]);
+        breaker.put_aside(now, Duration::from_secs(20));
+        assert_eq!(breaker.admit(now + Duration::from_secs(19)), Err(Obstacle::Aside));
+        assert!(!breaker.is_up(now));
+        assert_eq!(breaker.admit(now + Duration::from_secs(20)), Ok(()));
+        breaker.put_aside(now, Duration::from_secs(1_000_000));
+        assert_eq!(breaker.admit(now + MAX_ASIDE), Ok(()));
+    }
 }

@@ -8,6 +8,7 @@
 //! Must not know: messages, DNS, Prometheus.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -139,6 +140,11 @@ pub enum HealthChange {
         /// Whether one of its targets is up.
         up: bool,
     },
+    /// A trunk is configured no more.
+    TrunkGone {
+        /// Which.
+        trunk: TrunkName,
+    },
 }
 
 /// Why a target is down.
@@ -154,6 +160,34 @@ pub struct DownBecause {
     pub aside_until: Option<Instant>,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::ProbeSilence => f.write_str("no answer to OPTIONS"),
+            Failure::ProbeUnreachable => f.write_str("OPTIONS could not be sent"),
+            Failure::ProbeStatus(status) => write!(f, "OPTIONS answered with {status}"),
+            Failure::CallSilence => f.write_str("no answer to a call"),
+            Failure::CallUnreachable => f.write_str("a call could not be sent"),
+            Failure::CallStatus(status) => write!(f, "a call answered with {status}"),
+        }
+    }
+}
+
+/// One target at the moment, for those who show it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TargetHealth {
+    /// Whether calls go there.
+    pub up: bool,
+    /// Where its breaker is.
+    pub breaker: State,
+    /// Since when.
+    pub since: Instant,
+    /// The last thing that spoke against it, and when.
+    pub last_failure: Option<(Instant, Failure)>,
+    /// How long the last answer to OPTIONS took.
+    pub latency: Option<Duration>,
+}
+
 /// What is known of one target.
 #[derive(Clone, Debug)]
 struct Watched {
@@ -164,9 +198,10 @@ struct Watched {
     told_up: bool,
     /// Of the row of failures that it is in, if any.
     failing_since: Option<Instant>,
-    last_failure: Option<Failure>,
+    last_failure: Option<(Instant, Failure)>,
     latency: Option<Duration>,
     probe: Option<TimerId>,
+    aside: Option<TimerId>,
     /// When it is forgotten; it is no target any more.
     forget: Option<TimerId>,
 }
@@ -194,7 +229,8 @@ pub struct TargetsHealth {
 }
 
 impl TargetsHealth {
-    /// Follows the targets as they are now. What is known of those that remain is kept.
+    /// Follows the targets of the enabled trunks as they are now. What is known of those that remain is
+    /// kept.
     pub(super) fn follow(
         &mut self,
         now: Instant,
@@ -203,7 +239,7 @@ impl TargetsHealth {
         targets_of: impl Fn(&TrunkName) -> Vec<Target>,
     ) {
         let mut wanted: BTreeMap<TargetKey, (Target, Health)> = BTreeMap::new();
-        for trunk in settings.trunks.iter().filter(|trunk| trunk.enabled) {
+        for trunk in &settings.trunks {
             for target in targets_of(&trunk.name).into_iter().take(MAX_TARGETS_OF_A_TRUNK) {
                 if wanted.len() < MAX_TARGETS {
                     wanted.entry(target.key()).or_insert_with(|| (target, trunk.health.clone()));
@@ -222,37 +258,29 @@ impl TargetsHealth {
     }
 
     fn watch(&mut self, now: Instant, random: &mut Random, key: TargetKey, target: Target, health: Health) {
-        let (before, rearms) = match self.watched.get_mut(&key) {
+        let (comes, rearms) = match self.watched.get_mut(&key) {
             Some(watched) => {
-                let rearms = watched.settings.interval != health.interval || watched.forget.is_some();
+                let forget = watched.forget.take();
+                let is_other = watched.settings.interval != health.interval;
                 (watched.target, watched.settings) = (target, health.clone());
-                if let Some(timer) = watched.forget.take() {
+                if let Some(timer) = forget {
                     self.timers.disarm(timer);
                 }
-                (Some(watched.told_up), rearms)
+                (forget.is_some(), forget.is_some() || is_other)
             }
             None => {
                 self.watched.insert(key.clone(), Watched::new(now, target, health.clone()));
-                (None, true)
+                (true, true)
             }
         };
         if rearms {
             // Anywhere in the interval: hundreds that come at once are spread over it.
-            let first = part_of(health.interval, random.below(1_000));
-            self.arm_probe(&key, now + first);
+            self.arm_probe(&key, now + part_of(health.interval, random.below(1_000)));
         }
-        if rearms && let Some(watched) = self.watched.get(&key) {
+        if comes && let Some(watched) = self.watched.get_mut(&key) {
             let up = watched.breaker.is_up(now);
-            if before.is_none() || before != Some(up) || watched.forget.is_none() {
-                self.note(HealthChange::Target {
-                    target: key,
-                    up,
-                    why: None,
-                    known: false,
-                    left: 0,
-                    total: 0,
-                });
-            }
+            watched.told_up = up;
+            self.note(HealthChange::Target { target: key, up, why: None, known: false, left: 0, total: 0 });
         }
     }
 
@@ -347,6 +375,11 @@ impl TargetsHealth {
         admitted
     }
 
+    /// What would keep a call from a target now; nothing is counted.
+    pub fn obstacle(&self, now: Instant, key: &TargetKey) -> Option<Obstacle> {
+        self.watched.get(key)?.breaker.clone().admit(now).err()
+    }
+
     /// A call goes to a target that had not admitted it.
     pub fn force(&mut self, now: Instant, key: &TargetKey) {
         if let Some(watched) = self.watched.get_mut(key) {
@@ -376,7 +409,10 @@ impl TargetsHealth {
         let Some(seconds) = retry_after_s.filter(|seconds| status == 503 && *seconds > 0) else { return };
         let Some(watched) = self.watched.get_mut(key) else { return };
         watched.breaker.put_aside(now, Duration::from_secs(u64::from(seconds)));
-        self.timers.arm(watched.breaker.aside_until(), (key.clone(), Due::AsideOver));
+        let timer = self.timers.arm(watched.breaker.aside_until(), (key.clone(), Due::AsideOver));
+        if let Some(before) = watched.aside.replace(timer) {
+            self.timers.disarm(before);
+        }
     }
 
     /// Whether a target is up; one that is not watched is taken to be.
@@ -384,9 +420,16 @@ impl TargetsHealth {
         self.watched.get(key).is_none_or(|watched| watched.breaker.is_up(now))
     }
 
-    /// The breaker of a target, for those who show it.
-    pub fn state(&self, key: &TargetKey) -> Option<State> {
-        self.watched.get(key).map(|watched| watched.breaker.state())
+    /// What is known of a target.
+    pub fn of(&self, now: Instant, key: &TargetKey) -> Option<TargetHealth> {
+        let watched = self.watched.get(key)?;
+        Some(TargetHealth {
+            up: watched.breaker.is_up(now),
+            breaker: watched.breaker.state_at(now),
+            since: watched.breaker.since(),
+            last_failure: watched.last_failure,
+            latency: watched.latency,
+        })
     }
 
     /// When a call may be let in at the latest; `None`: nothing is known.
@@ -415,7 +458,12 @@ impl TargetsHealth {
     }
 
     fn tell_trunks(&mut self, now: Instant, trunks: &[Trunk]) {
-        self.trunks.retain(|name, _| trunks.iter().any(|trunk| trunk.name == *name));
+        let is_there = |name: &TrunkName| trunks.iter().any(|trunk| trunk.name == *name);
+        let gone: Vec<TrunkName> = self.trunks.keys().filter(|name| !is_there(name)).cloned().collect();
+        for trunk in gone {
+            self.trunks.remove(&trunk);
+            self.note(HealthChange::TrunkGone { trunk });
+        }
         for trunk in trunks {
             let up = self.count(now, &trunk.name).0 > 0;
             self.tell_trunk(&trunk.name, up);
@@ -459,6 +507,7 @@ impl Watched {
             last_failure: None,
             latency: None,
             probe: None,
+            aside: None,
             forget: None,
         }
     }
@@ -468,7 +517,7 @@ impl Watched {
             Thresholds { down_after: self.settings.down_after, up_after: self.settings.up_after };
         self.breaker.learn(now, evidence, thresholds);
         if let Some(failure) = failure {
-            self.last_failure = Some(failure);
+            self.last_failure = Some((now, failure));
             self.failing_since.get_or_insert(now);
         } else if self.breaker.is_up(now) && evidence != Evidence::CallGivenUp {
             self.failing_since = None;
@@ -479,7 +528,7 @@ impl Watched {
         if self.breaker.is_up(now) {
             return None;
         }
-        let failure = self.last_failure?;
+        let (_, failure) = self.last_failure?;
         let times = match failure {
             Failure::ProbeSilence | Failure::ProbeUnreachable | Failure::ProbeStatus(_) => {
                 self.breaker.probes_failed()

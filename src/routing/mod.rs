@@ -23,7 +23,9 @@ mod tls;
 pub use authentication::Authentication;
 pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
 pub use breaker::{Obstacle, State as BreakerState};
-pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
+pub use health::{
+    CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetHealth, TargetKey, TargetsHealth,
+};
 pub use hosts::HostReport;
 pub use limits::{CallLimits, LimitReached};
 pub use matching::{Fit, Misfit, RequestFacts, TrunkMatch};

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{HostReport, Limits, Router, Switched, Trunk};
+use super::{BreakerState, HostReport, Limits, Router, Switched, Target, TargetHealth, Trunk};
 use crate::base::{Instant, Realm, Transport, TrunkName};
 
 /// One trunk at the moment.
@@ -124,16 +124,30 @@ impl Router {
         self.settings().trunks.iter().map(|trunk| self.report_trunk(trunk, now)).collect()
     }
 
-    fn report_trunk(&self, trunk: &Trunk, now: Instant) -> TrunkReport {
-        let targets = self.all_targets(&trunk.name).into_iter().map(|target| TargetReport {
+    fn report_target(&self, target: Target, now: Instant) -> TargetReport {
+        let health = self.health_of(now, &target.key());
+        let state = match health {
+            Some(health) if !health.up => TargetState::Down,
+            Some(TargetHealth { breaker: BreakerState::Recovering | BreakerState::HalfOpen, .. }) => {
+                TargetState::Returning
+            }
+            Some(_) | None => TargetState::Up,
+        };
+        let failure = health.and_then(|health| health.last_failure);
+        TargetReport {
             host: target.host,
             address: target.address,
             transport: target.transport,
-            state: TargetState::Up,
-            since: None,
-            last_failure: None,
-            latency: None,
-        });
+            state,
+            since: health.filter(|_| failure.is_some()).map(|health| health.since),
+            last_failure: failure.map(|(at, failure)| (at, failure.to_string())),
+            latency: health.and_then(|health| health.latency),
+        }
+    }
+
+    fn report_trunk(&self, trunk: &Trunk, now: Instant) -> TrunkReport {
+        let targets = self.all_targets(&trunk.name).into_iter();
+        let targets = targets.map(|target| self.report_target(target, now));
         TrunkReport {
             name: trunk.name.clone(),
             realm: trunk.realm,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::balance::{self, Selection, Turns};
 use super::draw::{self, Ranked};
-use super::health::{ProbeResult, TargetKey, TargetsHealth};
+use super::health::{ProbeResult, TargetHealth, TargetKey, TargetsHealth};
 use super::hosts::{HostReport, Hosts};
 use super::matching::RequestFacts;
 use super::registration::Registrations;
@@ -145,11 +145,27 @@ impl Router {
         &mut self.health
     }
 
+    /// Whether a target is up, as far as is known.
+    pub fn is_up(&self, now: Instant, target: &TargetKey) -> bool {
+        self.health.is_up(now, target)
+    }
+
+    /// What is known of a target; `None`: it is not watched.
+    pub fn health_of(&self, now: Instant, target: &TargetKey) -> Option<TargetHealth> {
+        self.health.of(now, target)
+    }
+
+    /// When a call may go to a target at the latest, should it be well then.
+    pub fn back_at(&self, target: &TargetKey) -> Option<Instant> {
+        self.health.back_at(target)
+    }
+
     /// Watches the targets of every enabled trunk as they are now: to be called when names or
     /// settings have changed.
     pub fn follow_targets(&mut self, now: Instant, random: &mut Random) {
         let mut health = std::mem::take(&mut self.health);
-        health.follow(now, random, &self.settings, |trunk| self.all_targets(trunk));
+        let enabled = |trunk: &TrunkName| self.is_enabled(trunk).then(|| self.all_targets(trunk));
+        health.follow(now, random, &self.settings, |trunk| enabled(trunk).unwrap_or_default());
         self.health = health;
     }
 

@@ -342,6 +342,8 @@ pub struct Failover {
     pub codes: Vec<CodePattern>,
     /// How long to wait for the first provisional response.
     pub timeout: Duration,
+    /// Whether the next target is tried even if the callee may have rung (18x) at this one.
+    pub after_ringing: bool,
 }
 
 impl Default for Failover {
@@ -349,6 +351,7 @@ impl Default for Failover {
         Failover {
             codes: vec![CodePattern::Code(408), CodePattern::Class(5)],
             timeout: Duration::from_secs(4),
+            after_ringing: false,
         }
     }
 }
@@ -393,8 +396,16 @@ impl Health {
     }
 }
 
-/// Busy, Busy Everywhere, Decline, Unwanted (RFC 8197), Rejected (RFC 8688).
-const CALLEE_DECLINED: [u16; 5] = [486, 600, 603, 607, 608];
+impl Failover {
+    /// Whether the next target is tried after this final response.
+    pub fn means(&self, status: u16) -> bool {
+        self.codes.iter().any(|pattern| pattern.matches(status))
+    }
+}
+
+/// Not Found, Busy Here, Busy Everywhere, Decline, Does Not Exist Anywhere, Unwanted (RFC 8197), Rejected
+/// (RFC 8688).
+const FINAL_WORDS: [u16; 7] = [404, 486, 600, 603, 604, 607, 608];
 
 /// `"408"` or `"5xx"`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -406,15 +417,13 @@ pub enum CodePattern {
 }
 
 impl CodePattern {
-    /// Whether `status` is meant. A class does not mean the answers of a callee that was reached and
-    /// does not take the call, for at the next trunk the same phone would ring again: who wants that
-    /// names the code.
+    /// Whether `status` is meant. A class does not mean the final words: of a callee that was reached and
+    /// does not take the call, for at the next trunk the same phone would ring again, or of somebody
+    /// who knows that there is no such callee. Who wants that names the code.
     pub fn matches(self, status: u16) -> bool {
         match self {
             CodePattern::Code(code) => code == status,
-            CodePattern::Class(class) => {
-                u16::from(class) == status / 100 && !CALLEE_DECLINED.contains(&status)
-            }
+            CodePattern::Class(class) => u16::from(class) == status / 100 && !FINAL_WORDS.contains(&status),
         }
     }
 }

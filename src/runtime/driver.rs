@@ -23,7 +23,7 @@ use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{HostReport, TrunkReport};
-use crate::telemetry::{CdrSink, Meter, notices};
+use crate::telemetry::{CdrSink, Meter, log_health, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
 /// Media events taken in one turn.
@@ -301,6 +301,9 @@ impl Driver {
             }
             Output::Event(event) => {
                 notices::log(&event);
+                if let Event::Health(change) = &event {
+                    log_health(change, |at| self.clock.time_of_day(at));
+                }
                 self.parts.meter.count(&event);
             }
         }

@@ -70,6 +70,7 @@ impl Meter {
                 self.metrics.set_registered(trunk.as_str(), *is_registered);
             }
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
+            Event::Health(change) => self.metrics.show_health(change),
             // Is logged, not counted.
             Event::SourceShared(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
@@ -153,6 +154,9 @@ impl TrunkMeter {
         }
         for code in ["200", "timeout", "transport", "dns"] {
             metrics.attempts.with_label_values(&[name, code]);
+        }
+        if name != NO_TRUNK {
+            metrics.probe_seconds.with_label_values(&label);
         }
         TrunkMeter {
             active: metrics.calls_active.with_label_values(&label),

@@ -64,6 +64,9 @@ pub struct Metrics {
     pub(super) mos: HistogramVec,
     pub(super) jitter_seconds: HistogramVec,
     pub(super) loss_ratio: HistogramVec,
+    pub(super) trunk_up: IntGaugeVec,
+    pub(super) target_up: IntGaugeVec,
+    pub(super) probe_seconds: HistogramVec,
     sip_connections: IntGaugeVec,
     transactions_active: IntGauge,
     media_ports_in_use: IntGaugeVec,
@@ -101,6 +104,9 @@ impl Metrics {
             mos: histograms(&registry, names::RTP_MOS, MOS)?,
             jitter_seconds: histograms(&registry, names::RTP_JITTER_SECONDS, JITTER_SECONDS)?,
             loss_ratio: histograms(&registry, names::RTP_LOSS_RATIO, LOSS_RATIO)?,
+            trunk_up: gauges(&registry, names::TRUNK_UP, &["trunk"])?,
+            target_up: gauges(&registry, names::TRUNK_TARGET_UP, &["trunk", "target"])?,
+            probe_seconds: histograms(&registry, names::TRUNK_PROBE_SECONDS, PROBE_SECONDS)?,
             sip_connections: gauges(&registry, names::SIP_CONNECTIONS, &["realm", "transport"])?,
             transactions_active: gauge(&registry, names::TRANSACTIONS_ACTIVE)?,
             media_ports_in_use: gauges(&registry, names::MEDIA_PORTS_IN_USE, &["realm"])?,
@@ -213,6 +219,8 @@ fn to_gauge(count: usize) -> i64 {
 
 /// RFC 6076 §4.3: carriers promise 2–5 s, callers give up after some 12.
 const SETUP_SECONDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0, 60.0];
+/// From a neighbour to the other side of the earth; beyond are retransmissions and trouble.
+const PROBE_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0];
 /// From a wrong number to a long conference.
 const DURATION_SECONDS: &[f64] =
     &[1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0];

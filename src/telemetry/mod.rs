@@ -3,6 +3,7 @@
 //! Must not know: how anything was decided. It is handed events and records.
 
 pub mod cdr;
+mod health;
 pub mod log;
 mod meter;
 mod metrics;
@@ -11,5 +12,6 @@ pub mod notices;
 pub(crate) mod rfc3339;
 
 pub use cdr::CdrSink;
+pub use health::log_health;
 pub use meter::Meter;
 pub use metrics::{Metrics, RelayTotals};

@@ -43,6 +43,17 @@ pub const CALL_SETUP_SECONDS: Name = name(
 /// Histogram by trunk.
 pub const CALL_DURATION_SECONDS: Name =
     name("drawbridge_call_duration_seconds", "From the answer to the end, for answered calls.");
+/// Gauge by trunk.
+pub const TRUNK_UP: Name =
+    name("drawbridge_trunk_up", "Whether one of a trunk's targets takes calls, as far as is known.");
+/// Gauge by trunk, target.
+pub const TRUNK_TARGET_UP: Name = name(
+    "drawbridge_trunk_target_up",
+    "Whether calls are sent to an address of a trunk, by what OPTIONS and calls say of it.",
+);
+/// Histogram by trunk.
+pub const TRUNK_PROBE_SECONDS: Name =
+    name("drawbridge_trunk_probe_seconds", "From OPTIONS to its final answer.");
 /// Counter by realm, transport, direction, kind.
 pub const SIP_MESSAGES: Name = name(
     "drawbridge_sip_messages_total",
@@ -111,7 +122,10 @@ pub const CDRS: Name = name(
 );
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 23] = [
+pub const ALL: [Name; 26] = [
+    TRUNK_UP,
+    TRUNK_TARGET_UP,
+    TRUNK_PROBE_SECONDS,
     BUILD_INFO,
     CALLS_ACTIVE,
     CALLS,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lab::*;
 use super::setup::begin;
 use crate::b2bua::{AttemptResult, Input, Settings};
-use crate::routing::{Host, Limits};
+use crate::routing::{CodePattern, Host, Limits};
 use crate::sip::{Header, Message, Method};
 
 /// Carrier B answers, and the caller hangs up.
@@ -84,10 +84,10 @@ fn nobody_else_is_called_once_it_rang() {
     lab.take_response(PBX, 180);
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 503, "callee", None));
     lab.take_request(CARRIER_A, &Method::Ack);
-    lab.take_response(PBX, 503);
+    lab.take_response(PBX, 500);
     lab.expect_silence();
     lab.expect_nothing_left();
-    assert_eq!(lab.cdr().status, 503);
+    assert_eq!(lab.cdr().status, 500);
 }
 
 #[test]
@@ -217,4 +217,129 @@ fn a_failure_that_needs_a_header_of_the_callees_is_heard_as_one_that_does_not() 
         lab.expect_nothing_left();
         assert!(lab.cdr().cause.contains(&code.to_string()), "{}", lab.cdr().cause);
     }
+}
+
+/// Two carriers, and what moves a call from the first to the second.
+fn with_failover(codes: &[CodePattern], after_ringing: bool) -> Settings {
+    let mut settings = settings();
+    for trunk in &mut settings.routing.trunks {
+        trunk.failover.codes = codes.to_vec();
+        trunk.failover.after_ringing = after_ringing;
+    }
+    settings
+}
+
+#[test]
+fn a_class_leaves_out_the_final_words_and_a_code_does_not() {
+    let any = [CodePattern::Class(4), CodePattern::Class(5), CodePattern::Class(6)];
+    let named: Vec<_> = [404, 486, 600, 603, 604, 607, 608].map(CodePattern::Code).to_vec();
+    for status in [403, 404, 480, 486, 488, 600, 603, 604, 606, 607, 608] {
+        let is_final = named.contains(&CodePattern::Code(status));
+        for (codes, moves_on) in [(&any[..], !is_final), (&named[..], is_final)] {
+            let mut lab = Lab::with(with_failover(codes, false));
+            let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));
+            lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, status, "callee", None));
+            lab.take_request(CARRIER_A, &Method::Ack);
+            let next = lab.sent.iter().any(|(hop, _)| hop.peer.to_string() == CARRIER_B);
+            assert_eq!(next, moves_on, "{status} with {codes:?}");
+        }
+    }
+}
+
+/// RFC 3261 §16.7 step 6.
+#[test]
+fn the_caller_gets_the_best_answer() {
+    let any = [CodePattern::Class(4), CodePattern::Class(5), CodePattern::Class(6)];
+    for (first, second, heard) in [
+        (500, 403, 403),
+        (403, 500, 403),
+        (403, 484, 484),
+        (484, 403, 484),
+        (408, 480, 480),
+        (503, 500, 503),
+        (606, 403, 606),
+        (403, 606, 606),
+        (401, 403, 403),
+        (503, 408, 408),
+    ] {
+        let mut lab = Lab::with(with_failover(&any, false));
+        let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, first, "callee", None));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        let outgoing = lab.take_request(CARRIER_B, &Method::Invite);
+        lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, second, "callee", None));
+        lab.take_request(CARRIER_B, &Method::Ack);
+        lab.take_response(PBX, heard);
+        lab.expect_nothing_left();
+    }
+}
+
+#[test]
+fn after_ringing_a_failure_moves_the_call_on_where_it_is_asked_for() {
+    let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 183, "callee", Some(SDP_CARRIER)));
+    lab.take_response(PBX, 183);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 503, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    complete_over_b(&mut lab, &invite);
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Status(503), AttemptResult::Status(200)]);
+}
+
+#[test]
+fn a_phone_that_rings_too_long_is_silent_before_the_next_one_rings() {
+    let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_response(PBX, 180);
+    lab.advance(Duration::from_secs(185));
+    let cancel = lab.take_request(CARRIER_A, &Method::Cancel);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &cancel, 200, "callee", None));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_response(PBX, 180);
+    lab.advance(Duration::from_secs(5));
+    lab.expect_silence();
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 487, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    complete_over_b(&mut lab, &invite);
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Timeout, AttemptResult::Status(200)]);
+}
+
+#[test]
+fn a_callee_that_answers_while_it_is_cancelled_for_the_next_has_the_call() {
+    let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_response(PBX, 180);
+    lab.advance(Duration::from_secs(185));
+    let cancel = lab.take_request(CARRIER_A, &Method::Cancel);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &cancel, 200, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let answer = lab.take_response(PBX, 200);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
+    lab.take_response(PBX, 200);
+    let bye = lab.take_request(CARRIER_A, &Method::Bye);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
+    lab.expect_silence();
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Status(200)]);
+}
+
+#[test]
+fn a_phone_that_cannot_be_silenced_is_the_last_that_rings() {
+    let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
+    let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_response(PBX, 180);
+    lab.advance(Duration::from_secs(185));
+    lab.take_request(CARRIER_A, &Method::Cancel);
+    lab.advance(Duration::from_secs(32));
+    lab.sent.retain(|(hop, _)| hop.peer.to_string() != CARRIER_A);
+    lab.take_response(PBX, 408);
+    lab.expect_silence();
+    lab.expect_nothing_left();
 }

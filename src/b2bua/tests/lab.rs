@@ -18,8 +18,8 @@ use crate::media::{
 };
 use crate::numbering;
 use crate::routing::{
-    self, Balance, Endpoint, Health, Host, Limits, NumberPattern, Query, Resolution, ResolveFault, Route,
-    RouteSource, TierTrunk, Trunk,
+    self, Balance, Endpoint, Health, HealthChange, Host, Limits, NumberPattern, Query, Resolution,
+    ResolveFault, Route, RouteSource, TierTrunk, Trunk,
 };
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -45,6 +45,8 @@ pub struct Lab {
     pub sent: VecDeque<(Hop, Message)>,
     pub cdrs: Vec<Cdr>,
     pub events: Vec<Event>,
+    /// What was told of the health of trunks.
+    pub health: Vec<HealthChange>,
     /// Connections that the engine wanted closed.
     pub disconnected: Vec<Hop>,
     /// What DNS was asked for, in order.
@@ -71,14 +73,20 @@ impl Lab {
 
     /// A lab with other settings.
     pub fn with(settings: Settings) -> Lab {
+        Lab::seeded(settings, 1)
+    }
+
+    /// A lab whose engine draws other numbers.
+    pub fn seeded(settings: Settings, seed: u64) -> Lab {
         let now = Instant::from_millis(1_000_000);
-        let engine = Engine::new(Arc::new(settings), Random::from_number(1), 0, now);
+        let engine = Engine::new(Arc::new(settings), Random::from_number(seed), 0, now);
         let mut lab = Lab {
             engine,
             now,
             sent: VecDeque::new(),
             cdrs: Vec::new(),
             events: Vec::new(),
+            health: Vec::new(),
             disconnected: Vec::new(),
             lookups: Vec::new(),
             media: Vec::new(),
@@ -245,6 +253,7 @@ impl Lab {
                 }
                 Output::Disconnect { hop } => self.disconnected.push(hop),
                 Output::Cdr(cdr) => self.cdrs.push(*cdr),
+                Output::Event(Event::Health(change)) => self.health.push(change),
                 Output::Event(event) => self.events.push(event),
             }
         }

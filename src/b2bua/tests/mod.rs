@@ -17,6 +17,7 @@ mod failover;
 mod flows;
 mod glare;
 mod health;
+mod health_simulation;
 mod identity_policy;
 mod in_dialog;
 pub mod lab;

@@ -2,6 +2,7 @@ use super::*;
 use crate::b2bua::{Attempt, Census, EndedBy};
 use crate::base::{ByRealm, Instant};
 use crate::media::MediaReport;
+use crate::routing::{HealthChange, TargetKey};
 use crate::telemetry::{RelayTotals, names};
 
 fn meter(trunks: &[&str]) -> (Arc<Metrics>, Meter) {
@@ -79,7 +80,16 @@ fn cdr() -> Cdr {
 
 #[test]
 fn a_fresh_process_shows_every_metric_with_help_and_type() {
-    let (metrics, _meter) = meter(&["sinch"]);
+    let (metrics, mut meter) = meter(&["sinch"]);
+    // The engine says at once how its trunks are.
+    let target = TargetKey {
+        trunk: "sinch".into(),
+        address: "192.0.2.1:5060".parse().unwrap(),
+        transport: Transport::Udp,
+    };
+    let (known, left, total) = (false, 0, 0);
+    meter.count(&Event::Health(HealthChange::Target { target, up: true, why: None, known, left, total }));
+    meter.count(&Event::Health(HealthChange::Trunk { trunk: "sinch".into(), up: true }));
     let text = render(&metrics);
     for name in names::ALL {
         assert!(text.contains(&format!("# HELP {} {}\n", name.name, name.help)), "no HELP of {}", name.name);
