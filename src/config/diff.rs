@@ -35,6 +35,7 @@ impl Config {
     pub fn keep_until_restart(&mut self, running: &Config) -> Vec<&'static str> {
         let mut kept = Vec::new();
         keep("admin.listen", &mut self.admin.listen, &running.admin.listen, &mut kept);
+        keep("admin.socket", &mut self.admin.socket, &running.admin.socket, &mut kept);
         self.keep_listeners(running, &mut kept);
         keep("media.ports", &mut self.media.ports, &running.media.ports, &mut kept);
         keep("media.workers", &mut self.relay.workers, &running.relay.workers, &mut kept);
@@ -77,7 +78,8 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
     };
     put("node.name".to_owned(), config.node.clone());
     put("admin.listen".to_owned(), config.admin.listen.to_string());
-    put("admin.socket".to_owned(), config.admin.socket.display().to_string());
+    let socket = config.admin.socket.as_ref();
+    put("admin.socket".to_owned(), socket.map_or("none".to_owned(), |path| path.display().to_string()));
     for (index, listener) in config.listeners.iter().enumerate() {
         let (realm, transport) = (listener.realm, listener.transport);
         let text = format!("{realm} {transport} {} advertised as {}", listener.bind, listener.advertise);

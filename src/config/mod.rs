@@ -11,6 +11,7 @@ mod checks;
 mod diff;
 mod expand;
 mod fault;
+mod find_socket;
 mod reader;
 mod sections;
 mod settings;
@@ -23,6 +24,7 @@ use std::path::Path;
 
 pub use diff::diff;
 pub use fault::Fault;
+pub use find_socket::find_socket;
 pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 pub use tls::{ListenerTls, TrunkClients};
 
@@ -32,6 +34,9 @@ use source::Source;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/drawbridge/drawbridge.toml";
+
+/// Where the admin socket is unless the configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/drawbridge/admin.sock";
 
 /// Reads FILE and every `*.toml` in `trunks.d/` beside it, in name order. Either a configuration
 /// without a fault, or all faults of all files in their order.

@@ -137,6 +137,11 @@ pub(super) fn read_all(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
     if faults.is_empty() { Ok(sources) } else { Err(faults) }
 }
 
+/// The main file alone.
+pub(super) fn read_main(path: &Path) -> Result<String, String> {
+    read_one(path)
+}
+
 fn read_one(path: &Path) -> Result<String, String> {
     read_regular(path, MAX_FILE_BYTES)
 }

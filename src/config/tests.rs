@@ -68,7 +68,8 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let config = valid("");
     assert_eq!(config.node, "drawbridge");
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9060");
-    assert_eq!(config.admin.socket, Path::new("/run/drawbridge/admin.sock"));
+    assert_eq!(config.admin.socket.as_deref(), Some(Path::new("/run/drawbridge/admin.sock")));
+    assert!(!config.admin.needs_socket);
     assert_eq!(config.listeners[1].advertise.to_string(), "127.0.0.2:5060");
     assert_eq!(config.media.ports, (10_000, 19_999));
     assert_eq!(config.media.timeout.as_secs(), 60);
@@ -566,10 +567,15 @@ fn a_dash_is_no_trunk_and_nothing_is_no_password() {
 }
 
 #[test]
-fn the_admin_socket_is_warned_about_where_it_is_written() {
-    let config = valid("[admin]\nsocket = \"/run/drawbridge/admin.sock\"\n");
-    assert_eq!(config.warnings.len(), 1);
-    assert!(config.warnings[0].to_string().contains("not yet"), "{}", config.warnings[0]);
+fn the_admin_socket_is_needed_where_it_is_written_and_none_where_it_is_empty() {
+    let admin = |socket: &str| valid(&format!("[admin]\nsocket = \"{socket}\"\n")).admin;
+    let written = admin("/run/drawbridge/admin.sock");
+    assert_eq!(written.socket.as_deref(), Some(Path::new("/run/drawbridge/admin.sock")));
+    assert!(written.needs_socket);
+    assert_eq!(admin("").socket, None);
+    let long = minimal_and(&format!("[admin]\nsocket = \"/{}\"\n", "a".repeat(90)));
+    let found = faults(&[("drawbridge.toml", &long)]);
+    assert!(found.contains("is too long for a socket; write a path of at most 90 bytes"), "{found}");
 }
 
 #[test]
