@@ -1,32 +1,72 @@
 //! What a reload changes, for people; and what of it has to wait for a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Config, Listener};
-use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Timeouts, Trunk};
+use crate::base::{ByRealm, Realm, TrunkName};
+use crate::routing::{CallerIdPolicy, Credentials, Route, Timeouts, Trunk};
 
-/// One readable line for each setting that differs. No secret is ever in it: of a password it says
-/// that it changed.
+/// One readable line for each setting that differs, as in `trunk sinch: hosts a.example → b.example`. No
+/// secret is ever in it: of a password it says that it changed.
 pub fn diff(old: &Config, new: &Config) -> Vec<String> {
-    let (old, new) = (flatten(old), flatten(new));
+    let (before, after) = (flatten(old), flatten(new));
+    let nothing = BTreeMap::new();
+    let owners: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut lines = Vec::new();
-    for (key, before) in &old {
-        match new.get(key) {
-            Some(after) if after == before => {}
-            Some(after) => lines.push(match (before, after) {
-                (Shown::Open(before), Shown::Open(after)) => format!("{key}: {before} → {after}"),
-                (Shown::Secret(_), _) | (_, Shown::Secret(_)) => format!("{key}: changed"),
-            }),
-            None => lines.push(format!("{}: removed", outermost(key, &new))),
+    for owner in owners {
+        match (before.get(owner), after.get(owner)) {
+            // A trunk or a route is one line, and not one for each key.
+            (Some(was), None) if !owner.is_empty() => {
+                let renamed = after.iter().find(|(name, is)| !before.contains_key(*name) && *is == was);
+                lines.push(match renamed {
+                    Some((name, _)) => format!("{owner}: renamed to {}", name_of(name)),
+                    None => format!("{owner}: removed"),
+                });
+            }
+            (None, Some(is)) if !owner.is_empty() => {
+                if !before.iter().any(|(name, was)| !after.contains_key(name) && was == is) {
+                    lines.push(format!("{owner}: added"));
+                }
+            }
+            (was, is) => {
+                lines.extend(differences(owner, was.unwrap_or(&nothing), is.unwrap_or(&nothing)));
+            }
         }
     }
-    for key in new.keys().filter(|key| !old.contains_key(*key)) {
-        lines.push(format!("{}: added", outermost(key, &old)));
-    }
-    lines.sort();
-    lines.dedup();
+    lines.extend(reordered(old, new));
     lines
+}
+
+fn differences(owner: &str, before: &Values, after: &Values) -> Vec<String> {
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
+    let line = |key: &String| {
+        let what = match (before.get(key), after.get(key)) {
+            (Some(Shown::Open(before)), Some(Shown::Open(after))) => format!("{before} → {after}"),
+            (None, Some(Shown::Open(after))) => format!("none → {after}"),
+            (Some(Shown::Open(before)), None) => format!("{before} → none"),
+            (None, _) => "added".to_owned(),
+            (_, None) => "removed".to_owned(),
+            (_, _) => "changed".to_owned(),
+        };
+        if owner.is_empty() { format!("{key}: {what}") } else { format!("{owner}: {key} {what}") }
+    };
+    changed.map(line).collect()
+}
+
+/// The first route that matches counts, so that their order is a setting, too.
+fn reordered(old: &Config, new: &Config) -> Option<String> {
+    let names = |config: &Config, other: &Config| -> Vec<String> {
+        let is_in = |name: &str| other.routing.routes.iter().any(|route| route.name == name);
+        let routes = config.routing.routes.iter().map(|route| route.name.clone());
+        routes.filter(|name| is_in(name)).collect()
+    };
+    let (before, after) = (names(old, new), names(new, old));
+    (before != after).then(|| format!("routes: {} → {}", before.join(", "), after.join(", ")))
+}
+
+fn name_of(owner: &str) -> &str {
+    owner.split_once(' ').map_or(owner, |(_, name)| name)
 }
 
 impl Config {
@@ -65,14 +105,18 @@ fn keep<T: PartialEq + Clone>(key: &'static str, new: &mut T, running: &T, kept:
 }
 
 /// A value as it may be shown.
-#[derive(PartialEq)]
+#[derive(PartialEq, Eq)]
 enum Shown {
     Open(String),
     Secret(String),
 }
 
-fn flatten(config: &Config) -> BTreeMap<String, Shown> {
-    let mut flat = BTreeMap::new();
+/// The settings of a trunk, of a route, or of everything else, by their keys.
+type Values = BTreeMap<String, Shown>;
+
+/// By whose they are: `trunk sinch`, `route out`; empty for the rest.
+fn flatten(config: &Config) -> BTreeMap<String, Values> {
+    let mut flat = Values::new();
     let mut put = |key: String, value: String| {
         flat.insert(key, Shown::Open(value));
     };
@@ -103,17 +147,31 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
     for (name, value) in calls(&config.calls) {
         put(format!("calls.{name}"), value);
     }
-    for (index, route) in config.routing.routes.iter().enumerate() {
-        let text = format!("#{} from {:?} to {:?} over {:?}", index + 1, route.from, route.to, route.tiers);
-        put(format!("route.{}", route.name), text);
+    let mut owners = BTreeMap::from([(String::new(), flat)]);
+    for route in &config.routing.routes {
+        owners.insert(format!("route {}", route.name), flatten_route(route));
     }
     for trunk in &config.routing.trunks {
+        let mut flat = Values::new();
         flatten_trunk(trunk, &mut flat);
         if let Some((client, _)) = config.clients.get(&trunk.first_identity()) {
-            flat.insert(format!("trunk.{}.tls.files", trunk.name), Shown::Open(format!("{client:?}")));
+            flat.insert("tls.files".to_owned(), Shown::Secret(format!("{client:?}")));
         }
+        owners.insert(format!("trunk {}", trunk.name), flat);
     }
-    flat
+    owners
+}
+
+fn flatten_route(route: &Route) -> Values {
+    let Route { name: _, from, to, tiers } = route;
+    let to = if to.is_empty() { "everything".to_owned() } else { list(to) };
+    let tier = |tier: &Vec<TrunkName>| match tier.as_slice() {
+        [trunk] => trunk.to_string(),
+        several => format!("[{}]", list(several)),
+    };
+    let trunks: Vec<String> = tiers.iter().map(tier).collect();
+    let values = [("from", from.to_string()), ("to", to), ("trunks", trunks.join(", "))];
+    values.map(|(key, value)| (key.to_owned(), Shown::Open(value))).into()
 }
 
 fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
@@ -126,8 +184,8 @@ fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
     }
 }
 
-fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
-    let key = |name: &str| format!("trunk.{}.{name}", trunk.name);
+fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
+    let key = |name: &str| name.to_owned();
     let Trunk {
         name: _,
         realm,
@@ -157,25 +215,27 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         flat.insert(key(name), Shown::Open(value));
     };
     put("realm", realm.to_string());
-    put("hosts", format!("{hosts:?}"));
+    put("hosts", list(hosts));
     put("transport", transport.map_or("default".to_owned(), |transport| transport.to_string()));
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
-    put("send_numbers", format!("{send_numbers:?}"));
+    put("send_numbers", word(send_numbers));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
-    put("caller_id", format!("{caller_id:?}"));
-    put("identity", format!("{identity:?}"));
+    put("caller_id", shown_caller_id(caller_id));
+    put("identity", word(identity));
     put("trust_identity", trust_identity.to_string());
-    put("diversion", format!("{diversion:?}"));
+    put("diversion", word(diversion));
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
     put("codecs", codecs.join(", "));
-    put("failover", format!("{failover:?}"));
-    put("limits", format!("{limits:?}"));
-    put("refer", format!("{refer:?}"));
-    put("redirect", format!("{redirect:?}"));
+    put("failover.codes", list(&failover.codes));
+    put("failover.timeout", format!("{:?}", failover.timeout));
+    put("limits.calls", limit(limits.calls));
+    put("limits.cps", limit(limits.calls_per_second));
+    put("refer", word(refer));
+    put("redirect", word(redirect));
     for (name, value) in own_calls.iter().flat_map(calls) {
         put(&format!("calls.{name}"), value);
     }
@@ -216,12 +276,18 @@ fn list<T: ToString>(items: &[T]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
-/// What came or went with `key`: the whole trunk where the other side has nothing of it, so that it
-/// is one line and not one for each key.
-fn outermost<'k>(key: &'k str, there: &BTreeMap<String, Shown>) -> &'k str {
-    let trunk = key.strip_prefix("trunk.").and_then(|rest| key.get(.."trunk.".len() + rest.find('.')?));
-    let is_there = |trunk: &str| {
-        there.keys().any(|other| other.strip_prefix(trunk).is_some_and(|rest| rest.starts_with('.')))
-    };
-    trunk.filter(|trunk| !is_there(trunk)).unwrap_or(key)
+/// A choice, as it is written but for a dash.
+fn word(choice: &impl std::fmt::Debug) -> String {
+    format!("{choice:?}").to_lowercase()
+}
+
+fn limit(limit: Option<u32>) -> String {
+    limit.map_or("none".to_owned(), |limit| limit.to_string())
+}
+
+fn shown_caller_id(policy: &CallerIdPolicy) -> String {
+    let CallerIdPolicy { default, allowed, otherwise } = policy;
+    let allowed = if allowed.is_empty() { "any".to_owned() } else { allowed.join(" ") };
+    let default = default.as_deref().unwrap_or("none");
+    format!("(default {default}, allowed {allowed}, otherwise {})", word(otherwise))
 }

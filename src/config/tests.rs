@@ -643,18 +643,34 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     new.routing.trunks.remove(0);
     let sinch = &mut new.routing.trunks[2];
     sinch.enabled = false;
+    sinch.hosts[0].host = Host::Name("use1.sip.sinch.com".to_owned());
+    sinch.limits.calls = None;
+    sinch.failover.codes.push(CodePattern::Code(404));
+    sinch.headers.set[0].1 = "rtm-token-7".to_owned();
     sinch.credentials.as_mut().unwrap().password = "hunter9".to_owned();
     let mut added = sinch.clone();
     added.name = "other".into();
     new.routing.trunks.push(added);
+    new.routing.trunks[0].name = "vonage".into();
+    new.routing.routes[0].to.remove(1);
+    new.routing.routes[0].tiers.remove(0);
+    new.routing.routes.swap(0, 1);
     expect![[r#"
         calls.answer_timeout: 185s → 90s
         media.ports: 10000-19999 → 20000-20999
         media.timeout: 60s → 30s
-        trunk.other: added
-        trunk.pbx: removed
-        trunk.sinch.enabled: true → false
-        trunk.sinch.password: changed"#]]
+        route out: to +1*, +44*, 911, support, *97, regex:\+49(30|40)[0-9]+ → +1*, 911, support, *97, regex:\+49(30|40)[0-9]+
+        route out: trunks sinch, [vonage-a, vonage-b] → [vonage-a, vonage-b]
+        trunk other: added
+        trunk pbx: removed
+        trunk sinch: enabled true → false
+        trunk sinch: failover.codes 408, 5xx → 408, 5xx, 404
+        trunk sinch: headers.set changed
+        trunk sinch: hosts euc1.sip.sinch.com:5060 → use1.sip.sinch.com:5060
+        trunk sinch: limits.calls 100 → none
+        trunk sinch: password changed
+        trunk vonage-a: renamed to vonage
+        routes: out, in → in, out"#]]
     .assert_eq(&diff(&old, &new).join("\n"));
     assert_eq!(new.keep_until_restart(&old), ["media.ports"]);
     assert_eq!(new.media.ports, old.media.ports);
