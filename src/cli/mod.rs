@@ -177,7 +177,9 @@ fn warn(config: &Config) {
 /// Every fault, and how many there are.
 fn refusal(faults: &[Fault]) -> String {
     let mut text: String = faults.iter().map(|fault| format!("{fault}\n\n")).collect();
-    text.push_str(&format!("invalid: {}\n", count(faults.len(), "fault")));
+    let files: std::collections::BTreeSet<&str> = faults.iter().map(|fault| fault.file.as_str()).collect();
+    let files = if files.len() > 1 { format!(" in {} files", files.len()) } else { String::new() };
+    text.push_str(&format!("invalid: {}{files}\n", count(faults.len(), "fault")));
     text
 }
 

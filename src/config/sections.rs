@@ -13,7 +13,7 @@ use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 use super::source::{Kind, Source};
 use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
-use super::{DEFAULT_SOCKET, checks};
+use super::{DEFAULT_SOCKET, checks, syntax};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
 use crate::routing::{Host, Timeouts};
@@ -60,15 +60,14 @@ pub(super) struct RealmDraft {
 pub(super) fn read(sources: &[Source], report: &Report<'_>) -> Option<Config> {
     let mut trees: Vec<(usize, DeTable<'_>)> = Vec::new();
     for (index, source) in sources.iter().enumerate() {
-        match DeTable::parse(&source.text) {
-            Ok(tree) => trees.push((index, tree.into_inner())),
-            Err(error) => {
-                let place = Place { source: index, span: error.span().unwrap_or(0..0) };
-                report.syntax(&place, error.message());
-                // The other files are read all the same.
-                trees.push((index, DeTable::new()));
-            }
+        let (tree, errors) = DeTable::parse_recoverable(&source.text);
+        let faults = syntax::faults(&source.text, &errors);
+        // What was understood of such a file may be another table's, so that nothing of it is looked at.
+        let is_understood = faults.iter().all(|fault| fault.is_of_value);
+        for fault in faults {
+            report.syntax(index, fault);
         }
+        trees.push((index, if is_understood { tree.into_inner() } else { DeTable::new() }));
     }
     // With a file missing, every reference into it would be a fault of its own.
     let complete = report.is_clean();

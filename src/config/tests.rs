@@ -272,7 +272,7 @@ fn all_faults_of_all_files_come_at_once_with_place_and_cure() {
         drawbridge.toml:14:1: media.timout: unknown key; did you mean "timeout"?
          14 | timout = …
             | ^^^^^^
-        drawbridge.toml:16:8: route[1].from: there is no trunk "sinhc"; did you mean "sinch"?
+        drawbridge.toml:16:8: route[1].from: there is no realm and no trunk "sinhc"; did you mean "sinch"?
          16 | from = "…"
             |        ^^^
         drawbridge.toml:17:11: route[1].trunks[1]: there is no trunk "nobody"; add [trunk.nobody], or name one that exists
@@ -336,7 +336,7 @@ health = { interval = "30s", timeout = "2s", down_after = 3, up_after = 2 }
 fn a_syntax_error_has_its_place_and_the_other_files_are_still_read() {
     let trunk = "[trunk.a]\nhots = \"x\"\n";
     expect![[r#"
-        drawbridge.toml:1:6: unclosed table, expected `]`
+        drawbridge.toml:1:6: node: the name of the table has no end; write [node]
          1 | [node
            |      ^
         trunks.d/a.toml:1:8: trunk.a: host is missing; write host = "sip.example.com", or an IP address
@@ -406,19 +406,19 @@ trunks = []
             drawbridge.toml:6:10: admin.socket: "admin.sock" is no absolute path; write the whole path, from / on
              6 | socket = "…"
                |          ^^^
-            drawbridge.toml:8:9: listener[1].realm: "trustet" is not known here; write "trusted" or "untrusted"
+            drawbridge.toml:8:9: listener[1].realm: "trustet" is not known here; did you mean "trusted"? Write "trusted" or "untrusted"
              8 | realm = "…"
                |         ^^^
             drawbridge.toml:9:8: listener[1].bind: nobody can send to this address; write what Via and Contact shall say as advertise = "203.0.113.5:5060"
              9 | bind = "…"
                |        ^^^
-            drawbridge.toml:12:8: listener[2].bind: port 10010 is one of media.ports; choose a port outside of media.ports
+            drawbridge.toml:12:8: listener[2].bind: port 10010 is one of media.ports; choose a port outside of media.ports, or other media.ports
              12 | bind = "…"
                 |        ^^^
             drawbridge.toml:15:8: listener[3].bind: listener[2] binds the same address and port; give one of them another port or address
              15 | bind = "…"
                 |        ^^^
-            drawbridge.toml:15:8: listener[3].bind: port 10010 is one of media.ports; choose a port outside of media.ports
+            drawbridge.toml:15:8: listener[3].bind: port 10010 is one of media.ports; choose a port outside of media.ports, or other media.ports
              15 | bind = "…"
                 |        ^^^
             drawbridge.toml:17:28: realm.trusted.media_bind[2]: "127.0.0.2" is a second address of its family; write at most one IPv4 and one IPv6 address
@@ -436,7 +436,7 @@ trunks = []
             drawbridge.toml:23:11: media.workers: this is a string; write a whole number
              23 | workers = "…"
                 |           ^^^
-            drawbridge.toml:24:10: media.engine: "iouring" is not known here; write "auto" or "io_uring" or "portable"
+            drawbridge.toml:24:10: media.engine: "iouring" is not known here; did you mean "io_uring"? Write "auto" or "io_uring" or "portable"
              24 | engine = "…"
                 |          ^^^
             drawbridge.toml:26:11: numbering.country: "UK" is no country with a numbering plan; write the two letters of ISO 3166, as in "US"
@@ -445,7 +445,7 @@ trunks = []
             drawbridge.toml:27:10: numbering.short[1]: "1[" is no regular expression; unclosed character class
              27 | short = ["…"]
                 |          ^^^
-            drawbridge.toml:29:8: cdr.path: this is a whole number; write a string
+            drawbridge.toml:29:8: cdr.path: this is a whole number; write it in quotes
              29 | path = 5
                 |        ^
             drawbridge.toml:31:8: trunk.a.host: "sip:a.example" is no host; write the host alone, without sip: and user
@@ -591,13 +591,13 @@ fn strings_expand_from_the_environment_and_from_files() {
     expect_faults(
         &text,
         expect![[r#"
-            drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set
+            drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set; set it where the daemon is started (systemctl edit drawbridge: Environment= or EnvironmentFile=), or write ${file:PATH}
              13 | name = "…"
                 |        ^^^
-            drawbridge.toml:15:8: cdr.path: file /nope: no such file
+            drawbridge.toml:15:8: cdr.path: file /nope: no such file; name a file that the daemon's user may read, by its whole path
              15 | path = "…"
                 |        ^^^
-            drawbridge.toml:17:10: admin.socket: ${ without its }
+            drawbridge.toml:17:10: admin.socket: ${ without its }; write ${NAME} or ${file:PATH}
              17 | socket = "…"
                 |          ^^^
         "#]],
@@ -677,6 +677,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
 
+mod mistakes;
 mod samples;
 mod tls;
 
@@ -706,13 +707,13 @@ fn a_body_that_may_pass_is_a_media_type() {
         expect![[r#"
             drawbridge.toml:14:20: trunk.a.bodies.pass[1]: "xml" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
              14 | bodies = …
-                |           ^
+                |          ^
             drawbridge.toml:14:27: trunk.a.bodies.pass[2]: "a/b/c" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
              14 | bodies = …
-                |           ^
+                |          ^
             drawbridge.toml:14:36: trunk.a.bodies.pass[3]: "*" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
              14 | bodies = …
-                |           ^
+                |          ^
         "#]],
     );
 }
