@@ -120,10 +120,12 @@ realm = "trusted"
 transport = "tcp"
 host = "127.0.0.1"
 port = {pbx}
+health = {{ interval = "0s" }}
 [trunk.carrier]
 transport = "tls"
 host = "127.0.0.1"
 port = {carrier}
+health = {{ interval = "0s" }}
 domain = "carrier.example"
 tls = {{ ca = "{directory}/ca.pem" }}
 [[route]]

@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use drawbridge::b2bua::{Listener, Settings, Timeouts};
-use drawbridge::base::{ByRealm, Realm, Transport, TrunkName};
+use drawbridge::base::{ByRealm, Realm, Transport};
 use drawbridge::media::{MediaAddress, RealmMedia};
 use drawbridge::routing::{
-    CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Host, Identity, NumberPattern,
-    Redirect, Refer, Route, RouteSource, Trunk,
+    Balance, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Host, Identity,
+    NumberPattern, Redirect, Refer, Route, RouteSource, TierTrunk, Trunk,
 };
 use drawbridge::{admission, media, numbering, routing};
 use regex::Regex;
@@ -59,8 +59,9 @@ fn first() -> Settings {
             prefixes: vec!["00".to_owned(), "011".to_owned()],
             short: vec![Regex::new("^(?:1[0-9]{2})$").unwrap()],
             emergency: vec!["911".to_owned(), "112".to_owned()],
+            access_codes: Vec::new(),
         },
-        routing: routing::Settings { trunks: trunks(), routes: routes() },
+        routing: routing::Settings { trunks: trunks(), routes: routes(), limits: routing::Limits::default() },
         media: media::Settings {
             ports: (10_000, 10_039),
             timeout: Duration::from_secs(60),
@@ -132,7 +133,12 @@ fn trunks() -> Vec<Trunk> {
     c.identity = Identity::Ppi;
     c.calls =
         Some(Timeouts { duration: Duration::from_secs(400), session_expires: Duration::ZERO, ..TIMEOUTS });
-    vec![pbx, second, a, b, c]
+    let mut trunks = vec![pbx, second, a, b, c];
+    for trunk in &mut trunks {
+        // The table of what is left must be empty when no call is.
+        trunk.health.interval = Duration::ZERO;
+    }
+    trunks
 }
 
 fn routes() -> Vec<Route> {
@@ -140,7 +146,8 @@ fn routes() -> Vec<Route> {
         name: name.to_owned(),
         from: RouteSource::Realm(realm),
         to: to.iter().map(|prefix| NumberPattern::Prefix((*prefix).to_owned())).collect(),
-        tiers: trunks.iter().map(|trunk| vec![TrunkName::from(*trunk)]).collect(),
+        tiers: trunks.iter().map(|trunk| vec![TierTrunk::from(*trunk)]).collect(),
+        balance: Balance::default(),
     };
     vec![
         route("uk", Realm::Trusted, &["+44"], &["carrier-b", "carrier-a"]),

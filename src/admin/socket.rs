@@ -160,17 +160,13 @@ impl Listener for Guarded {
     async fn accept(&mut self) -> (tokio::net::UnixStream, Peer) {
         loop {
             let (stream, _) = Listener::accept(&mut self.listener).await;
-            match stream.peer_cred() {
-                Ok(credentials) => {
-                    let peer = Peer { uid: credentials.uid(), gid: credentials.gid() };
-                    if may_ask(peer, Uid::effective(), Gid::effective()) {
-                        return (stream, peer);
-                    }
-                    tracing::warn!(uid = peer.uid, "this user may not use the admin socket");
-                }
-                // It is gone again.
-                Err(_) => {}
+            // One whose credentials are not to be had is gone again.
+            let Ok(credentials) = stream.peer_cred() else { continue };
+            let peer = Peer { uid: credentials.uid(), gid: credentials.gid() };
+            if may_ask(peer, Uid::effective(), Gid::effective()) {
+                return (stream, peer);
             }
+            tracing::warn!(uid = peer.uid, "this user may not use the admin socket");
         }
     }
 

@@ -11,7 +11,7 @@ use super::ending::End;
 use super::engine::{Engine, Outgoing, Purpose};
 use super::identity::{self, Addressing};
 use super::inbound::Rejection;
-use super::{Event, bodies, capabilities, header_policy};
+use super::{Event, bodies, capabilities, header_policy, secured_media};
 use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
 use crate::dialog::tagged;
@@ -79,6 +79,7 @@ impl Engine {
                 call.plan.passed_full = true;
                 continue;
             }
+            self.count_on_node(now, key, emergency);
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
             let targets = self.router.targets(&trunk);
             let call = self.calls.get_mut(key)?;
@@ -107,6 +108,10 @@ impl Engine {
             self.note_answer(key, Status::of(403));
             return Setup::NotSent;
         };
+        if !call.is_emergency() && !secured_media::fits(trunk, &call.invite) {
+            self.note_answer(key, Status::of(488));
+            return Setup::NotSent;
+        }
         let failover_timeout = trunk.failover.timeout;
         self.open_leg_b(key, trunk, hop, &addressing);
         let request = match self.write_setup(key, trunk, hop, &addressing) {
@@ -192,25 +197,22 @@ impl Engine {
         hop: Hop,
     ) -> ClientId {
         let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
-        let (request, hop, other_hop) = self.fit_transport(request, hop, trunk.as_ref());
+        let outgoing = Outgoing::new(call, side, purpose, request.clone(), hop, trunk);
+        self.send_owing(now, &outgoing, request)
+    }
+
+    /// The same, with what `like` says of it beside the request: where it goes, whose it is, and which
+    /// challenges it must answer.
+    pub(super) fn send_owing(&mut self, now: Instant, like: &Outgoing, request: Message) -> ClientId {
+        let (trunk, hop) = (like.trunk.as_ref(), like.hop);
+        let (request, answers) = self.authorize(now, request, hop, trunk, &like.answers);
+        let (request, hop, other_hop) = self.fit_transport(request, hop, trunk);
         let client = self.transactions.send_request(now, request.clone(), hop);
-        if purpose == Purpose::Bye {
+        if like.purpose == Purpose::Bye {
             self.note_bye(client, &request);
         }
-        let (challenges, raises, acks, early_sequence) = (0, 0, Vec::new(), 0);
-        let mut outgoing = Outgoing {
-            call,
-            side,
-            purpose,
-            request,
-            hop,
-            other_hop,
-            trunk,
-            challenges,
-            raises,
-            acks,
-            early_sequence,
-        };
+        let (call, side, purpose, trunk) = (like.call, like.side, like.purpose, like.trunk.clone());
+        let mut outgoing = Outgoing { answers, ..Outgoing::new(call, side, purpose, request, hop, trunk) };
         outgoing.other_hop = other_hop.or_else(|| self.other_hop_of(&outgoing));
         self.clients.insert(client, outgoing);
         client

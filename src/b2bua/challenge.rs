@@ -1,42 +1,147 @@
 //! Digest challenges to requests of ours (RFC 3261 §22): the request goes out once more with the
-//! trunk's credentials. A carrier that challenges again is given up, unless it says that only the
-//! nonce was stale: one that does so for ever would keep a call in set-up for ever.
+//! trunk's credentials, and later ones go out with them at once (`credentials.rs`). A realm that
+//! challenges again is given up, unless it says that only the nonce was stale: one that does so for
+//! ever would keep a call in set-up for ever.
+//!
+//! Nobody gets a digest but the trunk: its credentials answer a challenge only if it comes from there,
+//! and the request with the answer goes there.
 
+use super::Event;
 use super::call::{CallKey, CallTimer, Phase};
+use super::credentials::{self, Answers, AuthenticationFault};
 use super::early_dialogs::EarlyDialogs;
 use super::engine::{Engine, Outgoing, Purpose};
 use super::resending::rewrite;
-use crate::base::Instant;
+use crate::base::{Hop, Instant, TrunkName};
 use crate::media::Side;
-use crate::routing::Credentials;
-use crate::sip::digest::{self, Answerer, Challenge};
-use crate::sip::{Header, Message, Method, Writer};
+use crate::routing;
+use crate::sip::{Header, Message, Writer};
 use crate::transaction::ClientId;
 
-/// How often one request is sent again for a challenge: once, and once more for a stale nonce.
-const MAX_ANSWERS: u8 = 2;
+/// A request that was challenged: whose credentials answer, and where it went.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) trunk: &'a TrunkName,
+    pub(super) hop: Hop,
+    /// The trunk's own name, or a call of its, led there.
+    pub(super) is_target: bool,
+}
 
 impl Engine {
     /// Sends a challenged request again with the trunk's credentials; false: there are none, they
     /// were refused, or nobody waits for the answer any more.
-    pub(super) fn answer_challenge(&mut self, now: Instant, client: ClientId, response: &Message) -> bool {
-        let Some(outgoing) = self.clients.get(client).cloned() else { return false };
-        let Some((challenge, header)) = usable_challenge(response, outgoing.challenges) else { return false };
-        let settings = self.snapshots.current();
-        let trunk = settings.trunk_of(outgoing.trunk.as_ref());
-        let Some(credentials) = trunk.and_then(|trunk| trunk.credentials.clone()) else { return false };
+    pub(super) fn answer_challenge(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        response: &Message,
+        from: Hop,
+    ) -> bool {
         if !self.is_waited_for(client) {
             return false;
         }
-        let authorization = self.authorize(&challenge, &credentials, &outgoing.request);
-        let Some(again) = self.send_again(now, client, &outgoing, &[(header, authorization)]) else {
+        let Some(outgoing) = self.clients.get(client).cloned() else { return false };
+        let Some(trunk) = outgoing.trunk.clone() else { return false };
+        let asked = Asked { trunk: &trunk, hop: outgoing.hop, is_target: self.went_to_target(&outgoing) };
+        let Some(answers) = self.take_challenge(now, asked, response, from, &outgoing.answers) else {
             return false;
         };
-        if let Some(sent) = self.clients.get_mut(again) {
-            sent.challenges = outgoing.challenges + 1;
-            sent.raises = outgoing.raises;
+        self.send_again(now, client, &Outgoing { answers, ..outgoing }, &[]).is_some()
+    }
+
+    /// Reads the challenges of a 401 or 407; gives what the request owes when it is sent again (to
+    /// [`Engine::authorize`]), `None` if it is not to be.
+    pub(super) fn take_challenge(
+        &mut self,
+        now: Instant,
+        asked: Asked<'_>,
+        response: &Message,
+        from: Hop,
+        answers: &Answers,
+    ) -> Option<Answers> {
+        let settings = self.snapshots.current();
+        let trunk = settings.trunk_of(Some(asked.trunk))?;
+        let taken = if trunk.credentials.is_none() {
+            Err(AuthenticationFault::NoCredentials { realm: credentials::first_realm(response) })
+        } else if !self.may_ask(asked, from) {
+            Err(AuthenticationFault::Elsewhere { from: from.peer.ip() })
+        } else {
+            let place = (asked.trunk, asked.hop.peer);
+            self.nonces.take(now, place, &trunk.authentication, response, answers)
+        };
+        taken.map_err(|fault| self.tell_fault(now, asked.trunk, fault)).ok()
+    }
+
+    /// Whether a challenge may have the trunk's digest: it and its answer both are the trunk's matter.
+    fn may_ask(&self, asked: Asked<'_>, from: Hop) -> bool {
+        let (to, source) = (asked.hop.peer.ip(), from.peer.ip());
+        let goes_to_trunk = asked.is_target || self.router.is_of_trunk(asked.trunk, to);
+        goes_to_trunk && (source == to || self.router.is_of_trunk(asked.trunk, source))
+    }
+
+    fn tell_fault(&mut self, now: Instant, trunk: &TrunkName, fault: AuthenticationFault) {
+        if self.nonces.is_news(now, trunk, &fault) {
+            self.event(Event::NotAuthenticated { trunk: trunk.clone(), fault });
         }
-        true
+    }
+
+    /// Whether a request went to where the trunk's name led, or where its call came from.
+    fn went_to_target(&self, outgoing: &Outgoing) -> bool {
+        let (key, side) = self.place_of(outgoing);
+        let leg = self.calls.get(key).and_then(|call| call.leg(side));
+        outgoing.purpose == Purpose::Setup
+            || leg.is_some_and(|leg| leg.hop.peer.ip() == outgoing.hop.peer.ip())
+    }
+
+    /// The request with what the trunk's peer is known to ask for, and with what it owes; and what it
+    /// carries now.
+    pub(super) fn authorize(
+        &mut self,
+        now: Instant,
+        request: Message,
+        hop: Hop,
+        trunk: Option<&TrunkName>,
+        owed: &Answers,
+    ) -> (Message, Answers) {
+        let settings = self.snapshots.current();
+        let found = settings.trunk_of(trunk);
+        let credentials = found.and_then(|trunk| trunk.credentials.as_ref());
+        let (Some(name), Some(credentials)) = (trunk, credentials) else { return (request, owed.clone()) };
+        let place = (name, hop.peer);
+        let (headers, answers) =
+            self.nonces.authorize(now, place, credentials, &request, owed, &mut self.random);
+        if headers.is_empty() {
+            return (request, answers);
+        }
+        match with_credentials(&request, &headers) {
+            Some(request) => (request, answers),
+            None => (request, Answers::default()),
+        }
+    }
+
+    /// After a reload: nonces are good for the credentials that they were asked for.
+    pub(super) fn keep_nonces(&mut self, new: &routing::Settings) {
+        let old = self.router.settings();
+        let has_same = |name: &TrunkName| match (old.trunk(name), new.trunk(name)) {
+            (Some(old), Some(new)) => {
+                old.credentials == new.credentials && old.authentication == new.authentication
+            }
+            _ => false,
+        };
+        self.nonces.retain(has_same);
+    }
+
+    /// A response that is no challenge: the nonces that its request carried are good.
+    pub(super) fn note_accepted(
+        &mut self,
+        now: Instant,
+        (trunk, asked): (&TrunkName, Hop),
+        answers: &Answers,
+        response: &Message,
+    ) {
+        if response.status().is_some_and(|status| !matches!(status.code(), 100 | 401 | 407)) {
+            self.nonces.accepted(now, (trunk, asked.peer), answers, response);
+        }
     }
 
     /// Sends a request again with other headers; what waited for it waits for the new one.
@@ -48,10 +153,9 @@ impl Engine {
         instead: &[(Header, Vec<u8>)],
     ) -> Option<ClientId> {
         let request = self.write_again(outgoing, instead)?;
-        let again =
-            self.send_request(now, outgoing.call, outgoing.side, outgoing.purpose, request, outgoing.hop);
+        let again = self.send_owing(now, outgoing, request);
         if let Some(sent) = self.clients.get_mut(again) {
-            sent.trunk = outgoing.trunk.clone();
+            sent.raises = outgoing.raises;
             let used = sent.request.cseq().map_or(0, |cseq| cseq.number);
             self.note_early_sequence(outgoing.call, outgoing.side, used);
         }
@@ -82,15 +186,6 @@ impl Engine {
                 call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.outgoing == Some(client))
             }
         }
-    }
-
-    fn authorize(&mut self, challenge: &Challenge, credentials: &Credentials, request: &Message) -> Vec<u8> {
-        let cnonce = self.random.token::<16>();
-        let (username, password) = (credentials.username.as_str(), credentials.password.as_str());
-        let method = request.method().map_or("", Method::label);
-        let body = request.body();
-        let asked = digest::Request { method, uri: request.request_uri_raw(), body: &body };
-        challenge.answer(Answerer { username, password }, asked, 1, &String::from_utf8_lossy(&cnonce))
     }
 
     /// The same request with a new branch, the next CSeq and these headers.
@@ -176,19 +271,21 @@ pub(super) fn repeat_credentials(ack: Writer, invite: &Message) -> Writer {
     ack.copy(invite, Header::Authorization).copy(invite, Header::ProxyAuthorization)
 }
 
-/// The strongest challenge of a 401 or 407 that we may answer, and the header that does.
-fn usable_challenge(response: &Message, answered: u8) -> Option<(Challenge, Header)> {
-    let (asks, answers) = match response.status()?.code() {
-        401 => (Header::WwwAuthenticate, Header::Authorization),
-        _ => (Header::ProxyAuthenticate, Header::ProxyAuthorization),
-    };
-    let values = response.fields().filter(|field| field.header == asks).take(digest::MAX_CHALLENGES);
-    let challenges: Vec<Challenge> = values
-        .filter_map(|field| Challenge::parse(field.value).ok())
-        .flatten()
-        .take(digest::MAX_CHALLENGES)
-        .collect();
-    let strongest = digest::strongest(&challenges)?;
-    let may_answer = answered == 0 || (answered < MAX_ANSWERS && strongest.stale);
-    may_answer.then(|| (strongest.clone(), answers))
+/// The same request with these credentials and no others.
+fn with_credentials(request: &Message, headers: &[(Header, Vec<u8>)]) -> Option<Message> {
+    let is_answer = |header| matches!(header, Header::Authorization | Header::ProxyAuthorization);
+    let mut writer = Writer::request(request.method()?, request.request_uri_raw());
+    for field in request.fields().filter(|field| !is_answer(field.header)) {
+        writer = match field.header {
+            Header::ContentLength | Header::ContentType => writer,
+            _ => writer.field(field.name, field.value),
+        };
+    }
+    for (header, value) in headers {
+        writer = writer.header(*header, value);
+    }
+    match request.header(Header::ContentType) {
+        Some(content_type) => writer.finish_with(content_type, &request.body()).ok(),
+        None => writer.finish().ok(),
+    }
 }

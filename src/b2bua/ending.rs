@@ -140,6 +140,7 @@ impl Engine {
     /// Takes no new calls and ends those in progress.
     pub(super) fn shut_down(&mut self, now: Instant) {
         self.draining = true;
+        self.stop_probes();
         let keys: Vec<CallKey> = self.calls.keys().collect();
         for key in keys {
             self.end_call(now, key, End::new(EndedBy::Sbc, "shutdown"));
@@ -341,6 +342,9 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let (trunk, counted) = (call.a.trunk.clone(), call.plan.ingress_counted.take());
         let invite = invite_key(&call.invite);
+        if std::mem::take(&mut call.plan.node_counted) {
+            self.router.limits().end_on_node();
+        }
         if let Some(trunk) = counted {
             self.router.limits().end(&trunk);
         }

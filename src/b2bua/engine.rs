@@ -7,7 +7,7 @@
 //! | what | where |
 //! |---|---|
 //! | **setting up** | |
-//! | a new INVITE: checks, numbers, route; loops; a source's share | `inbound.rs`; `loops.rs`; `fairness.rs` |
+//! | a new INVITE: checks, numbers, route; whose it is; loops; a source's share | `inbound.rs`; `ingress.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
@@ -21,13 +21,14 @@
 //! | BYE, CANCEL, every end of a call; its record | `ending.rs`; `cdr.rs` |
 //! | **what is in a message** | |
 //! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
-//! | headers that cross; bodies beside SDP | `header_policy.rs`; `bodies.rs` |
+//! | headers that cross; bodies beside SDP; secured media | `header_policy.rs`; `bodies.rs`; `secured_media.rs` |
 //! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `identity.rs`; `diversion.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 //! | **sending** | |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | our requests, by their transaction | `outgoing.rs` |
-//! | a request again: challenged; over another transport | `challenge.rs`; `resending.rs` |
+//! | requests of ours that are of no call; OPTIONS to the trunks | `standalone.rs`; `probes.rs` |
+//! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
 //! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
@@ -43,11 +44,13 @@ use slotmap::{SecondaryMap, SlotMap};
 use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
+use super::credentials::{Answers, Nonces};
 use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
 use super::outgoing::Outgoings;
 use super::snapshots::Snapshots;
+use super::standalone::Standalones;
 use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason};
 use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
@@ -85,6 +88,8 @@ pub struct Engine {
     pub(super) invites: BTreeMap<Bytes, CallKey>,
     /// Our requests until their transaction is gone.
     pub(super) clients: Outgoings,
+    /// Our requests that are of no call, until their answer.
+    pub(super) standalones: Standalones,
     /// Our BYEs until their transaction is gone, by the dialog: one of the peer's may cross.
     pub(super) byes: BTreeMap<Bytes, ClientId>,
     /// The INVITEs that opened calls, for the CANCEL that may come.
@@ -94,6 +99,8 @@ pub struct Engine {
     pub(super) timers: Timers<(CallKey, CallTimer)>,
     pub(super) random: Random,
     pub(super) branches: Branches,
+    /// What trunks have asked us for, to be answered before they ask again.
+    pub(super) nonces: Nonces,
     pub(super) setups: Setups,
     shard: u8,
     pub(super) last_media_session: u64,
@@ -115,8 +122,8 @@ pub(super) struct Outgoing {
     pub(super) other_hop: Option<Hop>,
     /// Whose credentials answer a challenge.
     pub(super) trunk: Option<TrunkName>,
-    /// How often it was challenged.
-    pub(super) challenges: u8,
+    /// Which challenges it answers.
+    pub(super) answers: Answers,
     /// How often its session interval was too short.
     pub(super) raises: u8,
     /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
@@ -127,6 +134,36 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// One that answers no challenge yet.
+    pub(super) fn new(
+        call: CallKey,
+        side: Side,
+        purpose: Purpose,
+        request: Message,
+        hop: Hop,
+        trunk: Option<TrunkName>,
+    ) -> Outgoing {
+        let (other_hop, answers, raises, acks, early_sequence) = (None, Answers::default(), 0, Vec::new(), 0);
+        Outgoing {
+            call,
+            side,
+            purpose,
+            request,
+            hop,
+            other_hop,
+            trunk,
+            answers,
+            raises,
+            acks,
+            early_sequence,
+        }
+    }
+
+    /// Whether it carries credentials.
+    fn is_authorized(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// Whether it carries this request of the other side.
     pub(super) fn is_relay_of(&self, request: ServerId) -> bool {
         self.purpose == Purpose::Relay { server: request }
@@ -194,6 +231,7 @@ impl Engine {
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
             clients: Outgoings::default(),
+            standalones: Standalones::default(),
             byes: BTreeMap::new(),
             servers: SecondaryMap::new(),
             media_sessions: BTreeMap::new(),
@@ -201,6 +239,7 @@ impl Engine {
             timers: Timers::default(),
             random,
             branches,
+            nonces: Nonces::default(),
             setups: Setups::default(),
             shard,
             last_media_session: 0,
@@ -209,6 +248,7 @@ impl Engine {
             outputs: VecDeque::new(),
         };
         engine.look_up_hosts(now);
+        engine.follow_targets(now);
         engine
     }
 
@@ -240,6 +280,9 @@ impl Engine {
             self.on_call_timer(now, key, timer);
             self.settle(now);
         }
+        self.on_standalone_time(now);
+        self.send_due_probes(now);
+        self.settle(now);
         self.look_up_hosts(now);
         self.end_drain(now);
         self.settle(now);
@@ -247,9 +290,15 @@ impl Engine {
 
     /// When [`Engine::on_time`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines =
-            [self.transactions.next_deadline(), self.timers.next_deadline(), self.router.next_due_host()];
-        deadlines.into_iter().chain([self.drain_deadline]).flatten().min()
+        let deadlines = [
+            self.transactions.next_deadline(),
+            self.timers.next_deadline(),
+            self.standalones.next_deadline(),
+            self.router.next_due_host(),
+            self.router.next_due_probe(),
+            self.drain_deadline,
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The next output, in the order in which they were asked for.
@@ -262,7 +311,7 @@ impl Engine {
         Census {
             calls: self.calls.len(),
             transactions: self.transactions.active(),
-            timers: self.timers.len() + self.transactions.armed_timers(),
+            timers: self.timers.len() + self.transactions.armed_timers() + self.standalones.armed_timers(),
             media_ports: ByRealm {
                 trusted: self.ports.in_use(Realm::Trusted),
                 untrusted: self.ports.in_use(Realm::Untrusted),
@@ -278,7 +327,7 @@ impl Engine {
     pub fn leftovers(&self) -> usize {
         let tables = [self.dialogs.len(), self.invites.len(), self.clients.len(), self.servers.len()];
         let media = self.media_sessions.len() + self.closing_media.len();
-        tables.iter().sum::<usize>() + self.byes.len() + media + self.setups.len()
+        tables.iter().sum::<usize>() + self.byes.len() + media + self.setups.len() + self.standalones.len()
     }
 
     /// Whether new calls are refused.
@@ -364,7 +413,11 @@ impl Engine {
             .clients
             .values()
             .filter_map(|outgoing| Some((self.realm_of(outgoing.hop)?, outgoing.hop.peer.ip())));
-        let peers = peers.chain(asked);
+        let standalones = self
+            .standalones
+            .values()
+            .filter_map(|standalone| Some((self.realm_of(standalone.hop)?, standalone.hop.peer.ip())));
+        let peers = peers.chain(asked).chain(standalones);
         self.kept_peers = peers.filter(|(realm, peer)| !self.allowlist.allows(*realm, *peer)).collect();
         self.disconnect_strangers();
     }
@@ -417,6 +470,11 @@ impl Engine {
             Effect::Response { client, response, hop } => self.on_response(now, client, &response, hop),
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
             Effect::Unreachable { client } => self.on_unreachable(now, client),
+            Effect::CancelLost { hop } => {
+                if let Some(realm) = self.realm_of(hop) {
+                    self.event(Event::CancelLost { realm });
+                }
+            }
             Effect::ClientGone { client } => {
                 let Some(outgoing) = self.clients.remove(client) else { return };
                 self.forget_bye(client, &outgoing.request);
@@ -450,9 +508,16 @@ impl Engine {
     }
 
     fn on_response(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
-        let Some(purpose) = self.clients.get(client).map(|outgoing| outgoing.purpose) else { return };
+        let Some(outgoing) = self.clients.get(client) else {
+            return self.on_standalone_response(now, client, response, hop);
+        };
+        let purpose = outgoing.purpose;
+        if let Some(trunk) = outgoing.trunk.clone().filter(|_| outgoing.is_authorized()) {
+            let (asked, answers) = (outgoing.hop, outgoing.answers.clone());
+            self.note_accepted(now, (&trunk, asked), &answers, response);
+        }
         let Some(status) = response.status() else { return };
-        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response) {
+        if matches!(status.code(), 401 | 407) && self.answer_challenge(now, client, response, hop) {
             return;
         }
         if status.code() == 422 && self.raise_session_expires(now, client, response) {
@@ -474,7 +539,9 @@ impl Engine {
         if why == ClientEnd::Transport && self.send_over_other_hop(now, client) {
             return;
         }
-        let Some(outgoing) = self.clients.get(client) else { return };
+        let Some(outgoing) = self.clients.get(client) else {
+            return self.on_standalone_lost(now, client, why);
+        };
         match outgoing.purpose {
             Purpose::Setup => self.on_setup_ended(now, client, why),
             _ if !self.is_waited_for(client) => {}
@@ -520,7 +587,10 @@ impl Engine {
     }
 
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
+        self.keep_nonces(&settings.routing);
+        let shared_before = self.router.ambiguities().to_vec();
         self.router.replace(settings.routing.clone());
+        self.tell_of_shared_sources(&shared_before);
         self.allowlist.replace(settings.admission.clone());
         let hosts = self.router.hosts_to_resolve();
         for realm in Realm::ALL {
@@ -533,6 +603,7 @@ impl Engine {
             self.admit_host(&host);
         }
         self.keep_peers_of_calls();
+        self.follow_targets(now);
     }
 
     fn look_up_hosts(&mut self, now: Instant) {
@@ -542,9 +613,12 @@ impl Engine {
     }
 
     fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+        let before = self.router.ambiguities().to_vec();
         if self.router.resolved(host, resolution, now) {
+            self.tell_of_shared_sources(&before);
             self.admit_host(host);
             self.keep_peers_of_calls();
+            self.follow_targets(now);
         }
     }
 

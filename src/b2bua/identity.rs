@@ -43,17 +43,11 @@ pub fn address(
     numbering: &numbering::Settings,
     target: &Target,
 ) -> Result<Addressing, CallerRefused> {
-    let domain = match trunk.domain.parse::<Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => trunk.domain.clone(),
-    };
-    // A port of its own belongs to the host it was written beside, not to another domain.
-    let has_own_port =
-        target.host == trunk.domain && target.address.port() != target.transport.default_port();
-    let host = if has_own_port { format!("{domain}:{}", target.address.port()) } else { domain.clone() };
+    let domain = domain_of(trunk);
+    let host = host_of(trunk, target);
     let called = match (&numbers.called, &numbers.called_written) {
         (Number::Name(_), Some(written)) => written.clone(),
-        _ => escape_user(&numbering.format(&numbers.called, &numbers.called_received, trunk.send_numbers)),
+        _ => escape_user(&trunk.called_number(numbering, &numbers.called, &numbers.called_dialled)),
     };
     let request_uri = format!("sip:{called}@{host}");
     let to = format!("<sip:{called}@{domain}>");
@@ -72,6 +66,23 @@ pub fn address(
     );
     let privacy = privacy(numbers.privacy, anonymous);
     Ok(Addressing { request_uri, from, to, contact_user, identity, anonymous, privacy, diversions })
+}
+
+/// The domain of a trunk as it stands in a URI.
+fn domain_of(trunk: &Trunk) -> String {
+    match trunk.domain.parse::<Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => trunk.domain.clone(),
+    }
+}
+
+/// What a Request-URI to a target names: the trunk's domain. A port of its own belongs to the host it was
+/// written beside, not to another domain.
+pub(super) fn host_of(trunk: &Trunk, target: &Target) -> String {
+    let has_own_port =
+        target.host == trunk.domain && target.address.port() != target.transport.default_port();
+    let domain = domain_of(trunk);
+    if has_own_port { format!("{domain}:{}", target.address.port()) } else { domain }
 }
 
 /// Whether the caller is not to be shown. Who calls for help is: somebody may have to call back, and
@@ -199,7 +210,7 @@ pub(super) fn choose_caller(
 ) -> Result<CallerChoice, CallerRefused> {
     let chosen = |who, because| Ok(CallerChoice { who, because });
     let policy = &trunk.caller_id;
-    let own = numbering.format(&numbers.caller, &numbers.caller_received, trunk.send_numbers);
+    let own = trunk.number(numbering, &numbers.caller, &numbers.caller_received);
     // A name is no number that somebody could own.
     let owned = match &numbers.caller {
         Number::E164(text) | Number::Short(text) => Some(text.as_str()),
@@ -234,7 +245,7 @@ fn instead_of_caller(
     let otherwise = if emergency { CallerIdFallback::Default } else { policy.otherwise };
     match (otherwise, &policy.default) {
         (CallerIdFallback::Default, Some(default)) => {
-            let number = numbering.format(&Number::E164(default.clone()), default, trunk.send_numbers);
+            let number = trunk.number(numbering, &Number::E164(default.clone()), default);
             let is_unnamed = own.is_empty();
             chosen(
                 Who::Default(number),

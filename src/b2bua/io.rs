@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Cdr, Settings};
+use super::{AuthenticationFault, Cdr, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::{Resolution, ResolveFault};
+use crate::routing::{Ambiguity, Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -133,11 +133,25 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
+    /// A CANCEL of ours was lost with its connection, again and again: the callee may ring on.
+    CancelLost {
+        /// The listener's side.
+        realm: Realm,
+    },
+    /// A challenge of a trunk is not answered. Told once a change.
+    NotAuthenticated {
+        /// Whose peer asked.
+        trunk: TrunkName,
+        /// Why, and what to do.
+        fault: AuthenticationFault,
+    },
     /// A call began on this trunk (once for the trunk it came from, once for each tried).
     CallBegan {
         /// `None` for a source that a realm's allowlist let in.
         trunk: Option<TrunkName>,
     },
+    /// Names resolved so that a source is of two trunks, and nothing tells their calls apart.
+    SourceShared(Ambiguity),
     /// The same call is over on this trunk.
     CallEnded {
         /// As in `CallBegan`.

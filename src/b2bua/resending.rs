@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// The same request with another Via: another transaction, for the first never arrived.
-    fn with_new_via(&mut self, request: &Message, hop: Hop) -> Option<Message> {
+    pub(super) fn with_new_via(&mut self, request: &Message, hop: Hop) -> Option<Message> {
         let via = self.mint_via(hop);
         rewrite(request, &[(Header::Via, via.into_bytes())])
     }

@@ -13,7 +13,7 @@ pub struct TimerId {
 
 /// Deadlines in order of time, and in order of arming where the times are equal, so that a run
 /// repeats exactly.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Timers<K> {
     armed: BTreeMap<TimerId, K>,
     next_order: u64,

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod explain;
 mod operator;
+mod profiles;
 mod style;
 mod trunk;
 
@@ -110,6 +111,18 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// Do something with one trunk
     #[command(subcommand, after_help = trunk::EXAMPLES)]
     Trunk(trunk::TrunkCommand),
+    /// List the providers that are known, or print what is known of one
+    ///
+    /// `profile = "NAME"` in a trunk fills in what the trunk does not say itself. Without NAME, the
+    /// profiles that there are: those that are built in, and those in profiles.d/ beside the
+    /// configuration. With NAME, that profile, with the sources of its facts in comments.
+    #[command(after_help = profiles::EXAMPLES)]
+    Profiles {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// The profile to print
+        name: Option<String>,
+    },
     /// Place real calls with real RTP through Drawbridge, on loopback
     ///
     /// Starts Drawbridge in this process, between two small user agents, and shows the SIP ladder of
@@ -146,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => operator::drain(&args),
         Command::Undrain(args) => operator::undrain(&args),
         Command::Trunk(command) => trunk::run(&command),
+        Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
         Command::Demo(args) => demo::run(&args),
     }
 }

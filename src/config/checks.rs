@@ -3,12 +3,14 @@
 
 use std::collections::HashSet;
 
+use super::balance::TierDraft;
+use super::matching::sources_are_distinct;
 use super::reader::{Report, Table};
 use super::sections::{Draft, REALMS};
 use super::settings::HostPort;
 use super::trunks::{Placed, RouteDraft};
 use crate::base::{Realm, Transport, TrunkName};
-use crate::routing::{self, Host, RouteSource};
+use crate::routing::{Host, RouteSource};
 
 pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     every_realm_is_served(draft, report);
@@ -83,7 +85,7 @@ fn routes_name_what_exists(draft: &Draft, report: &Report<'_>) {
         {
             trunk_exists(draft, report, from, name, &["trusted", "untrusted"]);
         }
-        for trunk in route.what.tiers.iter().flatten() {
+        for TierDraft { trunk, .. } in route.what.tiers.iter().flatten() {
             trunk_exists(draft, report, trunk, &trunk.what, &[]);
         }
     }
@@ -147,22 +149,6 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// Only a warning: two accounts at one provider are usual, and calls out of them need no telling
-/// apart.
-fn sources_are_distinct(draft: &Draft, report: &Report<'_>) {
-    let trunks = draft.trunks.iter().map(|trunk| trunk.what.clone()).collect();
-    for found in routing::ambiguities(&routing::Settings { trunks, routes: Vec::new() }) {
-        let Some(second) = draft.trunks.iter().find(|trunk| trunk.what.name == found.second) else {
-            continue;
-        };
-        let message = format!(
-            "calls from {} are taken for trunk {}, which has this source too",
-            found.source, found.first
-        );
-        report.warn(&second.place, &second.path, message, "give the source to one of them alone");
-    }
-}
-
 /// Only a warning: a trunk may be there for what is to come. Without any route it is plain to see.
 fn every_trunk_has_a_route(draft: &Draft, report: &Report<'_>) {
     if draft.routes.is_empty() {
@@ -170,8 +156,9 @@ fn every_trunk_has_a_route(draft: &Draft, report: &Report<'_>) {
     }
     for trunk in draft.trunks.iter().filter(|trunk| trunk.what.enabled) {
         let name = &trunk.what.name;
-        let leads_there =
-            |route: &Placed<RouteDraft>| route.what.tiers.iter().flatten().any(|other| other.what == *name);
+        let leads_there = |route: &Placed<RouteDraft>| {
+            route.what.tiers.iter().flatten().any(|other| other.trunk.what == *name)
+        };
         let comes_from = |route: &Placed<RouteDraft>| match &route.what.from {
             Some(from) => match &from.what {
                 RouteSource::Trunk(trunk_name) => trunk_name == name,

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Config, Listener};
-use crate::base::{ByRealm, Realm, TrunkName};
-use crate::routing::{CallerIdPolicy, Credentials, Route, Timeouts, Trunk};
+use crate::base::{ByRealm, Realm};
+use crate::routing::{
+    CallerIdPolicy, Credentials, Health, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch,
+};
 
 /// One readable line for each setting that differs, as in `trunk sinch: hosts a.example → b.example`. No
 /// secret is ever in it: of a password it says that it changed.
@@ -121,6 +123,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
         flat.insert(key, Shown::Open(value));
     };
     put("node.name".to_owned(), config.node.clone());
+    put("node.limits".to_owned(), limits_text(config.routing.limits));
     put("admin.listen".to_owned(), config.admin.listen.to_string());
     let socket = config.admin.socket.as_ref();
     put("admin.socket".to_owned(), socket.map_or("none".to_owned(), |path| path.display().to_string()));
@@ -163,15 +166,35 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
 }
 
 fn flatten_route(route: &Route) -> Values {
-    let Route { name: _, from, to, tiers } = route;
+    let Route { name: _, from, to, tiers, balance } = route;
     let to = if to.is_empty() { "everything".to_owned() } else { list(to) };
-    let tier = |tier: &Vec<TrunkName>| match tier.as_slice() {
-        [trunk] => trunk.to_string(),
+    let tier = |tier: &Vec<TierTrunk>| match tier.as_slice() {
+        [alone] => alone.to_string(),
         several => format!("[{}]", list(several)),
     };
     let trunks: Vec<String> = tiers.iter().map(tier).collect();
-    let values = [("from", from.to_string()), ("to", to), ("trunks", trunks.join(", "))];
+    let values = [
+        ("from", from.to_string()),
+        ("to", to),
+        ("trunks", trunks.join(", ")),
+        ("balance", balance.to_string()),
+    ];
     values.map(|(key, value)| (key.to_owned(), Shown::Open(value))).into()
+}
+
+fn match_text(matching: &TrunkMatch) -> String {
+    let TrunkMatch { to, domains, registration } = matching;
+    let to = to.as_ref().map(|to| format!("to {}", list(to)));
+    let domain = (!domains.is_empty()).then(|| format!("domain {}", list(domains)));
+    let registration = registration.then(|| "registration".to_owned());
+    let keys: Vec<String> = [to, domain, registration].into_iter().flatten().collect();
+    if keys.is_empty() { "every call".to_owned() } else { keys.join(" and ") }
+}
+
+fn limits_text(limits: Limits) -> String {
+    let Limits { calls, calls_per_second } = limits;
+    let limit = |name, limit: Option<u32>| limit.map(|limit| format!("{name} {limit}"));
+    list(&[limit("calls", calls), limit("cps", calls_per_second)].into_iter().flatten().collect::<Vec<_>>())
 }
 
 fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
@@ -194,8 +217,12 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         tls,
         domain,
         credentials,
+        authentication,
         allow,
+        matching,
         send_numbers,
+        prefix,
+        tech_prefix,
         numbering: own_numbering,
         caller_id,
         identity,
@@ -203,9 +230,12 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         diversion,
         headers,
         bodies,
+        srtp,
         codecs,
         failover,
+        health,
         limits,
+        weight,
         redirect,
         calls: own_calls,
         refer,
@@ -220,7 +250,13 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("auth_realm", list(&authentication.realms));
+    put("auth_algorithms", list(&authentication.algorithms));
+    put("match", match_text(matching));
     put("send_numbers", word(send_numbers));
+    put("strip_prefix", or_none(&prefix.strip));
+    put("add_prefix", or_none(&prefix.add));
+    put("tech_prefix", or_none(tech_prefix));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", shown_caller_id(caller_id));
     put("identity", word(identity));
@@ -229,11 +265,13 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
+    put("srtp", word(srtp));
     put("codecs", codecs.join(", "));
     put("failover.codes", list(&failover.codes));
     put("failover.timeout", format!("{:?}", failover.timeout));
-    put("limits.calls", limit(limits.calls));
-    put("limits.cps", limit(limits.calls_per_second));
+    put("health", self::health(health));
+    put("limits", limits_text(*limits));
+    put("weight", weight.to_string());
     put("refer", word(refer));
     put("redirect", word(redirect));
     for (name, value) in own_calls.iter().flat_map(calls) {
@@ -251,11 +289,22 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
 fn numbering(settings: &crate::numbering::Settings) -> String {
     let short: Vec<_> = settings.short.iter().map(regex::Regex::as_str).collect();
     format!(
-        "country {}, prefixes {}, short {}, emergency {}",
+        "country {}, prefixes {}, short {}, emergency {}, access codes {}",
         settings.country.as_deref().unwrap_or("none"),
         settings.prefixes.join(" "),
         short.join(" "),
-        settings.emergency.join(" ")
+        settings.emergency.join(" "),
+        list(&settings.access_codes)
+    )
+}
+
+fn health(health: &Health) -> String {
+    let Health { interval, timeout, down_after, up_after, alive } = health;
+    if interval.is_zero() {
+        return format!("no OPTIONS, down after {down_after} calls");
+    }
+    format!(
+        "OPTIONS every {interval:?} within {timeout:?}, down after {down_after}, up after {up_after}, alive {alive:?}"
     )
 }
 
@@ -271,6 +320,10 @@ fn calls(timeouts: &Timeouts) -> [(&'static str, String); 5] {
     .map(|(name, value)| (name, format!("{value:?}")))
 }
 
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "none".to_owned() } else { text.to_owned() }
+}
+
 fn list<T: ToString>(items: &[T]) -> String {
     let items: Vec<_> = items.iter().map(T::to_string).collect();
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
@@ -279,10 +332,6 @@ fn list<T: ToString>(items: &[T]) -> String {
 /// A choice, as it is written but for a dash.
 fn word(choice: &impl std::fmt::Debug) -> String {
     format!("{choice:?}").to_lowercase()
-}
-
-fn limit(limit: Option<u32>) -> String {
-    limit.map_or("none".to_owned(), |limit| limit.to_string())
 }
 
 fn shown_caller_id(policy: &CallerIdPolicy) -> String {

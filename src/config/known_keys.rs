@@ -14,10 +14,14 @@ pub(super) fn is_known(key: &str) -> bool {
     homes().contains_key(key)
 }
 
-/// How to write a key that stands below another table, where there is one of this name.
-pub(super) fn belongs(key: &str) -> Option<String> {
+/// How to write a key that stands in the wrong table, where there is one of this name; in a trunk, what
+/// belongs to trunks is meant.
+pub(super) fn belongs(key: &str, table: &str) -> Option<String> {
     let homes = homes().get(key)?;
-    Some(format!("it belongs {}", homes.iter().take(2).cloned().collect::<Vec<_>>().join(", or ")))
+    let of_trunks: Vec<&String> = homes.iter().filter(|home| home.ends_with("[trunk.NAME]")).collect();
+    let is_in_trunk = table.starts_with("trunk.") && !of_trunks.is_empty();
+    let meant = if is_in_trunk { of_trunks } else { homes.iter().collect() };
+    Some(format!("it belongs {}", meant.into_iter().take(2).cloned().collect::<Vec<_>>().join(", or ")))
 }
 
 fn homes() -> &'static BTreeMap<String, Vec<String>> {
@@ -90,11 +94,11 @@ mod tests {
 
     #[test]
     fn a_key_is_found_wherever_it_belongs() {
-        let told = |key: &str| belongs(key).unwrap_or_default();
+        let told = |key: &str| belongs(key, "trunk.a").unwrap_or_default();
         assert_eq!(told("media_bind"), "it belongs below [realm.trusted], or below [realm.untrusted]");
         assert_eq!(told("password"), "it belongs below [trunk.NAME]");
         assert_eq!(told("cps"), "it belongs in limits = { … } below [trunk.NAME]");
         assert_eq!(told("bind"), "it belongs below [[listener]]");
-        assert_eq!((belongs("X-Site"), is_known("host"), is_known("hunter2")), (None, true, false));
+        assert_eq!((belongs("X-Site", ""), is_known("host"), is_known("hunter2")), (None, true, false));
     }
 }

@@ -6,14 +6,20 @@
 //!
 //! Must not know: the runtime. Core modules own their settings; this fills them.
 
+mod balance;
 mod calls;
 mod checks;
 mod diff;
 mod expand;
 mod fault;
 mod find_socket;
+mod health;
 mod known_keys;
+mod matching;
+mod numbers;
+mod profile;
 mod reader;
+mod registration;
 mod sections;
 mod settings;
 mod source;
@@ -27,10 +33,12 @@ use std::path::Path;
 pub use diff::diff;
 pub use fault::Fault;
 pub use find_socket::find_socket;
+pub use profile::Profile;
 pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 pub use tls::{ListenerTls, TrunkClients};
 
 use expand::Surroundings;
+use profile::Packs;
 use reader::Report;
 use source::Source;
 
@@ -40,11 +48,17 @@ pub const DEFAULT_PATH: &str = "/etc/drawbridge/drawbridge.toml";
 /// Where the admin socket is unless the configuration says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/drawbridge/admin.sock";
 
-/// Reads FILE and every `*.toml` in `trunks.d/` beside it, in name order. Either a configuration
+/// Reads FILE and every `*.toml` in `trunks.d/` and `profiles.d/` beside it, in name order. Either a configuration
 /// without a fault, or all faults of all files in their order.
 pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
     let sources = source::read_all(path)?;
     check(&sources, &Surroundings::of_this_process())
+}
+
+/// The provider packs that trunks may name: those that are built in, and those in `profiles.d/` beside
+/// FILE, as far as they can be read.
+pub fn profiles(path: &Path) -> Vec<Profile> {
+    profile::list(&source::read_profiles(path).unwrap_or_default())
 }
 
 /// Reads one text as if it were a file of this name: for configurations that are built in.
@@ -54,8 +68,11 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Vec<Fault>> {
 }
 
 fn check(sources: &[Source], surroundings: &Surroundings<'_>) -> Result<Config, Vec<Fault>> {
-    let report = Report::new(sources, surroundings);
-    let config = sections::read(sources, &report);
+    let sources = profile::with_built_in(sources);
+    let packs = Packs::parse(&sources);
+    let report = Report::new(&sources, surroundings, &packs);
+    packs.note_faults(&report);
+    let config = sections::read(&sources, &report);
     let (mut faults, mut warnings) = report.into_parts();
     let by_place = |fault: &Fault| (fault.source, fault.line, fault.column);
     faults.sort_by_key(by_place);

@@ -4,18 +4,22 @@ use expect_test::{Expect, expect};
 
 use super::source::Kind;
 use super::*;
-use crate::base::{Realm, TrunkName};
+use crate::base::Realm;
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Host, Identity, NumberPattern, Redirect, Refer,
-    RouteSource, Timeouts,
+    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, RouteSource,
+    Timeouts,
 };
 
 /// A file and its text.
 type File<'a> = (&'a str, &'a str);
 
 fn read(files: &[File<'_>]) -> Result<Config, Vec<Fault>> {
-    let kind = |name: &str| if name.starts_with("trunks.d/") { Kind::Trunks } else { Kind::Main };
+    let kind = |name: &str| match name.split_once('/') {
+        Some(("trunks.d", _)) => Kind::Trunks,
+        Some(("profiles.d", _)) => Kind::Profile,
+        Some(_) | None => Kind::Main,
+    };
     let source = |(name, text): &File<'_>| Source::new((*name).to_owned(), (*text).to_owned(), kind(name));
     let sources: Vec<_> = files.iter().map(source).collect();
     let variable = |name: &str| match name {
@@ -150,7 +154,7 @@ identity  = "pai"
 bodies    = { pass = ["application/isup", "application/*+xml"] }
 headers   = { pass = ["X-*"], drop = ["X-Nexmo*"], set = { X-Site = "ams" } }
 codecs    = ["PCMU", "PCMA", "telephone-event"]
-health    = { interval = "0s" }
+health    = { interval = "60s", timeout = "3s", down_after = 4, up_after = 1, alive = ["2xx", "404"] }
 failover  = { codes = ["408", "5xx"], timeout = "4s" }
 limits    = { calls = 100, cps = 10 }
 redirect  = "follow"
@@ -199,7 +203,7 @@ fn every_key_of_the_contract_is_read() {
     let out = &routing.routes[0];
     assert!(matches!(&out.to[0], NumberPattern::Prefix(prefix) if prefix == "+1"));
     assert!(matches!(&out.to[4], NumberPattern::Exact(code) if code == "*97"));
-    assert_eq!(out.tiers[1], [TrunkName::from("vonage-a"), TrunkName::from("vonage-b")]);
+    assert_eq!(out.tiers[1], ["vonage-a".into(), "vonage-b".into()]);
     assert_eq!(routing.routes[1].from, RouteSource::Trunk("sinch".into()));
 }
 
@@ -318,18 +322,14 @@ fn what_later_versions_bring_is_refused() {
 zero_copy = "auto"
 [trunk.a]
 host = "192.0.2.1"
-profile = "sinch"
 register = true
-health = { interval = "30s", timeout = "2s", down_after = 3, up_after = 2 }
 "#,
     );
     let found = faults(&[("drawbridge.toml", &text)]);
     let keys: Vec<_> = found.lines().filter(|line| line.contains("not yet")).collect();
     expect![[r#"
         drawbridge.toml:14:13: media.zero_copy: zero-copy sending: not yet in this version; leave zero_copy out
-        drawbridge.toml:17:11: trunk.a.profile: profiles: not yet in this version; leave profile out and write what it would fill in
-        drawbridge.toml:18:12: trunk.a.register: registration: not yet in this version; write register = false
-        drawbridge.toml:19:23: trunk.a.health.interval: health checks: not yet in this version; write interval = "0s", or leave health out"#]].assert_eq(&keys.join("\n"));
+        drawbridge.toml:17:12: trunk.a.register: registration: not yet in this version; write register = false"#]].assert_eq(&keys.join("\n"));
 }
 
 #[test]
@@ -620,19 +620,6 @@ fn trunk_files_hold_trunks_and_a_name_is_there_once() {
 }
 
 #[test]
-fn two_trunks_with_one_source_are_warned_about() {
-    let config =
-        valid("[trunk.a]\nhost = \"192.0.2.1\"\n[trunk.b]\nhost = \"b.example\"\nallow = [\"192.0.2.1\"]\n");
-    let warnings: Vec<_> =
-        config.warnings.iter().map(|warning| (warning.key.as_str(), warning.message.as_str())).collect();
-    assert_eq!(
-        warnings,
-        [("trunk.b", "calls from 192.0.2.1/32 are taken for trunk a, which has this source too")]
-    );
-    assert!(matches!(config.routing.trunks[0].hosts[0].host, Host::Address(_)));
-}
-
-#[test]
 fn a_difference_is_one_line_a_change_without_secrets() {
     let old = contract();
     let mut new = contract();
@@ -643,7 +630,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     new.routing.trunks.remove(0);
     let sinch = &mut new.routing.trunks[2];
     sinch.enabled = false;
-    sinch.hosts[0].host = Host::Name("use1.sip.sinch.com".to_owned());
+    sinch.hosts[0].host = crate::routing::Host::Name("use1.sip.sinch.com".to_owned());
     sinch.limits.calls = None;
     sinch.failover.codes.push(CodePattern::Code(404));
     sinch.headers.set[0].1 = "rtm-token-7".to_owned();
@@ -667,7 +654,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
         trunk sinch: failover.codes 408, 5xx → 408, 5xx, 404
         trunk sinch: headers.set changed
         trunk sinch: hosts euc1.sip.sinch.com:5060 → use1.sip.sinch.com:5060
-        trunk sinch: limits.calls 100 → none
+        trunk sinch: limits calls 100, cps 10 → cps 10
         trunk sinch: password changed
         trunk vonage-a: renamed to vonage
         routes: out, in → in, out"#]]
@@ -677,7 +664,11 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
 
+mod load;
+mod matching;
 mod mistakes;
+mod numbers;
+mod profiles;
 mod samples;
 mod tls;
 
@@ -716,4 +707,21 @@ fn a_body_that_may_pass_is_a_media_type() {
                 |          ^
         "#]],
     );
+}
+
+#[test]
+fn a_trunk_says_which_challenges_it_answers() {
+    let config = valid(
+        "[trunk.a]\nhost = \"a.example\"\nauth_realm = \"Sip.Sinch.com\"\n[trunk.b]\nhost = \"b.example\"\nauth_realm = [\"x\", \"y\"]\nauth_algorithms = [\"SHA-512-256\", \"MD5\"]\n",
+    );
+    let [a, b] = [0, 1].map(|at| &config.routing.trunks[at].authentication);
+    assert_eq!((a.realms.as_slice(), a.algorithms.len()), (&["Sip.Sinch.com".to_owned()][..], 0));
+    assert!(a.trusts("Sip.Sinch.com") && !a.trusts("sip.sinch.com") && a.takes("MD5"));
+    assert!(b.trusts("y") && b.takes("SHA-512-256") && !b.takes("SHA-256"));
+    let found = faults(&[(
+        "drawbridge.toml",
+        &minimal_and("[trunk.a]\nhost = \"a.example\"\nauth_realm = \"\"\nauth_algorithms = [\"sha1\"]\n"),
+    )]);
+    assert!(found.contains("trunk.a.auth_realm: \"\" is no realm"), "{found}");
+    assert!(found.contains("write \"MD5\" or \"SHA-256\" or \"SHA-512-256\""), "{found}");
 }

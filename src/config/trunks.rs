@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
+use super::health::health;
+use super::matching::read_match;
+use super::numbers::{read_own_numbering, read_prefix, read_tech_prefix};
+use super::profile;
 use super::reader::{Place, Table, Text, Value};
-use super::sections::{REALMS, read_numbering, section, transport};
+use super::registration::read_authentication;
+use super::sections::{REALMS, section, transport};
 use super::tls::{self, ClientLoader};
-use crate::base::{Realm, Transport, TrunkName};
+use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
-    BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Identity,
-    Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
+    Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
+    Identity, Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -45,14 +51,15 @@ pub(super) struct RouteDraft {
     pub(super) name: String,
     pub(super) from: Option<Placed<RouteSource>>,
     pub(super) to: Vec<crate::routing::NumberPattern>,
-    pub(super) tiers: Vec<Vec<Placed<TrunkName>>>,
+    pub(super) tiers: Vec<Vec<TierDraft>>,
+    pub(super) balance: Balance,
 }
 
 impl RouteDraft {
     pub(super) fn into_route(self) -> Option<Route> {
-        let tier = |tier: Vec<Placed<TrunkName>>| tier.into_iter().map(|trunk| trunk.what).collect();
+        let tier = |tier: Vec<TierDraft>| tier.into_iter().map(TierDraft::into_member).collect();
         let tiers = self.tiers.into_iter().map(tier).collect();
-        Some(Route { name: self.name, from: self.from?.what, to: self.to, tiers })
+        Some(Route { name: self.name, from: self.from?.what, to: self.to, tiers, balance: self.balance })
     }
 }
 
@@ -77,8 +84,10 @@ pub(super) fn read_trunks(
                 format!("see {file}:{line}; give one of them another name"),
             );
         }
+        let table = profile::fill(table);
         let trunk = trunk(name, &table, numbering, calls);
         load_tls(&trunk, &table, clients);
+        profile::check(&table);
         table.finish();
         trunks.push(Placed { what: trunk, place: value.key_place, path: value.path });
     }
@@ -106,9 +115,13 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         tls: section(table, "tls", |own| Some(tls::trunk(own))).unwrap_or_default(),
         domain,
         credentials: credentials(table),
+        authentication: read_authentication(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
+        matching: section(table, "match", read_match).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
-        numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
+        prefix: read_prefix(table),
+        tech_prefix: read_tech_prefix(table),
+        numbering: section(table, "numbering", |own| Some(read_own_numbering(own, numbering))),
         caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),
         identity: identity(table).unwrap_or_default(),
         // A PBX says who calls; what a carrier says counts where its contract says so.
@@ -119,9 +132,12 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         diversion: diversion(table).unwrap_or_default(),
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
+        srtp: srtp(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
+        health: section(table, "health", health).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
+        weight: read_weight(table).unwrap_or(1),
         redirect: redirect(table).unwrap_or_default(),
         calls: section(table, "calls", |own| Some(read_calls(own, calls))),
         refer: refer(table).unwrap_or_default(),
@@ -145,29 +161,11 @@ fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
 }
 
 fn refuse_what_is_to_come(table: &Table<'_>) {
-    if let Some(value) = table.value("profile") {
-        value.not_yet("profiles", "leave profile out and write what it would fill in");
-    }
     if let Some(value) = table.value("register")
         && value.boolean() == Some(true)
     {
         value.not_yet("registration", "write register = false");
     }
-    section(table, "health", |health| {
-        let interval = health.value("interval");
-        for key in ["timeout", "down_after", "up_after"] {
-            health.value(key);
-        }
-        match interval {
-            None => health.fault("health checks: not yet in this version", "leave health out"),
-            Some(value) => {
-                if value.duration().is_some_and(|interval| interval > Duration::ZERO) {
-                    value.not_yet("health checks", "write interval = \"0s\", or leave health out");
-                }
-            }
-        }
-        Some(())
-    });
 }
 
 /// `host` with `port`, or `hosts`.
@@ -192,7 +190,9 @@ fn hosts(table: &Table<'_>) -> Vec<TrunkHost> {
             Vec::new()
         }
         (None, None) => {
-            table.fault("host is missing", "write host = \"sip.example.com\", or an IP address");
+            let cure = profile::cure(table, "host");
+            let cure = cure.unwrap_or("write host = \"sip.example.com\", or an IP address");
+            table.fault("host is missing", cure);
             Vec::new()
         }
     }
@@ -393,6 +393,14 @@ fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {
     Some((name.to_owned(), text.text))
 }
 
+fn srtp(table: &Table<'_>) -> Option<Srtp> {
+    table.value("srtp")?.text()?.one_of(&[
+        ("pass", Srtp::Pass),
+        ("required", Srtp::Required),
+        ("refused", Srtp::Refused),
+    ])
+}
+
 fn codecs(table: &Table<'_>) -> Vec<String> {
     let Some(value) = table.value("codecs") else { return Vec::new() };
     let texts = value.texts().unwrap_or_default();
@@ -426,7 +434,7 @@ fn failover(table: &Table<'_>) -> Option<Failover> {
     Some(Failover { codes: codes.unwrap_or(default.codes), timeout: duration.unwrap_or(default.timeout) })
 }
 
-fn limits(table: &Table<'_>) -> Option<Limits> {
+pub(super) fn limits(table: &Table<'_>) -> Option<Limits> {
     let limit = |key| table.value(key).and_then(|value: Value<'_>| value.integer(1..=1_000_000));
     Some(Limits { calls: limit("calls"), calls_per_second: limit("cps") })
 }
@@ -450,7 +458,7 @@ fn route(table: &Table<'_>, number: usize) -> RouteDraft {
     });
     let trunks = table.required("trunks", "[\"name-of-a-trunk\"]");
     let tiers: Vec<_> =
-        trunks.as_ref().and_then(Value::list).unwrap_or_default().iter().filter_map(tier).collect();
+        trunks.as_ref().and_then(Value::list).unwrap_or_default().iter().map(read_tier).collect();
     if let Some(trunks) = &trunks
         && trunks.is_list()
         && tiers.iter().all(Vec::is_empty)
@@ -462,6 +470,7 @@ fn route(table: &Table<'_>, number: usize) -> RouteDraft {
         from: from.and_then(|value| source(&value)),
         to: to.unwrap_or_default(),
         tiers,
+        balance: read_balance(table).unwrap_or_default(),
     }
 }
 
@@ -470,12 +479,4 @@ fn source(value: &Value<'_>) -> Option<Placed<RouteSource>> {
     let realm = REALMS.iter().find(|(name, _)| *name == text.text).map(|(_, realm)| *realm);
     let what = realm.map_or_else(|| RouteSource::Trunk(text.text.as_str().into()), RouteSource::Realm);
     Some(Placed { what, place: text.place, path: text.path })
-}
-
-/// One trunk, or several of the same rank.
-fn tier(value: &Value<'_>) -> Option<Vec<Placed<TrunkName>>> {
-    let names: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
-    let placed =
-        |text: Text<'_>| Placed { what: text.text.as_str().into(), place: text.place, path: text.path };
-    Some(names.into_iter().map(placed).collect())
 }

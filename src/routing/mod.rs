@@ -2,8 +2,13 @@
 //!
 //! Must not know: transactions, media, SIP messages.
 
+mod authentication;
+mod balance;
+mod breaker;
+mod health;
 mod hosts;
 mod limits;
+mod matching;
 mod report;
 mod router;
 mod settings;
@@ -12,16 +17,21 @@ mod switches;
 mod timeouts;
 mod tls;
 
+pub use authentication::Authentication;
+pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
+pub use breaker::{Obstacle, State as BreakerState};
+pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
+pub use matching::{Fit, Misfit, RequestFacts, TrunkMatch};
 pub use report::{HostReport, TargetReport, TargetState, TrunkReport, TrunkState};
-pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
+pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
-    HeaderRules, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource, Settings, Trunk,
-    TrunkHost,
+    HeaderRules, Health, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource,
+    Settings, Srtp, Trunk, TrunkHost,
 };
-pub use sources::{Ambiguity, ambiguities};
+pub use sources::{Ambiguity, Claim, SharedSource, ambiguities};
 pub use switches::Switched;
 pub use timeouts::Timeouts;
 pub use tls::{TrunkTls, host_text};

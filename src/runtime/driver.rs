@@ -23,7 +23,7 @@ use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{Resolution, ResolveFault, TrunkReport};
-use crate::telemetry::{CdrSink, Meter};
+use crate::telemetry::{CdrSink, Meter, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
 /// Media events taken in one turn.
@@ -302,7 +302,10 @@ impl Driver {
                 self.parts.meter.count_call(&cdr);
                 self.parts.cdrs.write(cdr);
             }
-            Output::Event(event) => self.parts.meter.count(&event),
+            Output::Event(event) => {
+                notices::log(&event);
+                self.parts.meter.count(&event);
+            }
         }
     }
 

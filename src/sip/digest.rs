@@ -1,8 +1,9 @@
 //! Digest access authentication, the client's side (RFC 7616, RFC 8760, RFC 3261 §22).
 //!
 //! Reads challenges, picks the strongest, computes the answer over the request URI's bytes as they
-//! are on the wire. Draws no randomness: the caller gives the cnonce. Whether the realm is one that
-//! may have our digest is the caller's to check before it answers.
+//! are on the wire; reads the next nonce that a server announces (RFC 7615 §3). Draws no randomness: the
+//! caller gives the cnonce. Whether the realm is one that may have our digest is the caller's to check
+//! before it answers.
 //!
 //! Must not know: messages, transactions, trunks.
 
@@ -15,6 +16,8 @@ use sha2::{Sha256, Sha512_256};
 pub const MAX_CHALLENGES: usize = 8;
 /// One challenge holds no more parameters.
 const MAX_PARAMETERS: usize = 32;
+/// What stands between parameters: white space, and commas, of which servers write too many.
+const BLANKS: [char; 5] = [' ', '\t', '\r', '\n', ','];
 
 /// A hash that we can compute, from weak to strong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -88,6 +91,8 @@ pub struct Challenge {
     pub algorithm: Algorithm,
     /// `-sess`: A1 holds nonce and cnonce too.
     pub session_keyed: bool,
+    /// `userhash=true`: the server wants the user's name hashed (RFC 7616 §3.4.4).
+    pub hashes_user: bool,
     /// What to use of the `qop` offered; `auth` before `auth-int`, for bodies are rewritten by
     /// middleboxes.
     pub protection: Protection,
@@ -176,6 +181,7 @@ impl Challenge {
             stale: parameter("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
             algorithm,
             session_keyed,
+            hashes_user: parameter("userhash").is_some_and(|wanted| wanted.eq_ignore_ascii_case("true")),
             protection: protection(parameter("qop"))?,
             algorithm_as_sent,
         })
@@ -184,12 +190,18 @@ impl Challenge {
     /// The value of the Authorization or Proxy-Authorization header (RFC 7616 §3.4).
     ///
     /// `nonce_count` is how many requests were sent with this nonce, this one counted in (from 1);
-    /// `cnonce` is fresh randomness of token characters.
+    /// `cnonce` is fresh randomness of token characters, with `-sess` the same as long as the nonce is: it
+    /// is part of the secret then (§3.4.2), and servers that keep the first and servers that read each
+    /// are both content.
     pub fn answer(&self, who: Answerer<'_>, request: Request<'_>, nonce_count: u32, cnonce: &str) -> Vec<u8> {
         let response = self.response(who, request, nonce_count, cnonce);
         let mut value = Vec::with_capacity(320);
         value.extend_from_slice(b"Digest ");
-        quoted(&mut value, "username", who.username.as_bytes());
+        let username = match self.hashes_user {
+            true => self.algorithm.hash(&[who.username.as_bytes(), b":", self.realm.as_bytes()]),
+            false => who.username.to_owned(),
+        };
+        quoted(&mut value, "username", username.as_bytes());
         quoted(&mut value, ", realm", self.realm.as_bytes());
         quoted(&mut value, ", nonce", self.nonce.as_bytes());
         quoted(&mut value, ", uri", request.uri);
@@ -211,6 +223,9 @@ impl Challenge {
         }
         if let Some(opaque) = &self.opaque {
             quoted(&mut value, ", opaque", opaque.as_bytes());
+        }
+        if self.hashes_user {
+            value.extend_from_slice(b", userhash=true");
         }
         value
     }
@@ -256,8 +271,24 @@ impl Challenge {
 
 /// The challenge with the strongest hash; of equals the first, for servers list what they prefer
 /// first (RFC 8760 §2.3).
-pub fn strongest(challenges: &[Challenge]) -> Option<&Challenge> {
-    challenges.iter().rev().max_by_key(|challenge| challenge.algorithm)
+pub fn strongest<'a>(challenges: impl DoubleEndedIterator<Item = &'a Challenge>) -> Option<&'a Challenge> {
+    challenges.rev().max_by_key(|challenge| challenge.algorithm)
+}
+
+/// The nonce that a server asks for from now on: `nextnonce` of an Authentication-Info header (RFC 7615
+/// §3, RFC 7616 §3.5). `None`: the header names none, or cannot be read.
+pub fn next_nonce(info: &[u8]) -> Option<String> {
+    let mut rest = std::str::from_utf8(info).ok()?;
+    for _ in 0..MAX_PARAMETERS {
+        rest = rest.trim_start_matches(BLANKS);
+        let (name, after) = take_token(rest).ok()?;
+        let (value, after) = take_value(after.trim_start().strip_prefix('=')?.trim_start()).ok()?;
+        if name.eq_ignore_ascii_case("nextnonce") {
+            return Some(value).filter(|nonce| !nonce.is_empty());
+        }
+        rest = after;
+    }
+    None
 }
 
 /// The hash, and whether `-sess` is wanted.
@@ -297,7 +328,7 @@ fn split_challenges(value: &str) -> Result<Vec<RawChallenge<'_>>, ChallengeFault
     let mut challenges: Vec<RawChallenge<'_>> = Vec::new();
     let mut rest = value;
     loop {
-        rest = rest.trim_start_matches([' ', '\t', '\r', '\n', ',']);
+        rest = rest.trim_start_matches(BLANKS);
         if rest.is_empty() {
             return Ok(challenges);
         }
@@ -414,6 +445,43 @@ mod tests {
         assert_eq!(answered("MD5"), "8ca523f5e9506fed4657c9700eebdbec");
     }
 
+    /// With the hash of erratum 4897: the RFC's own example cut SHA-512 instead of using SHA-512/256.
+    #[test]
+    fn rfc_7616_section_3_9_2_with_a_user_that_is_hashed() {
+        let challenge = only(
+            r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#,
+        );
+        let who = Answerer { username: "J\u{e4}s\u{f8}n Doe", password: "Secret, or not?" };
+        let cnonce = "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v";
+        let answer = challenge.answer(who, get("/doe.json"), 1, cnonce);
+        let found = |name| parameter(&answer, name).unwrap();
+        assert_eq!(found("username"), "793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b");
+        assert_eq!(found("response"), "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
+        assert_eq!(found("userhash"), "true");
+    }
+
+    #[test]
+    fn an_algorithm_is_known_in_any_case_and_in_quotes_and_sent_back_as_it_was_named() {
+        for written in ["sha-256", "\"SHA-256\"", "Sha-256"] {
+            let challenge = only(&format!("Digest realm=\"r\", nonce=\"n\", algorithm={written}"));
+            assert_eq!((challenge.algorithm, challenge.session_keyed), (Algorithm::Sha256, false));
+            let answer = challenge.answer(MUFASA, get("/"), 1, "c");
+            assert_eq!(parameter(&answer, "algorithm").unwrap(), written.trim_matches('"'));
+        }
+        let challenge = only("Digest realm=\"r\", nonce=\"n\", algorithm=\"sha-512-256-SESS\", qop=\"AUTH\"");
+        assert_eq!((challenge.algorithm, challenge.session_keyed), (Algorithm::Sha512_256, true));
+        assert_eq!(challenge.protection, Protection::Auth);
+    }
+
+    #[test]
+    fn the_next_nonce_is_read_from_authentication_info() {
+        let info = b"qop=auth, rspauth=\"6629\", cnonce=\"0a4f\", nc=00000001, NextNonce=\"47364c23\\\"4\"";
+        assert_eq!(next_nonce(info).as_deref(), Some("47364c23\"4"));
+        for none in [&b""[..], b"nextnonce=\"\"", b"rspauth=\"1\"", b"nextnonce", b"nextnonce=\"a", b"\xff"] {
+            assert_eq!(next_nonce(none), None);
+        }
+    }
+
     #[test]
     fn rfc_2617_section_3_5_and_the_header_in_full() {
         let challenge = only(
@@ -477,10 +545,10 @@ mod tests {
         let challenges = Challenge::parse(value.as_bytes()).unwrap();
         let algorithms: Vec<_> = challenges.iter().map(|challenge| challenge.algorithm).collect();
         assert_eq!(algorithms, [Algorithm::Md5, Algorithm::Sha256]);
-        assert_eq!(strongest(&challenges).unwrap().algorithm, Algorithm::Sha256);
-        assert!(strongest(&[]).is_none());
+        assert_eq!(strongest(challenges.iter()).unwrap().algorithm, Algorithm::Sha256);
+        assert!(strongest([].iter()).is_none());
         let two = [challenges[1].clone(), Challenge { realm: "second".into(), ..challenges[1].clone() }];
-        assert_eq!(strongest(&two).unwrap().realm, "http-auth@example.org");
+        assert_eq!(strongest(two.iter()).unwrap().realm, "http-auth@example.org");
     }
 
     #[test]

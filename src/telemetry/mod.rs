@@ -7,6 +7,7 @@ pub mod log;
 mod meter;
 mod metrics;
 pub mod names;
+pub mod notices;
 pub(crate) mod rfc3339;
 
 pub use cdr::CdrSink;

@@ -2,22 +2,28 @@
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
 mod attacks;
+mod balance;
 mod basic_calls;
 mod bodies;
 mod cancel_races;
+mod carriers;
 mod challenges;
+mod credentials;
 mod diversion;
 mod early_dialogs;
 mod explain;
 mod failover;
 mod flows;
 mod glare;
+mod health;
 mod identity_policy;
 mod in_dialog;
 pub mod lab;
 mod limits;
+mod matching;
 mod media_ports;
 mod meetings;
+mod numbers;
 mod offer_answer;
 mod operator;
 mod operators_timers;
@@ -27,6 +33,7 @@ mod redirect;
 mod refusals;
 mod reinvite;
 mod reliable;
+mod secured_media;
 mod session_timers;
 mod setup;
 mod shutdown;

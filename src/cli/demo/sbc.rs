@@ -130,10 +130,12 @@ path = "{records}"
 realm = "trusted"
 host  = "{pbx_host}"
 port  = {pbx_port}
+health = {{ interval = "0s" }}
 
 [trunk.carrier]
 host  = "{carrier_host}"
 port  = {carrier_port}
+health = {{ interval = "0s" }}
 
 [[route]]
 name   = "out"

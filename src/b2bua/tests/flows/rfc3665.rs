@@ -135,9 +135,10 @@ fn s3_3_session_with_proxy_authentication() {
     alice.hears(200);
     alice.acks(None);
     flow.media_is(&["open 1", "A 10.0.0.9:30000", "B 198.51.100.77:40000"]);
-    // The proxy asks again for each request of the dialog.
+    // The proxy asks again for each request of the dialog, though it carries credentials at once.
     alice.sends(&Method::Invite, Some(&moved(SDP_PBX, "10.0.0.9 30002")));
     let first = bob.gets(&Method::Invite);
+    assert!(header(&first, Header::ProxyAuthorization).contains("nc=00000002"));
     challenges(&bob, &first, "atlanta.example.com");
     bob.gets(&Method::Ack);
     let reinvite = bob.gets(&Method::Invite);
@@ -156,10 +157,10 @@ fn s3_3_session_with_proxy_authentication() {
     assert_eq!((flow.record().status, flow.record().attempts.len()), (200, 1));
 }
 
-/// §3.3, with a second proxy of another realm: a trunk has one user, so the call is given up, and
-/// Alice hears of no challenge.
+/// §3.3 with its second proxy, of another realm: F9 has the credentials of both. A proxy that asks
+/// again is given up, and Alice hears of no challenge.
 #[test]
-fn s3_3_a_second_realm_is_not_answered() {
+fn s3_3_two_realms_are_answered_one_after_the_other() {
     let flow = Flow::changed(|settings| {
         settings.routing.routes[0].tiers.truncate(1);
         settings.routing.trunks[1].credentials = credentials();
@@ -173,6 +174,15 @@ fn s3_3_a_second_realm_is_not_answered() {
     challenges(&bob, &second, "biloxi.example.com");
     let ack = bob.gets(&Method::Ack);
     assert_eq!(header(&ack, Header::ProxyAuthorization), header(&second, Header::ProxyAuthorization));
+    let third = bob.gets(&Method::Invite);
+    let answers: Vec<_> = third.fields().filter(|field| field.header == Header::ProxyAuthorization).collect();
+    let realms = ["realm=\"atlanta.example.com\"", "realm=\"biloxi.example.com\""];
+    assert_eq!(answers.len(), 2);
+    for (answer, realm) in answers.iter().zip(realms) {
+        assert!(String::from_utf8_lossy(answer.value).contains(realm));
+    }
+    challenges(&bob, &third, "atlanta.example.com");
+    bob.gets(&Method::Ack);
     assert!(alice.is_refused(&sent, 503).header(Header::ProxyAuthenticate).is_none());
     assert_eq!(flow.record().attempts[0].result, AttemptResult::Status(407));
 }
