@@ -7,6 +7,7 @@
 mod calls;
 mod changes;
 mod connections;
+mod names;
 mod problem;
 mod reload;
 mod socket;
@@ -31,6 +32,7 @@ use self::socket::{Guarded, Peer};
 use crate::base::Instant;
 use crate::config::{Config, Fault};
 use crate::relay::Relay;
+use crate::routing::HostReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
 use crate::telemetry::{Metrics, RelayTotals};
@@ -86,6 +88,13 @@ impl View {
         let (answer, answered) = oneshot::channel();
         self.commands.try_send(command(answer)).ok()?;
         tokio::time::timeout(DRIVER_PATIENCE, answered).await.ok()?.ok()
+    }
+
+    /// Asks the driver what is known of the names of trunks. `None`: it did not answer in time.
+    pub async fn hosts(&self) -> Option<Vec<HostReport>> {
+        let (answer, hosts) = oneshot::channel();
+        self.commands.try_send(Command::Hosts(answer)).ok()?;
+        tokio::time::timeout(DRIVER_PATIENCE, hosts).await.ok()?.ok()
     }
 }
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::View;
+use super::names::NameStatus;
 use crate::base::{ByRealm, Realm};
 use crate::config::Fault;
 use crate::routing::TrunkReport;
@@ -31,6 +32,8 @@ pub(super) struct Status {
     media_ports: Option<MediaPorts>,
     /// How many are `up`, `full`, `down`, `unresolved` and `disabled`; absent as above.
     trunks: Option<BTreeMap<&'static str, usize>>,
+    /// What is known of the names of trunks.
+    dns: Option<Vec<NameStatus>>,
     configuration: ConfigurationStatus,
 }
 
@@ -64,6 +67,7 @@ struct ConfigurationStatus {
 pub(super) async fn status(State(view): State<View>) -> Json<Status> {
     let vitals = view.vitals().await;
     let trunks = view.ask(Command::Trunks).await;
+    let hosts = if vitals.is_some() { view.hosts().await } else { None };
     let configuration = view.configuration.load();
     let running = &configuration.running;
     let census = vitals.map(|vitals| vitals.census);
@@ -85,6 +89,7 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
         transactions: census.map(|census| census.transactions),
         media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
         trunks: trunks.map(|reports| count_by_state(&reports)),
+        dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
         configuration: ConfigurationStatus {
             since: utc_millis(view.clock.time_of_day(configuration.since)),
             listeners: running.listeners.len(),

@@ -27,7 +27,7 @@
 //! | **sending** | |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | our requests, by their transaction | `outgoing.rs` |
-//! | requests of ours that are of no call; OPTIONS to the trunks | `standalone.rs`; `probes.rs` |
+//! | requests of ours that are of no call; OPTIONS to the trunks; REGISTER | `standalone.rs`; `probes.rs`; `registration.rs` |
 //! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
@@ -49,13 +49,14 @@ use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
 use super::outgoing::Outgoings;
+use super::registration::Registrations;
 use super::snapshots::Snapshots;
 use super::standalone::Standalones;
 use super::{Census, Event, Input, Output, Settings, capabilities};
-use crate::admission::{Allowlist, DropReason};
+use crate::admission::{Allowlist, DropReason, SourceRates};
 use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
 use crate::media::{MediaSessionId, PortPool, Side};
-use crate::routing::{Resolution, ResolveFault, Router};
+use crate::routing::{HostReport, Query, Resolution, ResolveFault, Router};
 use crate::sip::{Header, Message, MessageFault, Method, Scheme, Status, Uri, Writer, response_to};
 use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions, response_hop};
 
@@ -101,7 +102,9 @@ pub struct Engine {
     pub(super) branches: Branches,
     /// What trunks have asked us for, to be answered before they ask again.
     pub(super) nonces: Nonces,
+    pub(super) registrations: Registrations,
     pub(super) setups: Setups,
+    source_rates: SourceRates,
     shard: u8,
     pub(super) last_media_session: u64,
     pub(super) draining: bool,
@@ -220,7 +223,7 @@ impl Engine {
         let ports = PortPool::new(&settings.media, random.fork());
         let branches = Branches::new(&mut random);
         let mut engine = Engine {
-            router: Router::new(settings.routing.clone()),
+            router: Router::reaching(settings.routing.clone(), settings.reach()),
             allowlist: Allowlist::new(settings.admission.clone()),
             connections: BTreeSet::new(),
             kept_peers: BTreeSet::new(),
@@ -240,7 +243,9 @@ impl Engine {
             random,
             branches,
             nonces: Nonces::default(),
+            registrations: Registrations::default(),
             setups: Setups::default(),
+            source_rates: SourceRates::default(),
             shard,
             last_media_session: 0,
             draining: false,
@@ -249,6 +254,7 @@ impl Engine {
         };
         engine.look_up_hosts(now);
         engine.follow_targets(now);
+        engine.follow_registrations(now);
         engine
     }
 
@@ -259,7 +265,8 @@ impl Engine {
             Input::Connected { hop } => self.on_connected(hop),
             Input::TransportFailed { hop } => self.on_transport_failed(now, hop),
             Input::Undelivered { bytes } => self.transactions.undelivered(&bytes),
-            Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
+            Input::Resolved { query, resolution } => self.on_resolved(now, &query, resolution),
+            Input::NameServersChanged => self.ask_all_again(now),
             Input::Media(event) => self.on_media(now, event),
             Input::Settings(settings) => self.replace_settings(now, settings),
             Input::Drain { deadline } => self.drain(deadline),
@@ -282,6 +289,7 @@ impl Engine {
         }
         self.on_standalone_time(now);
         self.send_due_probes(now);
+        self.on_registration_time(now);
         self.settle(now);
         self.look_up_hosts(now);
         self.end_drain(now);
@@ -294,9 +302,10 @@ impl Engine {
             self.transactions.next_deadline(),
             self.timers.next_deadline(),
             self.standalones.next_deadline(),
-            self.router.next_due_host(),
+            self.router.next_due(),
             self.router.next_due_probe(),
             self.drain_deadline,
+            self.registrations.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -349,6 +358,9 @@ impl Engine {
             return self.drop_message(realm, DropReason::Malformed);
         };
         self.event(Event::MessageIn { realm, transport: hop.transport, kind: kind_of(&message) });
+        if begins_nothing(&message) && !self.may_say_more(now, realm, hop.peer.ip()) {
+            return self.drop_message(realm, DropReason::RateLimited);
+        }
         let length = message.header(Header::ContentLength);
         match message.fault() {
             // Its end is not known, and the shell reads on no more.
@@ -363,6 +375,12 @@ impl Engine {
             None => self.transactions.receive(now, message, hop),
             Some(fault) => self.answer_fault(realm, &message, fault, hop),
         }
+    }
+
+    /// Whether a source may have one more answer to what begins nothing.
+    fn may_say_more(&mut self, now: Instant, realm: Realm, source: IpAddr) -> bool {
+        let rate = self.snapshots.current().admission.rate[realm];
+        self.source_rates.take(realm, source, rate, now)
     }
 
     /// Answers a request outside any dialog that opens none, without a transaction: a repetition is
@@ -587,47 +605,62 @@ impl Engine {
     }
 
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
+        self.leave_registrations(now, &settings.routing, &settings.node);
         self.keep_nonces(&settings.routing);
         let shared_before = self.router.ambiguities().to_vec();
         self.router.replace(settings.routing.clone());
         self.tell_of_shared_sources(&shared_before);
         self.allowlist.replace(settings.admission.clone());
-        let hosts = self.router.hosts_to_resolve();
+        let queries: Vec<Query> = self.router.queries().cloned().collect();
+        let known: BTreeSet<String> = queries.iter().map(Query::to_string).collect();
         for realm in Realm::ALL {
-            self.allowlist.retain_resolved(realm, |host| hosts.iter().any(|known| known == host));
+            self.allowlist.retain_resolved(realm, |key| known.contains(key));
         }
         self.ports.set_realms(&settings.media.realms);
         self.snapshots.replace(settings);
         self.look_up_hosts(now);
-        for host in hosts {
-            self.admit_host(&host);
+        for query in queries {
+            self.admit_host(&query);
         }
         self.keep_peers_of_calls();
         self.follow_targets(now);
+        self.follow_registrations(now);
     }
 
     fn look_up_hosts(&mut self, now: Instant) {
-        for host in self.router.take_due_hosts(now) {
-            self.outputs.push_back(Output::Resolve { host });
+        for (query, reach) in self.router.take_due(now) {
+            self.outputs.push_back(Output::Resolve { query, reach });
         }
     }
 
-    fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+    fn ask_all_again(&mut self, now: Instant) {
+        self.router.ask_all_again(now);
+        self.look_up_hosts(now);
+    }
+
+    fn on_resolved(&mut self, now: Instant, query: &Query, resolution: Result<Resolution, ResolveFault>) {
         let before = self.router.ambiguities().to_vec();
-        if self.router.resolved(host, resolution, now) {
+        if self.router.resolved(query, resolution, now, &mut self.random) {
             self.tell_of_shared_sources(&before);
-            self.admit_host(host);
+            self.admit_host(query);
             self.keep_peers_of_calls();
             self.follow_targets(now);
+            self.follow_registrations(now);
         }
+    }
+
+    /// What is known of the names of all trunks.
+    pub fn hosts(&self, now: Instant) -> Vec<HostReport> {
+        self.router.hosts(now)
     }
 
     /// A trunk's resolved addresses may speak to the listeners of its realm.
-    fn admit_host(&mut self, host: &str) {
-        let realms: Vec<Realm> = self.router.realms_of_host(host).collect();
+    fn admit_host(&mut self, query: &Query) {
+        let realms: Vec<Realm> = self.router.realms_of(query).collect();
+        let (key, found) = (query.to_string(), self.router.addresses_of(query));
         for realm in Realm::ALL {
-            let addresses = if realms.contains(&realm) { self.router.addresses_of(host) } else { &[] };
-            self.allowlist.set_resolved(realm, host, addresses);
+            let addresses = if realms.contains(&realm) { found.as_slice() } else { &[] };
+            self.allowlist.set_resolved(realm, &key, addresses);
         }
     }
 
@@ -729,6 +762,11 @@ fn is_answered_at_once(request: &Message) -> bool {
         .method()
         .is_some_and(|method| !matches!(method, Method::Invite | Method::Ack | Method::Cancel));
     opens_none && request.to().is_some_and(|to| to.tag().is_none())
+}
+
+/// Whether a message is answered and forgotten, be it for what is wrong with it.
+fn begins_nothing(message: &Message) -> bool {
+    message.is_request() && (message.fault().is_some() || is_answered_at_once(message))
 }
 
 /// RFC 3261 §8.1.3.3: "If more than one Via header field value is present in a response, the UAC

@@ -110,7 +110,15 @@ impl CallNumbers {
         invite: &Message,
         numbering: &numbering::Settings,
     ) -> Result<(), Rejection> {
-        let raw = invite.request_uri_raw();
+        self.learn_called_uri(invite.request_uri_raw(), numbering)
+    }
+
+    /// The same of any URI.
+    pub(super) fn learn_called_uri(
+        &mut self,
+        raw: &[u8],
+        numbering: &numbering::Settings,
+    ) -> Result<(), Rejection> {
         if is_emergency_service(raw) {
             let Some(number) = numbering.emergency.first() else {
                 return Err(Rejection::new(416, "no emergency number is configured"));

@@ -9,6 +9,7 @@ mod operator;
 mod profiles;
 mod style;
 mod trunk;
+mod trunk_test;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

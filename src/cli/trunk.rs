@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use super::operator::{self, DaemonArgs};
+use super::trunk_test;
 
 pub(super) const EXAMPLES: &str = "Examples:
   drawbridge trunk disable sinch          Send it no more calls
   drawbridge trunk enable sinch
+  drawbridge trunk test sinch             Does it work, and if not, what is to be done?
 
 Exit status: 0 when carried out, 1 if it could not be, 2 wrong usage.";
 
@@ -36,6 +38,13 @@ pub enum TrunkCommand {
     /// Send a trunk no more calls, and take none from it; those in progress go on
     #[command(after_help = DISABLE_HELP)]
     Disable(TrunkArgs),
+    /// Ask a trunk whether it works: DNS, connection, TLS, OPTIONS, credentials
+    ///
+    /// Goes the way of a call without placing one: looks its names up, connects to every address, shows
+    /// its certificate, and asks whether it takes our credentials. One line a step, and for each
+    /// failure what to do about it, on which side. The daemon need not run, and is not asked.
+    #[command(after_help = trunk_test::EXAMPLES)]
+    Test(trunk_test::TestArgs),
 }
 
 /// Which trunk.
@@ -51,5 +60,6 @@ pub(super) fn run(command: &TrunkCommand) -> ExitCode {
     match command {
         TrunkCommand::Enable(trunk) => operator::switch(&trunk.daemon, &trunk.name, true),
         TrunkCommand::Disable(trunk) => operator::switch(&trunk.daemon, &trunk.name, false),
+        TrunkCommand::Test(args) => trunk_test::run(args),
     }
 }

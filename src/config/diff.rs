@@ -201,6 +201,8 @@ fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
     let own: &ByRealm<Vec<ipnet::IpNet>> = &config.admission.allow;
     for realm in Realm::ALL {
         put(format!("realm.{realm}.allow"), list(&own[realm]));
+        let rate = config.admission.rate[realm].map_or("none".to_owned(), |rate| format!("{rate} a second"));
+        put(format!("realm.{realm}.rate"), rate);
         let addresses = &config.media.realms[realm].addresses;
         let text: Vec<_> = addresses.iter().map(|at| format!("{} as {}", at.bind, at.advertise)).collect();
         put(format!("realm.{realm}.media"), text.join(", "));
@@ -218,6 +220,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         domain,
         credentials,
         authentication,
+        register,
         allow,
         matching,
         send_numbers,
@@ -250,6 +253,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("register", register.as_ref().map_or("false".to_owned(), |register| format!("{register:?}")));
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
     put("match", match_text(matching));

@@ -26,6 +26,10 @@ const MAX_WORKERS: u32 = 256;
 /// `sun_path` has 108 bytes with the zero at its end (unix(7)), and the socket is made under a longer
 /// name first.
 const MAX_SOCKET_BYTES: usize = 90;
+/// More name servers are not asked.
+const MAX_NAMESERVERS: usize = 8;
+/// Messages a second of one source that begin nothing: far more than anybody's keep-alives.
+const DEFAULT_RATE: u32 = 200;
 /// Ports below are the system's.
 const FIRST_MEDIA_PORT: u16 = 1_024;
 
@@ -53,6 +57,7 @@ pub(super) struct RealmDraft {
     /// The table, where there is one.
     pub(super) place: Option<Place>,
     allow: Vec<ipnet::IpNet>,
+    rate: Option<u32>,
 }
 
 /// Reads every file. `None` where a syntax error left nothing to check; otherwise a configuration
@@ -99,7 +104,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let cdr = section(main, "cdr", cdr);
     let mut trunks = Vec::new();
     let mut routes = Vec::new();
-    let mut clients = ClientLoader::default();
+    let mut clients = ClientLoader::new(serves_tls(&listeners));
     for (kind, root) in roots {
         root.value("trunk")
             .into_iter()
@@ -138,12 +143,13 @@ fn assemble(
         });
         allow[trunk.realm].extend(literal);
     }
+    let rate = ByRealm { trusted: draft.realms.trusted.rate, untrusted: draft.realms.untrusted.rate };
     let realms = ByRealm { trusted: draft.realms.trusted.media, untrusted: draft.realms.untrusted.media };
     Config {
         node: node.name,
         admin: draft.admin,
         listeners: draft.listeners.into_iter().map(|listener| listener.what).collect(),
-        admission: admission::Settings { allow },
+        admission: admission::Settings { allow, rate },
         numbering,
         calls: draft.calls,
         routing: routing::Settings { trunks, routes, limits: node.limits },
@@ -312,7 +318,9 @@ fn realms(table: &Table<'_>) -> Option<ByRealm<RealmDraft>> {
 fn realm(parent: &Table<'_>, name: &'static str) -> RealmDraft {
     let read = section(parent, name, |table| {
         let allow = table.value("allow").map(|value| value.networks()).unwrap_or_default();
-        Some(RealmDraft { media: realm_media(table), place: Some(table.place.clone()), allow })
+        let rate = table.value("rate").and_then(|value| value.integer(0..=1_000_000));
+        let rate = Some(rate.unwrap_or(DEFAULT_RATE)).filter(|rate| *rate > 0);
+        Some(RealmDraft { media: realm_media(table), place: Some(table.place.clone()), allow, rate })
     });
     read.unwrap_or_default()
 }
@@ -416,8 +424,21 @@ fn port_range(text: &Text<'_>) -> Option<(u16, u16)> {
 }
 
 fn nameservers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
-    let texts = table.value("nameservers")?.texts()?;
+    let value = table.value("nameservers")?;
+    let texts = value.texts()?;
+    if texts.len() > MAX_NAMESERVERS {
+        value.fault("these are too many", format!("write at most {MAX_NAMESERVERS}: they are asked in turn"));
+    }
     Some(texts.iter().filter_map(|text| text.socket_address(Some(53))).collect())
+}
+
+/// Which realms have a TLS listener.
+fn serves_tls(listeners: &[Placed<Listener>]) -> ByRealm<bool> {
+    let mut serves = ByRealm::default();
+    for listener in listeners.iter().filter(|listener| listener.what.transport == Transport::Tls) {
+        serves[listener.what.realm] = true;
+    }
+    serves
 }
 
 /// `[numbering]`, or a trunk's own over the node's.

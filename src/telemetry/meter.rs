@@ -66,6 +66,9 @@ impl Meter {
                 }
             }
             Event::NotAuthenticated { .. } => {}
+            Event::Registration { trunk, is_registered, .. } => {
+                self.metrics.set_registered(trunk.as_str(), *is_registered);
+            }
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
             // Is logged, not counted.
             Event::SourceShared(_) => {}
@@ -148,7 +151,7 @@ impl TrunkMeter {
                 metrics.calls.with_label_values(&[name, direction, outcome.as_str()]);
             }
         }
-        for code in ["200", "timeout", "transport"] {
+        for code in ["200", "timeout", "transport", "dns"] {
             metrics.attempts.with_label_values(&[name, code]);
         }
         TrunkMeter {
@@ -229,6 +232,7 @@ fn code_label(result: AttemptResult) -> std::borrow::Cow<'static, str> {
         },
         AttemptResult::Timeout => "timeout".into(),
         AttemptResult::Transport => "transport".into(),
+        AttemptResult::Dns => "dns".into(),
         AttemptResult::Cancelled => "cancelled".into(),
     }
 }
