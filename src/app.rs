@@ -11,6 +11,7 @@ mod reload;
 mod settings;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,10 +20,10 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::{self, Configuration, View};
+use crate::admin::{self, AdminSocket, Configuration, RELOADS_WAITING, ReloadRequest, View};
 use crate::b2bua::Engine;
 use crate::base::Realm;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
 use crate::runtime::driver::{COMMANDS_WAITING, Command, Driver, Parts, Vitals};
@@ -30,8 +31,9 @@ use crate::runtime::{Clock, seed};
 use crate::telemetry::{CdrSink, Meter, Metrics};
 use crate::transport::{self, Bound, Transports};
 
+pub use crate::admin::{Reload, ReloadReport};
 pub use fault::StartFault;
-pub use reload::{Reload, Reloader};
+pub use reload::Reloader;
 pub use settings::offline as offline_settings;
 
 /// The one shard that there is.
@@ -47,11 +49,15 @@ pub struct RunningApp {
     pub listeners: Vec<SocketAddr>,
     /// Where it serves HTTP.
     pub admin: SocketAddr,
+    /// Where its admin socket is, if it has one.
+    pub admin_socket: Option<PathBuf>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     view: View,
     cdrs: CdrSink,
     driver: JoinHandle<()>,
+    /// Reloads that were asked for at the admin socket.
+    reloads: mpsc::Receiver<ReloadRequest>,
     /// Fires when the driver has ended, whatever the cause.
     driver_ended: oneshot::Receiver<()>,
     records: JoinHandle<()>,
@@ -74,6 +80,8 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
     try_media_addresses(&config)?;
     let admin_listener = bind_admin(config.admin.listen)?;
     let admin = admin_listener.local_addr().map_err(StartFault::System)?;
+    let socket = open_socket(&config.admin)?;
+    let admin_socket = socket.as_ref().map(|socket| socket.path().to_owned());
     let metrics = Arc::new(Metrics::new()?);
     let (relay, media_events) =
         Relay::start(settings::relay(&config), clock).map_err(|error| StartFault::relay(&config, error))?;
@@ -109,8 +117,10 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         refused: Vec::new(),
         waiting_for_restart: Vec::new(),
     };
+    let (ask_for_reload, reloads) = mpsc::channel(RELOADS_WAITING);
     let view = View {
         commands,
+        reloads: ask_for_reload,
         metrics: Arc::clone(&metrics),
         relay,
         configuration: Arc::new(ArcSwap::from_pointee(configuration)),
@@ -118,14 +128,16 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         started: clock.now(),
     };
     let (driver, driver_ended) = start_driver(runtime, clock, parts)?;
-    let (http, stop_http) = start_http(admin_listener, view.clone())?;
+    let (http, stop_http) = start_http(admin_listener, socket, view.clone())?;
     Ok(RunningApp {
         listeners,
         admin,
+        admin_socket,
         metrics,
         view,
         cdrs,
         driver,
+        reloads,
         driver_ended,
         records,
         records_ended,
@@ -210,6 +222,20 @@ fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartFault> {
         .map_err(|error| StartFault::admin(address, error))
 }
 
+/// The socket that the configuration asks for has to be had; without one at the default place Drawbridge
+/// carries calls all the same.
+fn open_socket(settings: &config::Admin) -> Result<Option<AdminSocket>, StartFault> {
+    let Some(path) = &settings.socket else { return Ok(None) };
+    match AdminSocket::open(path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(fault) if settings.needs_socket => Err(fault.into()),
+        Err(fault) => {
+            tracing::warn!("no command can reach this daemon: {fault}");
+            Ok(None)
+        }
+    }
+}
+
 fn small_runtime() -> Result<Runtime, StartFault> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartFault::System)
 }
@@ -233,6 +259,7 @@ fn start_driver(
 
 fn start_http(
     listener: TcpListener,
+    socket: Option<AdminSocket>,
     view: View,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>), StartFault> {
     let runtime = small_runtime()?;
@@ -240,8 +267,8 @@ fn start_http(
     let thread = std::thread::Builder::new()
         .name("admin".to_owned())
         .spawn(move || {
-            if let Err(error) = runtime.block_on(admin::serve(listener, view, stopped)) {
-                tracing::error!(%error, "the admin HTTP server has ended");
+            if let Err(error) = runtime.block_on(admin::serve(listener, socket, view, stopped)) {
+                tracing::error!(%error, "the admin server has ended");
             }
         })
         .map_err(StartFault::System)?;

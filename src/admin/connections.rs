@@ -1,9 +1,8 @@
-//! The connections that the admin server holds: so many, for so long. A client that says nothing, or
+//! The connections that an admin listener holds: so many, for so long. A client that says nothing, or
 //! says it byte by byte, takes no descriptor from calls and does not keep scrapers out.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +10,6 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
@@ -34,38 +32,38 @@ impl Default for Limits {
 
 /// A listener that accepts within [`Limits`].
 #[derive(Debug)]
-pub(super) struct Bounded {
-    listener: TcpListener,
+pub(super) struct Bounded<L> {
+    listener: L,
     limits: Limits,
     free: Arc<Semaphore>,
 }
 
-impl Bounded {
-    pub(super) fn new(listener: TcpListener, limits: Limits) -> Bounded {
+impl<L> Bounded<L> {
+    pub(super) fn new(listener: L, limits: Limits) -> Bounded<L> {
         Bounded { listener, limits, free: Arc::new(Semaphore::new(limits.connections)) }
     }
 }
 
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
+impl<L: Listener> Listener for Bounded<L> {
+    type Io = Connection<L::Io>;
+    type Addr = L::Addr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Connection<L::Io>, L::Addr) {
         // The semaphore is never closed: there always comes a permit.
         let permit = Arc::clone(&self.free).acquire_owned().await.ok();
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let (stream, peer) = self.listener.accept().await;
         (Connection::new(stream, self.limits, permit), peer)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<L::Addr> {
         self.listener.local_addr()
     }
 }
 
 /// A stream that fails with `TimedOut` once its time is over.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     patience: Duration,
     /// Starts anew with every write.
     silence: Pin<Box<Sleep>>,
@@ -74,8 +72,8 @@ pub(super) struct Connection {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, limits: Limits, permit: Option<OwnedSemaphorePermit>) -> Connection {
+impl<S> Connection<S> {
+    fn new(stream: S, limits: Limits, permit: Option<OwnedSemaphorePermit>) -> Connection<S> {
         Connection {
             stream,
             patience: limits.patience,
@@ -92,7 +90,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -103,7 +101,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check_time(cx)?;
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
@@ -127,6 +125,7 @@ mod tests {
     use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -1,11 +1,18 @@
-//! The HTTP side of the daemon: metrics, health, readiness and status, read only.
+//! The daemon as operators and their tools ask it. HTTP serves what can be read: metrics, health,
+//! readiness, status, trunks and calls. The admin socket serves the same, and what changes things.
 //!
 //! Runs on a thread of its own: a scrape asks the driver for one small answer and never delays a
 //! call. Must not know: the engine's insides.
 
+mod calls;
+mod changes;
 mod connections;
 mod names;
+mod problem;
+mod reload;
+mod socket;
 mod status;
+mod trunks;
 
 use std::io;
 use std::sync::Arc;
@@ -14,12 +21,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{mpsc, oneshot};
 
 use self::connections::{Bounded, Limits};
+use self::problem::Problem;
+use self::socket::{Guarded, Peer};
 use crate::base::Instant;
 use crate::config::{Config, Fault};
 use crate::relay::Relay;
@@ -27,6 +36,9 @@ use crate::routing::HostReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
 use crate::telemetry::{Metrics, RelayTotals};
+
+pub use reload::{RELOADS_WAITING, Reload, ReloadReport, ReloadRequest};
+pub use socket::{AdminSocket, SocketFault};
 
 /// A driver that has not answered after so long is not well.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(1);
@@ -40,6 +52,8 @@ pub struct View {
     pub commands: mpsc::Sender<Command>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// To ask for a reload.
+    pub reloads: mpsc::Sender<ReloadRequest>,
     /// For its counters and its engine's name.
     pub relay: Arc<Relay>,
     /// The configuration in force, and how the last reload went.
@@ -66,9 +80,14 @@ pub struct Configuration {
 impl View {
     /// Asks the driver how things are. `None`: it did not answer in time.
     pub async fn vitals(&self) -> Option<Vitals> {
-        let (answer, vitals) = oneshot::channel();
-        self.commands.try_send(Command::Census(answer)).ok()?;
-        tokio::time::timeout(DRIVER_PATIENCE, vitals).await.ok()?.ok()
+        self.ask(Command::Census).await
+    }
+
+    /// Asks the driver anything. `None`: it did not answer in time.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.try_send(command(answer)).ok()?;
+        tokio::time::timeout(DRIVER_PATIENCE, answered).await.ok()?.ok()
     }
 
     /// Asks the driver what is known of the names of trunks. `None`: it did not answer in time.
@@ -82,27 +101,64 @@ impl View {
 /// Serves until `stop` fires or its sender is gone.
 ///
 /// # Errors
-/// The listener cannot be watched.
+/// A listener cannot be watched.
 pub async fn serve(
     listener: std::net::TcpListener,
+    socket: Option<AdminSocket>,
     view: View,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, Limits::default());
+    let socket = socket.map(AdminSocket::watched).transpose()?;
+    let http = finished(changes::on_http(reads())).with_state(view.clone());
     tokio::select! {
         // Connections are not waited for: a scraper that keeps one open must not hold up the end.
-        served = async { axum::serve(listener, router(view)).await } => served,
+        served = async { axum::serve(listener, http).await } => served,
+        served = serve_socket(socket, view) => served,
         _ = stop => Ok(()),
     }
 }
 
-fn router(view: View) -> Router {
+async fn serve_socket(socket: Option<Guarded>, view: View) -> io::Result<()> {
+    let Some(socket) = socket else { return std::future::pending().await };
+    let router = finished(changes::on_the_socket(reads())).with_state(view);
+    // A reload may take its time.
+    let limits = Limits { patience: Duration::from_secs(30), ..Limits::default() };
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(Bounded::new(socket, limits), service).await
+}
+
+/// What both serve.
+fn reads() -> Router<View> {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/api/v1/status", get(status::status))
-        .with_state(view)
+        .route("/api/v1/trunks", get(trunks::list))
+        .route("/api/v1/trunks/{name}", get(trunks::one))
+        .route("/api/v1/calls", get(calls::list))
+        .route("/api/v1/calls/{id}", get(calls::one))
+}
+
+fn finished(router: Router<View>) -> Router<View> {
+    router.fallback(no_such_page).method_not_allowed_fallback(wrong_method)
+}
+
+async fn no_such_page() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "there is no such page",
+        "see /api/v1/status, /api/v1/trunks, /api/v1/calls, /metrics, /healthz and /readyz",
+    )
+}
+
+async fn wrong_method(method: Method) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("this page does not know {method}"),
+        "pages are read with GET; on the admin socket, what changes things is asked for with POST",
+    )
 }
 
 async fn metrics(State(view): State<View>) -> Response {

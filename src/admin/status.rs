@@ -1,5 +1,7 @@
 //! `/api/v1/status`: one JSON object that says how the daemon is. Fields are added, never renamed.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -8,6 +10,8 @@ use super::View;
 use super::names::NameStatus;
 use crate::base::{ByRealm, Realm};
 use crate::config::Fault;
+use crate::routing::TrunkReport;
+use crate::runtime::driver::Command;
 use crate::telemetry::rfc3339::utc_millis;
 
 #[derive(Serialize)]
@@ -20,10 +24,14 @@ pub(super) struct Status {
     uptime_seconds: u64,
     /// `serving`, `draining`, or `unresponsive`.
     state: &'static str,
+    /// When a drain ends the calls that are left.
+    drain_deadline: Option<String>,
     /// Absent while the driver does not answer.
     calls: Option<usize>,
     transactions: Option<usize>,
     media_ports: Option<MediaPorts>,
+    /// How many are `up`, `full`, `down`, `unresolved` and `disabled`; absent as above.
+    trunks: Option<BTreeMap<&'static str, usize>>,
     /// What is known of the names of trunks.
     dns: Option<Vec<NameStatus>>,
     configuration: ConfigurationStatus,
@@ -58,6 +66,7 @@ struct ConfigurationStatus {
 
 pub(super) async fn status(State(view): State<View>) -> Json<Status> {
     let vitals = view.vitals().await;
+    let trunks = view.ask(Command::Trunks).await;
     let hosts = if vitals.is_some() { view.hosts().await } else { None };
     let configuration = view.configuration.load();
     let running = &configuration.running;
@@ -73,9 +82,13 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
             Some(_) => "serving",
             None => "unresponsive",
         },
+        drain_deadline: vitals
+            .and_then(|vitals| vitals.drain_deadline)
+            .map(|at| utc_millis(view.clock.time_of_day(at))),
         calls: census.map(|census| census.calls),
         transactions: census.map(|census| census.transactions),
         media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
+        trunks: trunks.map(|reports| count_by_state(&reports)),
         dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
         configuration: ConfigurationStatus {
             since: utc_millis(view.clock.time_of_day(configuration.since)),
@@ -87,6 +100,14 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
             waiting_for_restart: configuration.waiting_for_restart.clone(),
         },
     })
+}
+
+fn count_by_state(reports: &[TrunkReport]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for report in reports {
+        *counts.entry(report.state().as_str()).or_default() += 1;
+    }
+    counts
 }
 
 fn media_ports(in_use: ByRealm<usize>, limit: ByRealm<usize>) -> MediaPorts {

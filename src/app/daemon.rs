@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::reload::{Cause, Reload};
-use super::{Reloader, RunningApp};
+use super::reload::Cause;
+use super::{Reload, ReloadReport, Reloader, RunningApp};
 use crate::config::Config;
 use crate::runtime::notify;
 use crate::runtime::signals::{Asked, Signals};
@@ -38,6 +38,9 @@ fn announce(app: &RunningApp) {
     for address in &app.listeners {
         tracing::info!(%address, "listening for SIP");
     }
+    if let Some(socket) = &app.admin_socket {
+        tracing::info!(socket = %socket.display(), "listening for operators");
+    }
     let engine = app.relay().engine_name();
     tracing::info!(admin = %app.admin, engine, version = env!("CARGO_PKG_VERSION"), "ready");
     notify::ready("serving, 0 calls");
@@ -53,16 +56,13 @@ async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCo
             asked = signals.next() => match asked {
                 Asked::Stop => return stop(app).await,
                 Asked::Reload => {
-                    reloader.reopen_records();
-                    let before = certificates(&app);
-                    reload(&reloader, Cause::Asked, &app).await;
-                    if certificates(&app) != before {
-                        watch = watch_files(path, &app);
-                        // What changed between the two was seen by neither watch.
-                        reload(&reloader, Cause::FilesChanged, &app).await;
-                    }
+                    reload_asked(&reloader, path, &app, &mut watch).await;
                 }
             },
+            Some(answer) = app.reloads.recv() => {
+                // Who asked may have given up.
+                let _ = answer.send(reload_asked(&reloader, path, &app, &mut watch).await);
+            }
             _ = &mut app.driver_ended => {
                 tracing::error!("the engine has ended by a fault of the program");
                 return ExitCode::FAILURE;
@@ -83,12 +83,32 @@ async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCo
     }
 }
 
-async fn reload(reloader: &Reloader, cause: Cause, app: &RunningApp) {
+/// By SIGHUP or at the admin socket: alike.
+async fn reload_asked(
+    reloader: &Reloader,
+    path: &Path,
+    app: &RunningApp,
+    watch: &mut Option<FileWatch>,
+) -> ReloadReport {
+    reloader.reopen_records();
+    let before = certificates(app);
+    let report = reload(reloader, Cause::Asked, app).await;
+    if certificates(app) != before {
+        *watch = watch_files(path, app);
+        // What changed between the two was seen by neither watch.
+        reload(reloader, Cause::FilesChanged, app).await;
+    }
+    report
+}
+
+async fn reload(reloader: &Reloader, cause: Cause, app: &RunningApp) -> ReloadReport {
     notify::reloading();
-    match reloader.reload(cause).await {
+    let report = reloader.reload(cause).await;
+    match report.outcome {
         Reload::Taken | Reload::Unchanged => notify::ready(&status_line(app).await),
         Reload::Refused => notify::ready("serving with the old configuration: the new one has faults"),
     }
+    report
 }
 
 async fn stop(app: RunningApp) -> ExitCode {
@@ -119,8 +139,9 @@ async fn tell_systemd(app: &RunningApp) {
 }
 
 async fn status_line(app: &RunningApp) -> String {
-    let calls = app.vitals().await.map_or(0, |vitals| vitals.census.calls);
-    format!("serving, {calls} call{}", if calls == 1 { "" } else { "s" })
+    let vitals = app.vitals().await.unwrap_or_default();
+    let (state, calls) = (if vitals.draining { "draining" } else { "serving" }, vitals.census.calls);
+    format!("{state}, {calls} call{}", if calls == 1 { "" } else { "s" })
 }
 
 fn watch_files(path: &Path, app: &RunningApp) -> Option<FileWatch> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::admin::SocketFault;
 use crate::base::Realm;
 use crate::config::{Config, Listener};
 use crate::resolver::SetupFault;
@@ -31,6 +32,9 @@ pub enum StartFault {
         /// The system's reason.
         error: io::Error,
     },
+    /// No admin socket, though the configuration names one.
+    #[error(transparent)]
+    AdminSocket(#[from] SocketFault),
     /// No DNS.
     #[error("{0}; name servers can be given as dns.nameservers = [\"192.0.2.53:53\"]")]
     Resolver(#[from] SetupFault),

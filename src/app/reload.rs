@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 use super::{RunningApp, settings};
-use crate::admin::Configuration;
+use crate::admin::{Configuration, Reload, ReloadReport};
 use crate::config::{self, Config, Fault};
 use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
@@ -23,17 +23,6 @@ pub enum Cause {
     Asked,
     /// Something happened in the directory: what changes nothing is not worth a word.
     FilesChanged,
-}
-
-/// How a reload went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reload {
-    /// The files are in force.
-    Taken,
-    /// They have faults; what was in force still is.
-    Refused,
-    /// They say what they said when they were last read.
-    Unchanged,
 }
 
 /// Reads the files and hands what they say to the parts.
@@ -65,8 +54,8 @@ impl Reloader {
     }
 
     /// Reads the files. Those with a fault change nothing.
-    pub async fn reload(&self, cause: Cause) -> Reload {
-        let outcome = match config::load(&self.path) {
+    pub async fn reload(&self, cause: Cause) -> ReloadReport {
+        let report = match config::load(&self.path) {
             Ok(config) => match super::try_media_addresses(&config) {
                 Ok(()) => self.take(config, cause).await,
                 Err(fault) => {
@@ -79,12 +68,13 @@ impl Reloader {
             },
             Err(faults) => self.refuse(faults, cause),
         };
-        match outcome {
+        match report.outcome {
             Reload::Taken => self.metrics.count_reload(true),
             Reload::Refused => self.metrics.count_reload(false),
+            Reload::Unchanged if cause == Cause::Asked => self.metrics.count_reload(true),
             Reload::Unchanged => {}
         }
-        outcome
+        report
     }
 
     /// Opens the record file anew: log rotation has moved it.
@@ -92,7 +82,7 @@ impl Reloader {
         self.cdrs.reopen(self.configuration.load().running.cdr.clone());
     }
 
-    async fn take(&self, mut config: Config, cause: Cause) -> Reload {
+    async fn take(&self, mut config: Config, cause: Cause) -> ReloadReport {
         let before = self.configuration.load_full();
         let running = &before.running;
         let waiting_for_restart = config.keep_until_restart(running);
@@ -101,9 +91,17 @@ impl Reloader {
             && before.refused.is_empty()
             && before.waiting_for_restart == waiting_for_restart;
         if same && cause == Cause::FilesChanged {
-            return Reload::Unchanged;
+            return ReloadReport::new(Reload::Unchanged);
         }
-        report(&config, &changes, &waiting_for_restart);
+        log(&config, &changes, &waiting_for_restart);
+        let report = ReloadReport {
+            // Who asked hears that there was nothing to take.
+            outcome: if same { Reload::Unchanged } else { Reload::Taken },
+            changes,
+            warnings: config.warnings.clone(),
+            waiting_for_restart: waiting_for_restart.clone(),
+            ..ReloadReport::new(Reload::Taken)
+        };
         let config = Arc::new(config);
         if config.nameservers != running.nameservers {
             self.replace_resolver(&config).await;
@@ -129,14 +127,15 @@ impl Reloader {
             refused: Vec::new(),
             waiting_for_restart,
         }));
-        Reload::Taken
+        report
     }
 
-    fn refuse(&self, faults: Vec<Fault>, cause: Cause) -> Reload {
+    fn refuse(&self, faults: Vec<Fault>, cause: Cause) -> ReloadReport {
         let before = self.configuration.load_full();
         if cause == Cause::FilesChanged && before.refused == faults {
-            return Reload::Unchanged;
+            return ReloadReport::new(Reload::Unchanged);
         }
+        let report = ReloadReport { faults: faults.clone(), ..ReloadReport::new(Reload::Refused) };
         for fault in &faults {
             tracing::error!("configuration: {fault}");
         }
@@ -146,7 +145,7 @@ impl Reloader {
         );
         self.configuration
             .store(Arc::new(Configuration { refused: faults, ..Configuration::clone(&before) }));
-        Reload::Refused
+        report
     }
 
     async fn replace_resolver(&self, config: &Config) {
@@ -159,7 +158,7 @@ impl Reloader {
     }
 }
 
-fn report(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]) {
+fn log(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]) {
     for warning in &config.warnings {
         tracing::warn!("configuration: {warning}");
     }

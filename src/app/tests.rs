@@ -27,6 +27,7 @@ impl Site {
             r#"
 [admin]
 listen = "{}"
+socket = "{}"
 [[listener]]
 realm = "trusted"
 bind = "{}"
@@ -45,6 +46,7 @@ engine = "portable"
 path = "{}"
 "#,
             admin.local_addr().unwrap(),
+            directory.join("admin.sock").display(),
             free[0].local_addr().unwrap(),
             free[1].local_addr().unwrap(),
             directory.join("cdr.jsonl").display(),
@@ -157,8 +159,8 @@ async fn a_reload_with_faults_changes_nothing_and_one_without_takes_effect() {
 
     let with_trunk = format!("{}\n[trunk.carrier]\nhost = \"192.0.2.1\"\nport = 5060\n", site.text);
     site.write("drawbridge.toml", &with_trunk.replace("engine =", "engin ="));
-    assert_eq!(reloader.reload(Cause::Asked).await, Reload::Refused);
-    assert_eq!(reloader.reload(Cause::FilesChanged).await, Reload::Unchanged);
+    assert_eq!(reloader.reload(Cause::Asked).await.outcome, Reload::Refused);
+    assert_eq!(reloader.reload(Cause::FilesChanged).await.outcome, Reload::Unchanged);
     let refused = status(&app);
     assert_eq!(refused["configuration"]["trunks"], 0);
     assert_eq!(refused["configuration"]["last_reload_successful"], false);
@@ -168,8 +170,8 @@ async fn a_reload_with_faults_changes_nothing_and_one_without_takes_effect() {
     assert!(metrics.contains("drawbridge_config_reloads_total{result=\"refused\"} 1\n"));
 
     site.write("drawbridge.toml", &with_trunk);
-    assert_eq!(reloader.reload(Cause::FilesChanged).await, Reload::Taken);
-    assert_eq!(reloader.reload(Cause::FilesChanged).await, Reload::Unchanged);
+    assert_eq!(reloader.reload(Cause::FilesChanged).await.outcome, Reload::Taken);
+    assert_eq!(reloader.reload(Cause::FilesChanged).await.outcome, Reload::Unchanged);
     let taken = status(&app);
     assert_eq!(taken["configuration"]["trunks"], 1);
     assert_eq!(taken["configuration"]["last_reload_successful"], true);
@@ -187,7 +189,7 @@ async fn what_needs_a_restart_waits_for_one_and_the_rest_is_taken() {
     let reloader = Reloader::new(site.path(), &app);
     let text = site.text.replace("engine = \"portable\"", "engine = \"auto\"\nports = \"20000-20100\"");
     site.write("drawbridge.toml", &format!("[node]\nname = \"other\"\n{text}"));
-    assert_eq!(reloader.reload(Cause::Asked).await, Reload::Taken);
+    assert_eq!(reloader.reload(Cause::Asked).await.outcome, Reload::Taken);
     let status = status(&app);
     assert_eq!(status["node"], "other");
     let waiting = &status["configuration"]["waiting_for_restart"];
@@ -220,7 +222,7 @@ async fn a_media_address_that_is_not_ours_is_refused_at_start_and_at_reload() {
     let app = start(site.load()).unwrap();
     let reloader = Reloader::new(site.path(), &app);
     site.write("drawbridge.toml", &foreign);
-    assert_eq!(reloader.reload(Cause::Asked).await, Reload::Refused);
+    assert_eq!(reloader.reload(Cause::Asked).await.outcome, Reload::Refused);
     app.stop().await.unwrap();
 
     let message = start(site.load()).unwrap_err().to_string();
@@ -234,7 +236,7 @@ async fn another_media_timeout_needs_no_restart() {
     let app = start(site.load()).unwrap();
     let reloader = Reloader::new(site.path(), &app);
     site.write("drawbridge.toml", &site.text.replace("workers = 1", "workers = 1\ntimeout = \"7s\""));
-    assert_eq!(reloader.reload(Cause::Asked).await, Reload::Taken);
+    assert_eq!(reloader.reload(Cause::Asked).await.outcome, Reload::Taken);
     let configuration = app.view.configuration.load_full();
     assert!(configuration.waiting_for_restart.is_empty());
     assert_eq!(configuration.running.media.timeout, Duration::from_secs(7));

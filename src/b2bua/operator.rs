@@ -90,6 +90,11 @@ impl Engine {
         self.call_of_id(id).and_then(|key| self.calls.get(key)).map(CallReport::of)
     }
 
+    /// When a drain ends the calls that are left.
+    pub fn drain_deadline(&self) -> Option<Instant> {
+        self.drain_deadline
+    }
+
     fn call_of_id(&self, id: &str) -> Option<CallKey> {
         self.calls.iter().find(|(_, call)| call.id == id).map(|(key, _)| key)
     }

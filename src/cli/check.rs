@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::style::{Ink, Palette};
 use super::{FAILED, count, refusal};
 use crate::config::{self, Config, Fault};
 
@@ -28,7 +29,7 @@ struct Summary {
 
 pub(super) fn run(path: &Path, json: bool) -> ExitCode {
     let loaded = config::load(path);
-    let text = if json { as_json(&loaded) } else { as_text(&loaded) };
+    let text = if json { as_json(&loaded) } else { coloured(&as_text(&loaded), Palette::of_stdout()) };
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => {}
@@ -50,10 +51,35 @@ fn as_text(loaded: &Result<Config, Vec<Fault>>) -> String {
                 config.warnings.iter().map(|warning| format!("warning: {warning}\n\n")).collect();
             let Summary { listeners, trunks, routes } = summary(config);
             let (listeners, trunks) = (count(listeners, "listener"), count(trunks, "trunk"));
-            format!("{warnings}valid: {listeners}, {trunks}, {}\n", count(routes, "route"))
+            let warned = match config.warnings.len() {
+                0 => String::new(),
+                many => format!("; {}", count(many, "warning")),
+            };
+            format!("{warnings}valid: {listeners}, {trunks}, {}{warned}\n", count(routes, "route"))
         }
         Err(faults) => refusal(faults),
     }
+}
+
+/// On a terminal: places and the verdict stand out, and the carets.
+fn coloured(text: &str, palette: Palette) -> String {
+    let line = |line: &str| {
+        let is_carets = line.trim_start().starts_with('|') && line.ends_with('^');
+        match line.split_once(": ") {
+            _ if is_carets => {
+                let (margin, carets) = line.split_at(line.find('^').unwrap_or(0));
+                format!("{}{}", palette.paint(Ink::Faint, margin), palette.paint(Ink::Bad, carets))
+            }
+            Some(("valid", rest)) => format!("{}: {rest}", palette.paint(Ink::Good, "valid")),
+            Some(("invalid", rest)) => format!("{}: {rest}", palette.paint(Ink::Bad, "invalid")),
+            Some(("warning", rest)) => format!("{}: {rest}", palette.paint(Ink::Provisional, "warning")),
+            Some((place, rest)) if !line.starts_with(' ') => {
+                format!("{}: {rest}", palette.paint(Ink::Bold, place))
+            }
+            Some(_) | None => line.to_owned(),
+        }
+    };
+    text.lines().map(|text| line(text) + "\n").collect()
 }
 
 fn as_json(loaded: &Result<Config, Vec<Fault>>) -> String {

@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod explain;
+mod operator;
 mod profiles;
 mod style;
 mod trunk;
@@ -78,6 +79,36 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// Opens no socket and asks no DNS; the daemon need not run, and is not asked.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::ExplainArgs),
+    /// Say how the running daemon is
+    ///
+    /// State, calls, trunks, media ports, and the configuration in force: why the files on disk were
+    /// refused, if they were, and what waits for a restart.
+    #[command(after_help = operator::STATUS_EXAMPLES)]
+    Status(operator::DaemonArgs),
+    /// List the calls in progress, the oldest first
+    #[command(after_help = operator::CALLS_EXAMPLES)]
+    Calls(operator::DaemonArgs),
+    /// Say how one call is
+    #[command(after_help = operator::CALL_EXAMPLES)]
+    Call(operator::CallArgs),
+    /// List the trunks with their state, calls and targets
+    #[command(after_help = operator::TRUNKS_EXAMPLES)]
+    Trunks(operator::DaemonArgs),
+    /// End a call with BYE on both legs, or refuse it with 480 before it is answered
+    #[command(after_help = operator::HANGUP_EXAMPLES)]
+    Hangup(operator::CallArgs),
+    /// Read the configuration again, and say what changed
+    ///
+    /// As SIGHUP and a change of the files do. New calls use what is new, calls in progress keep what
+    /// they began with. With any fault the files are refused whole and the running configuration stays.
+    #[command(after_help = operator::RELOAD_EXAMPLES)]
+    Reload(operator::DaemonArgs),
+    /// Take no new calls; those in progress go on
+    #[command(after_help = operator::DRAIN_EXAMPLES)]
+    Drain(operator::DrainArgs),
+    /// Take new calls again after a drain
+    #[command(after_help = operator::UNDRAIN_EXAMPLES)]
+    Undrain(operator::DaemonArgs),
     /// Do something with one trunk
     #[command(subcommand, after_help = trunk::EXAMPLES)]
     Trunk(trunk::TrunkCommand),
@@ -120,6 +151,14 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run(&file),
         Command::Check { file, json } => check::run(&file.config, json),
         Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => operator::status(&args),
+        Command::Calls(args) => operator::calls(&args),
+        Command::Call(args) => operator::call(&args),
+        Command::Trunks(args) => operator::trunks(&args),
+        Command::Hangup(args) => operator::hang_up(&args),
+        Command::Reload(args) => operator::reload(&args),
+        Command::Drain(args) => operator::drain(&args),
+        Command::Undrain(args) => operator::undrain(&args),
         Command::Trunk(command) => trunk::run(&command),
         Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
         Command::Demo(args) => demo::run(&args),
@@ -153,7 +192,9 @@ fn warn(config: &Config) {
 /// Every fault, and how many there are.
 fn refusal(faults: &[Fault]) -> String {
     let mut text: String = faults.iter().map(|fault| format!("{fault}\n\n")).collect();
-    text.push_str(&format!("invalid: {}\n", count(faults.len(), "fault")));
+    let files: std::collections::BTreeSet<&str> = faults.iter().map(|fault| fault.file.as_str()).collect();
+    let files = if files.len() > 1 { format!(" in {} files", files.len()) } else { String::new() };
+    text.push_str(&format!("invalid: {}{files}\n", count(faults.len(), "fault")));
     text
 }
 

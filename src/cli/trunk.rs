@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{FAILED, trunk_test};
+use super::operator::{self, DaemonArgs};
+use super::trunk_test;
 
 pub(super) const EXAMPLES: &str = "Examples:
   drawbridge trunk disable sinch          Send it no more calls
@@ -11,12 +12,31 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 Exit status: 0 when carried out, 1 if it could not be, 2 wrong usage.";
 
+const ENABLE_HELP: &str = "Examples:
+  drawbridge trunk enable sinch
+
+It counts over `enabled` in the configuration, until a reload changes that key or the daemon ends.
+
+Exit status: 0 when carried out, 1 if there is no such trunk or no daemon answers, 2 wrong usage.";
+
+const DISABLE_HELP: &str = "Examples:
+  drawbridge trunk disable sinch
+  drawbridge trunks                       Shows who is disabled, and since when
+
+New calls pass it over, calls for help too, and its own are refused; it is not probed. Calls in progress go
+on. It lasts until `trunk enable`, until a reload changes its key `enabled`, or until the daemon ends: write
+enabled = false in the configuration for longer.
+
+Exit status: 0 when carried out, 1 if there is no such trunk or no daemon answers, 2 wrong usage.";
+
 /// `drawbridge trunk …`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum TrunkCommand {
     /// Let a trunk have calls again
+    #[command(after_help = ENABLE_HELP)]
     Enable(TrunkArgs),
     /// Send a trunk no more calls, and take none from it; those in progress go on
+    #[command(after_help = DISABLE_HELP)]
     Disable(TrunkArgs),
     /// Ask a trunk whether it works: DNS, connection, TLS, OPTIONS, credentials
     ///
@@ -32,14 +52,14 @@ pub enum TrunkCommand {
 pub struct TrunkArgs {
     /// The trunk, as in [trunk.NAME]
     name: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
 }
 
 pub(super) fn run(command: &TrunkCommand) -> ExitCode {
     match command {
-        TrunkCommand::Enable(trunk) | TrunkCommand::Disable(trunk) => {
-            eprintln!("drawbridge: trunk {} cannot be switched yet in this version", trunk.name);
-            ExitCode::from(FAILED)
-        }
+        TrunkCommand::Enable(trunk) => operator::switch(&trunk.daemon, &trunk.name, true),
+        TrunkCommand::Disable(trunk) => operator::switch(&trunk.daemon, &trunk.name, false),
         TrunkCommand::Test(args) => trunk_test::run(args),
     }
 }

@@ -7,7 +7,8 @@ use super::balance::TierDraft;
 use super::matching::sources_are_distinct;
 use super::reader::{Report, Table};
 use super::sections::{Draft, REALMS};
-use super::trunks::Placed;
+use super::settings::HostPort;
+use super::trunks::{Placed, RouteDraft};
 use crate::base::{Realm, Transport, TrunkName};
 use crate::routing::{Host, RouteSource};
 
@@ -17,6 +18,9 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     routes_name_what_exists(draft, report);
     trunks_can_be_reached(draft, report);
     sources_are_distinct(draft, report);
+    every_trunk_has_a_route(draft, report);
+    every_route_is_reached(draft, report);
+    peers_can_answer(draft, report);
 }
 
 fn every_realm_is_served(draft: &Draft, report: &Report<'_>) {
@@ -64,7 +68,7 @@ fn binds_do_not_collide(draft: &Draft, report: &Report<'_>) {
         let shares_address = media.clone().any(|address| collides(address.bind));
         if what.transport == Transport::Udp && (first..=last).contains(&what.bind.port()) && shares_address {
             let message = format!("port {} is one of media.ports", what.bind.port());
-            report.fault(place, &key, message, "choose a port outside of media.ports");
+            report.fault(place, &key, message, "choose a port outside of media.ports, or other media.ports");
         }
     }
 }
@@ -97,7 +101,8 @@ fn trunk_exists<T>(draft: &Draft, report: &Report<'_>, at: &Placed<T>, name: &Tr
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("add [trunk.{name}], or name one that exists"),
     };
-    report.fault(&at.place, &at.path, format!("there is no trunk \"{name}\""), cure);
+    let what = if also.is_empty() { "trunk" } else { "realm and no trunk" };
+    report.fault(&at.place, &at.path, format!("there is no {what} \"{name}\""), cure);
 }
 
 /// A trunk needs a listener of its transport on its side, and a literal address one of its family.
@@ -143,5 +148,93 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
                 );
             }
         }
+    }
+}
+
+/// Only a warning: a trunk may be there for what is to come. Without any route it is plain to see.
+fn every_trunk_has_a_route(draft: &Draft, report: &Report<'_>) {
+    if draft.routes.is_empty() {
+        return;
+    }
+    for trunk in draft.trunks.iter().filter(|trunk| trunk.what.enabled) {
+        let name = &trunk.what.name;
+        let leads_there = |route: &Placed<RouteDraft>| {
+            route.what.tiers.iter().flatten().any(|other| other.trunk.what == *name)
+        };
+        let comes_from = |route: &Placed<RouteDraft>| match &route.what.from {
+            Some(from) => match &from.what {
+                RouteSource::Trunk(trunk_name) => trunk_name == name,
+                RouteSource::Realm(realm) => *realm == trunk.what.realm,
+            },
+            None => true,
+        };
+        let (to, from) = (draft.routes.iter().any(leads_there), draft.routes.iter().any(comes_from));
+        let wrong = match (to, from) {
+            (false, false) => "no route leads to this trunk, and none takes its calls",
+            (false, true) => "no route leads to this trunk",
+            // Who only takes calls is usual.
+            (true, _) => continue,
+        };
+        report.warn(&trunk.place, &trunk.path, wrong, format!("name \"{name}\" in trunks of a [[route]]"));
+    }
+}
+
+/// Of two routes from one place the second sees no call if the first takes all.
+fn every_route_is_reached(draft: &Draft, report: &Report<'_>) {
+    let source = |route: &Placed<RouteDraft>| route.what.from.as_ref().map(|from| from.what.clone());
+    for (index, route) in draft.routes.iter().enumerate() {
+        let takes_all = |before: &&Placed<RouteDraft>| {
+            before.what.to.is_empty() && source(before).is_some() && source(before) == source(route)
+        };
+        if let Some(before) = draft.routes[..index].iter().find(takes_all) {
+            let message = format!(
+                "no call gets here: route \"{}\" before it takes every call from {}",
+                before.what.name,
+                source(route).map(|from| from.to_string()).unwrap_or_default(),
+            );
+            report.warn(
+                &route.place,
+                &route.path,
+                message,
+                "put this one first, or give the other a to = [ … ]",
+            );
+        }
+    }
+}
+
+/// Only a warning: carriers may be in a private network of the operator's.
+fn peers_can_answer(draft: &Draft, report: &Report<'_>) {
+    for listener in draft.listeners.iter().filter(|listener| listener.what.realm == Realm::Untrusted) {
+        let HostPort { host, port } = &listener.what.advertise;
+        if let Host::Address(address) = host
+            && is_private(*address)
+        {
+            report.warn(
+                &listener.place,
+                &format!("{}.advertise", listener.path),
+                format!("{address} is private, and carriers on the internet cannot send to it"),
+                format!("behind NAT write advertise = \"203.0.113.5:{port}\", with your public address"),
+            );
+        }
+    }
+    let media = &draft.realms[Realm::Untrusted];
+    for address in media.media.addresses.iter().filter(|address| is_private(address.advertise)) {
+        report.warn(
+            media.place.as_ref().unwrap_or(&draft.start),
+            "realm.untrusted.media_advertise",
+            format!("{} is private, and carriers on the internet cannot send media to it", address.advertise),
+            "behind NAT write media_advertise = \"203.0.113.5\", with your public address",
+        );
+    }
+}
+
+/// RFC 1918, RFC 6598, RFC 4193; loopback is for trying things out.
+fn is_private(address: std::net::IpAddr) -> bool {
+    match address {
+        std::net::IpAddr::V4(address) => {
+            let [a, b, _, _] = address.octets();
+            address.is_private() || (a == 100 && (64..128).contains(&b))
+        }
+        std::net::IpAddr::V6(address) => address.is_unique_local(),
     }
 }

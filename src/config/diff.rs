@@ -1,32 +1,74 @@
 //! What a reload changes, for people; and what of it has to wait for a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Health, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch};
+use crate::routing::{
+    CallerIdPolicy, Credentials, Health, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch,
+};
 
-/// One readable line for each setting that differs. No secret is ever in it: of a password it says
-/// that it changed.
+/// One readable line for each setting that differs, as in `trunk sinch: hosts a.example → b.example`. No
+/// secret is ever in it: of a password it says that it changed.
 pub fn diff(old: &Config, new: &Config) -> Vec<String> {
-    let (old, new) = (flatten(old), flatten(new));
+    let (before, after) = (flatten(old), flatten(new));
+    let nothing = BTreeMap::new();
+    let owners: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut lines = Vec::new();
-    for (key, before) in &old {
-        match new.get(key) {
-            Some(after) if after == before => {}
-            Some(after) => lines.push(match (before, after) {
-                (Shown::Open(before), Shown::Open(after)) => format!("{key}: {before} → {after}"),
-                (Shown::Secret(_), _) | (_, Shown::Secret(_)) => format!("{key}: changed"),
-            }),
-            None => lines.push(format!("{}: removed", outermost(key, &new))),
+    for owner in owners {
+        match (before.get(owner), after.get(owner)) {
+            // A trunk or a route is one line, and not one for each key.
+            (Some(was), None) if !owner.is_empty() => {
+                let renamed = after.iter().find(|(name, is)| !before.contains_key(*name) && *is == was);
+                lines.push(match renamed {
+                    Some((name, _)) => format!("{owner}: renamed to {}", name_of(name)),
+                    None => format!("{owner}: removed"),
+                });
+            }
+            (None, Some(is)) if !owner.is_empty() => {
+                if !before.iter().any(|(name, was)| !after.contains_key(name) && was == is) {
+                    lines.push(format!("{owner}: added"));
+                }
+            }
+            (was, is) => {
+                lines.extend(differences(owner, was.unwrap_or(&nothing), is.unwrap_or(&nothing)));
+            }
         }
     }
-    for key in new.keys().filter(|key| !old.contains_key(*key)) {
-        lines.push(format!("{}: added", outermost(key, &old)));
-    }
-    lines.sort();
-    lines.dedup();
+    lines.extend(reordered(old, new));
     lines
+}
+
+fn differences(owner: &str, before: &Values, after: &Values) -> Vec<String> {
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
+    let line = |key: &String| {
+        let what = match (before.get(key), after.get(key)) {
+            (Some(Shown::Open(before)), Some(Shown::Open(after))) => format!("{before} → {after}"),
+            (None, Some(Shown::Open(after))) => format!("none → {after}"),
+            (Some(Shown::Open(before)), None) => format!("{before} → none"),
+            (None, _) => "added".to_owned(),
+            (_, None) => "removed".to_owned(),
+            (_, _) => "changed".to_owned(),
+        };
+        if owner.is_empty() { format!("{key}: {what}") } else { format!("{owner}: {key} {what}") }
+    };
+    changed.map(line).collect()
+}
+
+/// The first route that matches counts, so that their order is a setting, too.
+fn reordered(old: &Config, new: &Config) -> Option<String> {
+    let names = |config: &Config, other: &Config| -> Vec<String> {
+        let is_in = |name: &str| other.routing.routes.iter().any(|route| route.name == name);
+        let routes = config.routing.routes.iter().map(|route| route.name.clone());
+        routes.filter(|name| is_in(name)).collect()
+    };
+    let (before, after) = (names(old, new), names(new, old));
+    (before != after).then(|| format!("routes: {} → {}", before.join(", "), after.join(", ")))
+}
+
+fn name_of(owner: &str) -> &str {
+    owner.split_once(' ').map_or(owner, |(_, name)| name)
 }
 
 impl Config {
@@ -35,6 +77,7 @@ impl Config {
     pub fn keep_until_restart(&mut self, running: &Config) -> Vec<&'static str> {
         let mut kept = Vec::new();
         keep("admin.listen", &mut self.admin.listen, &running.admin.listen, &mut kept);
+        keep("admin.socket", &mut self.admin.socket, &running.admin.socket, &mut kept);
         self.keep_listeners(running, &mut kept);
         keep("media.ports", &mut self.media.ports, &running.media.ports, &mut kept);
         keep("media.workers", &mut self.relay.workers, &running.relay.workers, &mut kept);
@@ -64,21 +107,26 @@ fn keep<T: PartialEq + Clone>(key: &'static str, new: &mut T, running: &T, kept:
 }
 
 /// A value as it may be shown.
-#[derive(PartialEq)]
+#[derive(PartialEq, Eq)]
 enum Shown {
     Open(String),
     Secret(String),
 }
 
-fn flatten(config: &Config) -> BTreeMap<String, Shown> {
-    let mut flat = BTreeMap::new();
+/// The settings of a trunk, of a route, or of everything else, by their keys.
+type Values = BTreeMap<String, Shown>;
+
+/// By whose they are: `trunk sinch`, `route out`; empty for the rest.
+fn flatten(config: &Config) -> BTreeMap<String, Values> {
+    let mut flat = Values::new();
     let mut put = |key: String, value: String| {
         flat.insert(key, Shown::Open(value));
     };
     put("node.name".to_owned(), config.node.clone());
     put("node.limits".to_owned(), limits_text(config.routing.limits));
     put("admin.listen".to_owned(), config.admin.listen.to_string());
-    put("admin.socket".to_owned(), config.admin.socket.display().to_string());
+    let socket = config.admin.socket.as_ref();
+    put("admin.socket".to_owned(), socket.map_or("none".to_owned(), |path| path.display().to_string()));
     for (index, listener) in config.listeners.iter().enumerate() {
         let (realm, transport) = (listener.realm, listener.transport);
         let text = format!("{realm} {transport} {} advertised as {}", listener.bind, listener.advertise);
@@ -102,28 +150,36 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
     for (name, value) in calls(&config.calls) {
         put(format!("calls.{name}"), value);
     }
-    for (index, route) in config.routing.routes.iter().enumerate() {
-        let text = format!("#{} {}", index + 1, route_text(route));
-        put(format!("route.{}", route.name), text);
+    let mut owners = BTreeMap::from([(String::new(), flat)]);
+    for route in &config.routing.routes {
+        owners.insert(format!("route {}", route.name), flatten_route(route));
     }
     for trunk in &config.routing.trunks {
+        let mut flat = Values::new();
         flatten_trunk(trunk, &mut flat);
         if let Some((client, _)) = config.clients.get(&trunk.first_identity()) {
-            flat.insert(format!("trunk.{}.tls.files", trunk.name), Shown::Open(format!("{client:?}")));
+            flat.insert("tls.files".to_owned(), Shown::Secret(format!("{client:?}")));
         }
+        owners.insert(format!("trunk {}", trunk.name), flat);
     }
-    flat
+    owners
 }
 
-/// `from trusted to +1* over sinch, [vonage-a weight 3, vonage-b] by hash`.
-fn route_text(route: &Route) -> String {
+fn flatten_route(route: &Route) -> Values {
+    let Route { name: _, from, to, tiers, balance } = route;
+    let to = if to.is_empty() { "everything".to_owned() } else { list(to) };
     let tier = |tier: &Vec<TierTrunk>| match tier.as_slice() {
         [alone] => alone.to_string(),
         several => format!("[{}]", list(several)),
     };
-    let tiers: Vec<String> = route.tiers.iter().map(tier).collect();
-    let to = if route.to.is_empty() { "everything".to_owned() } else { list(&route.to) };
-    format!("from {} to {to} over {} by {}", route.from, tiers.join(", "), route.balance)
+    let trunks: Vec<String> = tiers.iter().map(tier).collect();
+    let values = [
+        ("from", from.to_string()),
+        ("to", to),
+        ("trunks", trunks.join(", ")),
+        ("balance", balance.to_string()),
+    ];
+    values.map(|(key, value)| (key.to_owned(), Shown::Open(value))).into()
 }
 
 fn match_text(matching: &TrunkMatch) -> String {
@@ -153,8 +209,8 @@ fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
     }
 }
 
-fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
-    let key = |name: &str| format!("trunk.{}.{name}", trunk.name);
+fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
+    let key = |name: &str| name.to_owned();
     let Trunk {
         name: _,
         realm,
@@ -192,7 +248,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         flat.insert(key(name), Shown::Open(value));
     };
     put("realm", realm.to_string());
-    put("hosts", format!("{hosts:?}"));
+    put("hosts", list(hosts));
     put("transport", transport.map_or("default".to_owned(), |transport| transport.to_string()));
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
@@ -201,26 +257,27 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
     put("match", match_text(matching));
-    put("send_numbers", format!("{send_numbers:?}"));
+    put("send_numbers", word(send_numbers));
     put("strip_prefix", or_none(&prefix.strip));
     put("add_prefix", or_none(&prefix.add));
     put("tech_prefix", or_none(tech_prefix));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
-    put("caller_id", format!("{caller_id:?}"));
-    put("identity", format!("{identity:?}"));
+    put("caller_id", shown_caller_id(caller_id));
+    put("identity", word(identity));
     put("trust_identity", trust_identity.to_string());
-    put("diversion", format!("{diversion:?}"));
+    put("diversion", word(diversion));
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
-    put("srtp", format!("{srtp:?}"));
+    put("srtp", word(srtp));
     put("codecs", codecs.join(", "));
-    put("failover", format!("{failover:?}"));
+    put("failover.codes", list(&failover.codes));
+    put("failover.timeout", format!("{:?}", failover.timeout));
     put("health", self::health(health));
     put("limits", limits_text(*limits));
     put("weight", weight.to_string());
-    put("refer", format!("{refer:?}"));
-    put("redirect", format!("{redirect:?}"));
+    put("refer", word(refer));
+    put("redirect", word(redirect));
     for (name, value) in own_calls.iter().flat_map(calls) {
         put(&format!("calls.{name}"), value);
     }
@@ -276,12 +333,14 @@ fn list<T: ToString>(items: &[T]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
-/// What came or went with `key`: the whole trunk where the other side has nothing of it, so that it
-/// is one line and not one for each key.
-fn outermost<'k>(key: &'k str, there: &BTreeMap<String, Shown>) -> &'k str {
-    let trunk = key.strip_prefix("trunk.").and_then(|rest| key.get(.."trunk.".len() + rest.find('.')?));
-    let is_there = |trunk: &str| {
-        there.keys().any(|other| other.strip_prefix(trunk).is_some_and(|rest| rest.starts_with('.')))
-    };
-    trunk.filter(|trunk| !is_there(trunk)).unwrap_or(key)
+/// A choice, as it is written but for a dash.
+fn word(choice: &impl std::fmt::Debug) -> String {
+    format!("{choice:?}").to_lowercase()
+}
+
+fn shown_caller_id(policy: &CallerIdPolicy) -> String {
+    let CallerIdPolicy { default, allowed, otherwise } = policy;
+    let allowed = if allowed.is_empty() { "any".to_owned() } else { allowed.join(" ") };
+    let default = default.as_deref().unwrap_or("none");
+    format!("(default {default}, allowed {allowed}, otherwise {})", word(otherwise))
 }

@@ -7,6 +7,9 @@ use super::source::read_regular;
 /// No secret is larger.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
+/// What is wrong, and what to do.
+pub(super) type Fault = (String, &'static str);
+
 /// Where expansions come from: the environment and the file system, or a test's stand-in.
 pub(super) struct Surroundings<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
@@ -30,16 +33,18 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// The text with every expansion carried out; `None` where there was none. The error names the
-    /// variable or the file, never a value.
-    pub(super) fn expand(&self, text: &str) -> Result<Option<String>, String> {
+    /// The text with every expansion carried out; `None` where there was none. The error, and its cure,
+    /// name the variable or the file, never a value.
+    pub(super) fn expand(&self, text: &str) -> Result<Option<String>, Fault> {
         if !text.contains("${") {
             return Ok(None);
         }
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, following) = after.split_once('}').ok_or("${ without its }")?;
+            let (name, following) = after
+                .split_once('}')
+                .ok_or(("${ without its }".to_owned(), "write ${NAME} or ${file:PATH}"))?;
             expanded.push_str(before);
             expanded.push_str(&self.value(name)?);
             rest = following;
@@ -48,12 +53,15 @@ impl<'a> Surroundings<'a> {
         Ok(Some(expanded))
     }
 
-    fn value(&self, name: &str) -> Result<String, String> {
+    fn value(&self, name: &str) -> Result<String, Fault> {
         if let Some(path) = name.strip_prefix("file:") {
-            let content = (self.file)(Path::new(path)).map_err(|reason| match path.starts_with('/') {
-                true => format!("file {path}: {reason}"),
-                // Perhaps no path, but a secret of this form.
-                false => format!("the file of ${{file:…}}: {reason}"),
+            let content = (self.file)(Path::new(path)).map_err(|reason| {
+                let cure = "name a file that the daemon's user may read, by its whole path";
+                match path.starts_with('/') {
+                    true => (format!("file {path}: {reason}"), cure),
+                    // Perhaps no path, but a secret of this form.
+                    false => (format!("the file of ${{file:…}}: {reason}"), cure),
+                }
             })?;
             // Editors and `echo` end files with a newline that is no part of the secret.
             let trimmed = content.strip_suffix('\n').unwrap_or(&content);
@@ -63,8 +71,13 @@ impl<'a> Surroundings<'a> {
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !is_name {
             // Perhaps a secret that holds these characters: not shown.
-            return Err("${…} is neither ${NAME} nor ${file:PATH}".to_owned());
+            let cure = "write a name of letters, digits and _, or file: and a path";
+            return Err(("${…} is neither ${NAME} nor ${file:PATH}".to_owned(), cure));
         }
-        (self.variable)(name).ok_or_else(|| format!("environment variable {name} is not set"))
+        (self.variable)(name).ok_or_else(|| {
+            let cure = "set it where the daemon is started (systemctl edit drawbridge: Environment= or \
+                        EnvironmentFile=), or write ${file:PATH}";
+            (format!("environment variable {name} is not set"), cure)
+        })
     }
 }

@@ -12,7 +12,9 @@ mod checks;
 mod diff;
 mod expand;
 mod fault;
+mod find_socket;
 mod health;
+mod known_keys;
 mod matching;
 mod numbers;
 mod profile;
@@ -21,6 +23,7 @@ mod registration;
 mod sections;
 mod settings;
 mod source;
+mod syntax;
 mod tls;
 mod trunks;
 mod values;
@@ -29,6 +32,7 @@ use std::path::Path;
 
 pub use diff::diff;
 pub use fault::Fault;
+pub use find_socket::find_socket;
 pub use profile::Profile;
 pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 pub use tls::{ListenerTls, TrunkClients};
@@ -40,6 +44,9 @@ use source::Source;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/drawbridge/drawbridge.toml";
+
+/// Where the admin socket is unless the configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/drawbridge/admin.sock";
 
 /// Reads FILE and every `*.toml` in `trunks.d/` and `profiles.d/` beside it, in name order. Either a configuration
 /// without a fault, or all faults of all files in their order.

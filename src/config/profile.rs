@@ -6,13 +6,12 @@
 //! `[[lint]]`. Those of etc/profiles are built in; one of the same name in `profiles.d/` comes before.
 //! The rules are data, but for one: a region that is named by addresses is named by all of them.
 
-use std::ops::Range;
-
 use regex::Regex;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Filled, Place, Report, Table, Text, Value};
 use super::source::{Kind, Source};
+use super::syntax::{self, SyntaxFault};
 use crate::numbering::whole_user_pattern;
 
 /// A pack's name and text.
@@ -64,7 +63,7 @@ struct Pack<'a> {
     source: usize,
     tree: DeTable<'a>,
     /// Why there is nothing in the tree.
-    syntax: Option<(Range<usize>, String)>,
+    syntax: Vec<SyntaxFault>,
 }
 
 impl<'a> Packs<'a> {
@@ -72,12 +71,9 @@ impl<'a> Packs<'a> {
     pub(super) fn parse(sources: &'a [Source]) -> Packs<'a> {
         let packs = sources.iter().enumerate().filter(|(_, source)| source.kind == Kind::Profile);
         let parse = |(index, source): (usize, &'a Source)| {
-            let (tree, syntax) = match DeTable::parse(&source.text) {
-                Ok(tree) => (tree.into_inner(), None),
-                Err(error) => {
-                    (DeTable::new(), Some((error.span().unwrap_or(0..0), error.message().to_owned())))
-                }
-            };
+            let (tree, errors) = DeTable::parse_recoverable(&source.text);
+            let syntax = syntax::faults(&source.text, &errors);
+            let tree = if syntax.is_empty() { tree.into_inner() } else { DeTable::new() };
             Pack { name: stem(&source.name), source: index, tree, syntax }
         };
         Packs(packs.map(parse).collect())
@@ -87,11 +83,11 @@ impl<'a> Packs<'a> {
     pub(super) fn note_faults(&self, report: &Report<'_>) {
         for pack in &self.0 {
             let start = Place { source: pack.source, span: 0..0 };
-            match &pack.syntax {
-                Some((span, message)) => {
-                    report.syntax(&Place { source: pack.source, span: span.clone() }, message);
-                }
-                None => note_faults_of(&Table::new("", start, &pack.tree, report)),
+            for fault in &pack.syntax {
+                report.syntax(pack.source, fault.clone());
+            }
+            if pack.syntax.is_empty() {
+                note_faults_of(&Table::new("", start, &pack.tree, report));
             }
         }
     }

@@ -2,7 +2,7 @@
 //! stopping at them. `None` from any of its functions means "absent, or a fault was noted".
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -11,8 +11,10 @@ use toml::de::{DeTable, DeValue};
 use super::Fault;
 use super::expand::Surroundings;
 use super::fault::capped;
+use super::known_keys;
 use super::profile::{self, Packs};
 use super::source::Source;
+use super::syntax::SyntaxFault;
 
 /// Faults and warnings as they are found.
 pub(super) struct Report<'a> {
@@ -23,6 +25,8 @@ pub(super) struct Report<'a> {
     warnings: RefCell<Vec<Fault>>,
     /// Paths of values that a profile gave, with its name.
     filled: RefCell<BTreeMap<String, String>>,
+    /// Files and lines that are no TOML.
+    broken: RefCell<BTreeSet<(usize, usize)>>,
 }
 
 /// A stretch of a file.
@@ -45,6 +49,7 @@ impl<'a> Report<'a> {
             faults: RefCell::default(),
             warnings: RefCell::default(),
             filled: RefCell::default(),
+            broken: RefCell::default(),
         }
     }
 
@@ -58,7 +63,14 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn fault(&self, place: &Place, key: &str, message: impl Into<String>, cure: impl Cure) {
-        self.faults.borrow_mut().push(self.at(place, key, message.into(), cure.text(), false));
+        self.push(self.at(place, key, message.into(), cure.text(), false));
+    }
+
+    /// Nothing is said of a line that could not be read.
+    fn push(&self, fault: Fault) {
+        if !self.broken.borrow().contains(&(fault.source, fault.line)) {
+            self.faults.borrow_mut().push(fault);
+        }
     }
 
     pub(super) fn warn(&self, place: &Place, key: &str, message: impl Into<String>, cure: impl Cure) {
@@ -99,14 +111,17 @@ impl<'a> Report<'a> {
         filled.iter().find(|(path, _)| is_of(path)).map(|(_, profile)| profile.clone())
     }
 
-    /// A text that is no TOML: what is a value and what a string is anybody's guess, so none is shown.
-    pub(super) fn syntax(&self, place: &Place, message: &str) {
-        self.faults.borrow_mut().push(self.at(place, "", message.trim_end().to_owned(), None, true));
+    /// A line that is no TOML: nothing of its value is shown, and nothing else is said of it.
+    pub(super) fn syntax(&self, source: usize, fault: SyntaxFault) {
+        let place = Place { source, span: fault.span };
+        let fault = self.at(&place, &fault.key, fault.message, fault.cure.text(), true);
+        self.broken.borrow_mut().insert((source, fault.line));
+        self.faults.borrow_mut().push(fault);
     }
 
     /// An unknown key; its value is not shown, for it may be a misspelt password.
     fn unknown(&self, place: &Place, key: &str, cure: Option<String>) {
-        self.faults.borrow_mut().push(self.at(place, key, "unknown key".to_owned(), cure, true));
+        self.push(self.at(place, key, "unknown key".to_owned(), cure, true));
     }
 }
 
@@ -227,10 +242,25 @@ impl<'a> Table<'a> {
         let known = self.known.borrow();
         for (name, value) in self.entries() {
             if !known.contains(&name) {
-                let cure = Table::nearest(name, &known).map(|near| format!("did you mean \"{near}\"?"));
-                self.report.unknown(&value.key_place, &value.path, cure);
+                self.report.unknown(&value.key_place, &value.path, self.cure_of(name, &value, &known));
             }
         }
+    }
+
+    /// What to write instead of a key that nobody asked for.
+    fn cure_of(&self, name: &str, value: &Value<'_>, known: &[&str]) -> Option<String> {
+        let near = Table::nearest(name, known);
+        let meant = near.map(|near| format!("did you mean \"{near}\"?"));
+        if near.is_some_and(|near| strsim::damerau_levenshtein(name, near) <= 1) {
+            return meant;
+        }
+        if self.path.is_empty()
+            && let DeValue::Table(entries) = value.value
+            && ["host", "hosts", "username"].iter().any(|key| entries.contains_key(*key))
+        {
+            return Some(format!("a trunk is written as [trunk.{name}]"));
+        }
+        known_keys::belongs(name, &self.path).or(meant)
     }
 
     /// The known name that was probably meant.
@@ -280,7 +310,7 @@ pub(super) struct Value<'a> {
     pub(super) key_place: Place,
     pub(super) place: Place,
     pub(super) report: &'a Report<'a>,
-    value: &'a DeValue<'a>,
+    pub(super) value: &'a DeValue<'a>,
     /// Whether a profile gave it.
     is_filled: bool,
     behind: Vec<&'a DeTable<'a>>,
@@ -300,7 +330,11 @@ impl<'a> Value<'a> {
 
     /// A string, expanded.
     pub(super) fn text(&self) -> Option<Text<'a>> {
-        let DeValue::String(raw) = self.value else { return self.wrong_type("a string") };
+        let DeValue::String(raw) = self.value else {
+            let is_scalar =
+                matches!(self.value, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_));
+            return self.wrong_type(if is_scalar { "it in quotes" } else { "a string" });
+        };
         match self.report.surroundings.expand(raw) {
             Ok(expanded) => Some(Text {
                 shown: if expanded.is_some() { "…".to_owned() } else { raw.to_string() },
@@ -309,8 +343,8 @@ impl<'a> Value<'a> {
                 place: self.place.clone(),
                 report: self.report,
             }),
-            Err(reason) => {
-                self.fault(reason, "");
+            Err((reason, cure)) => {
+                self.fault(reason, cure);
                 None
             }
         }
@@ -324,7 +358,10 @@ impl<'a> Value<'a> {
 
     /// A whole number in a range.
     pub(super) fn integer(&self, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
-        let DeValue::Integer(integer) = self.value else { return self.wrong_type("a whole number") };
+        let DeValue::Integer(integer) = self.value else {
+            let is_quoted = matches!(self.value, DeValue::String(text) if text.parse::<u32>().is_ok());
+            return self.wrong_type(if is_quoted { "the number without quotes" } else { "a whole number" });
+        };
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let number =
             number.and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number));
@@ -339,6 +376,7 @@ impl<'a> Value<'a> {
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(boolean) => Some(*boolean),
+            DeValue::String(_) => self.wrong_type("true or false, without quotes"),
             _ => self.wrong_type("true or false"),
         }
     }
@@ -351,7 +389,8 @@ impl<'a> Value<'a> {
                 let (behind, filled) = (self.behind.clone(), self.filled.clone());
                 Some(Table { behind, filled, is_filled: self.is_filled, ..own })
             }
-            _ => self.wrong_type("a table"),
+            DeValue::Array(_) => self.wrong_type(&format!("[{}], with one bracket", self.path)),
+            _ => self.wrong_type(&format!("{} = {{ … }}, or [{}]", self.key(), self.path)),
         }
     }
 
@@ -359,7 +398,8 @@ impl<'a> Value<'a> {
     pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
         match self.value {
             DeValue::Array(_) => Some(self.items()),
-            _ => self.wrong_type("a list"),
+            DeValue::Table(_) => self.wrong_type(&format!("[[{}]], with two brackets", self.path)),
+            _ => self.wrong_type(&format!("a list: {} = [\"…\"]", self.key())),
         }
     }
 
@@ -382,6 +422,11 @@ impl<'a> Value<'a> {
 
     pub(super) fn is_list(&self) -> bool {
         matches!(self.value, DeValue::Array(_))
+    }
+
+    /// The last part of the path.
+    fn key(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 
     fn items(&self) -> Vec<Value<'a>> {
@@ -462,7 +507,12 @@ impl Text<'_> {
         let chosen = choices.iter().find(|(word, _)| *word == self.text).map(|(_, choice)| *choice);
         if chosen.is_none() {
             let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-            self.fault("is not known here", format!("write {}", words.join(" or ")));
+            let names: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            let cure = match Table::nearest(&self.text, &names) {
+                Some(near) => format!("did you mean \"{near}\"? Write {}", words.join(" or ")),
+                None => format!("write {}", words.join(" or ")),
+            };
+            self.fault("is not known here", cure);
         }
         chosen
     }

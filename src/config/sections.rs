@@ -8,12 +8,12 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::calls::read_calls;
-use super::checks;
 use super::reader::{Place, Report, Table, Text, Value};
 use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 use super::source::{Kind, Source};
 use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
+use super::{DEFAULT_SOCKET, checks, syntax};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
 use crate::routing::{Host, Limits, Timeouts};
@@ -23,6 +23,9 @@ use crate::{admission, media, numbering, routing};
 const MAX_LISTENERS: usize = 64;
 /// More ring workers than this serve nobody.
 const MAX_WORKERS: u32 = 256;
+/// `sun_path` has 108 bytes with the zero at its end (unix(7)), and the socket is made under a longer
+/// name first.
+const MAX_SOCKET_BYTES: usize = 90;
 /// More name servers are not asked.
 const MAX_NAMESERVERS: usize = 8;
 /// Messages a second of one source that begin nothing: far more than anybody's keep-alives.
@@ -62,15 +65,14 @@ pub(super) struct RealmDraft {
 pub(super) fn read(sources: &[Source], report: &Report<'_>) -> Option<Config> {
     let mut trees: Vec<(usize, DeTable<'_>)> = Vec::new();
     for (index, source) in sources.iter().enumerate().filter(|(_, source)| source.kind != Kind::Profile) {
-        match DeTable::parse(&source.text) {
-            Ok(tree) => trees.push((index, tree.into_inner())),
-            Err(error) => {
-                let place = Place { source: index, span: error.span().unwrap_or(0..0) };
-                report.syntax(&place, error.message());
-                // The other files are read all the same.
-                trees.push((index, DeTable::new()));
-            }
+        let (tree, errors) = DeTable::parse_recoverable(&source.text);
+        let faults = syntax::faults(&source.text, &errors);
+        // What was understood of such a file may be another table's, so that nothing of it is looked at.
+        let is_understood = faults.iter().all(|fault| fault.is_of_value);
+        for fault in faults {
+            report.syntax(index, fault);
         }
+        trees.push((index, if is_understood { tree.into_inner() } else { DeTable::new() }));
     }
     // With a file missing, every reference into it would be a fault of its own.
     let complete = report.is_clean();
@@ -220,23 +222,33 @@ fn node_name(value: &Value<'_>) -> Option<String> {
 fn default_admin() -> Admin {
     Admin {
         listen: SocketAddr::from(([127, 0, 0, 1], 9_060)),
-        socket: PathBuf::from("/run/drawbridge/admin.sock"),
+        socket: Some(PathBuf::from(DEFAULT_SOCKET)),
+        needs_socket: false,
     }
 }
 
 fn admin(table: &Table<'_>) -> Option<Admin> {
     let default = default_admin();
     let listen = table.value("listen").and_then(|value| value.text()?.socket_address(None));
-    let socket = table.value("socket").and_then(|value| {
-        value.report.warn(
-            &value.place,
-            &value.path,
-            "the admin socket: not yet in this version",
-            "leave socket out",
-        );
-        absolute_path(&value.text()?)
-    });
-    Some(Admin { listen: listen.unwrap_or(default.listen), socket: socket.unwrap_or(default.socket) })
+    let listen = listen.unwrap_or(default.listen);
+    Some(match table.value("socket") {
+        Some(value) => {
+            Admin { listen, socket: value.text().and_then(|text| socket(&text)), needs_socket: true }
+        }
+        None => Admin { listen, ..default },
+    })
+}
+
+/// Where the admin socket is to be; `None`: nowhere, or a fault was noted.
+pub(super) fn socket(text: &Text<'_>) -> Option<PathBuf> {
+    if text.text.is_empty() {
+        return None;
+    }
+    if text.text.len() > MAX_SOCKET_BYTES {
+        text.fault("is too long for a socket", format!("write a path of at most {MAX_SOCKET_BYTES} bytes"));
+        return None;
+    }
+    absolute_path(text)
 }
 
 fn cdr(table: &Table<'_>) -> Option<PathBuf> {

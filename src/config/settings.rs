@@ -45,8 +45,10 @@ pub struct Config {
 pub struct Admin {
     /// HTTP for metrics, health and status.
     pub listen: SocketAddr,
-    /// Unix socket for what changes things.
-    pub socket: PathBuf,
+    /// Unix socket for what changes things; `None`: there is none.
+    pub socket: Option<PathBuf>,
+    /// Whether `socket` is written, so that it has to be had; the default is only tried.
+    pub needs_socket: bool,
 }
 
 /// One `[[listener]]`.

@@ -1,18 +1,21 @@
 //! The files of a configuration, and places in them.
 
 use std::fs::{Metadata, OpenOptions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Fault;
 use super::fault::{Excerpt, MAX_SHOWN, capped};
+use super::{Fault, known_keys};
 
 /// No file of a configuration is larger.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 /// No directory has more.
 const MAX_FILES: usize = 4_096;
+
+const NO_SUCH_FILE: &str = "there is no such file";
+const NOT_PERMITTED: &str = "permission denied";
 
 /// What a file may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,7 +65,8 @@ impl Source {
         let shown = capped(&whole.trim_end().replace('\t', " "));
         let length = shown.chars().count();
         let start = without_strings(&before[line_start..]).chars().count();
-        let indent = start.min(length);
+        // Of what is hidden the carets mean the whole.
+        let indent = start.min(length.saturating_sub(usize::from(shown.ends_with('…'))));
         let until = line.get(..end).map_or(indent, |text| without_strings(text).chars().count());
         let width = until.min(length).saturating_sub(indent).max(1);
         (length > 0 && start <= MAX_SHOWN).then_some(Excerpt { line: shown, indent, width })
@@ -87,7 +91,13 @@ fn without_value(line: &str) -> String {
     match line.split_once('=') {
         Some((key, _)) => format!("{}= …", without_strings(key)),
         None if line.trim_start().starts_with('[') => without_strings(line),
-        None => "…".to_owned(),
+        None => match line.split([':', ' ', '\t', '"']).next() {
+            Some(key) if known_keys::is_known(key) && line[key.len()..].starts_with(':') => {
+                format!("{key}: …")
+            }
+            Some(key) if known_keys::is_known(key) => format!("{key} …"),
+            Some(_) | None => "…".to_owned(),
+        },
     }
 }
 
@@ -157,13 +167,22 @@ pub(super) fn read_profiles(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
     if faults.is_empty() { Ok(sources) } else { Err(faults) }
 }
 
+/// The main file alone.
+pub(super) fn read_main(path: &Path) -> Result<String, String> {
+    read_one(path)
+}
+
 fn read_one(path: &Path) -> Result<String, String> {
     read_regular(path, MAX_FILE_BYTES)
 }
 
 /// A regular file's text. Pipes and devices, which may never end or never begin, are refused.
 pub(super) fn read_regular(path: &Path, max_bytes: u64) -> Result<String, String> {
-    let reason = |error: std::io::Error| error.to_string();
+    let reason = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => NO_SUCH_FILE.to_owned(),
+        ErrorKind::PermissionDenied => NOT_PERMITTED.to_owned(),
+        _ => error.to_string(),
+    };
     let refuse = |metadata: &Metadata| match metadata.is_file() {
         true => Ok(()),
         false => Err("this is no regular file".to_owned()),
@@ -204,7 +223,12 @@ fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
 
 fn unreadable(path: &Path, reason: &str) -> Fault {
     let message = format!("cannot be read: {reason}");
-    Fault::without_place(path.display().to_string(), String::new(), &message, None)
+    let cure = match reason {
+        NO_SUCH_FILE => Some("name the configuration with --config FILE".to_owned()),
+        NOT_PERMITTED => Some("run this as root, or as a member of the group drawbridge".to_owned()),
+        _ => None,
+    };
+    Fault::without_place(path.display().to_string(), String::new(), &message, cure)
 }
 
 #[cfg(test)]

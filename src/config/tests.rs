@@ -73,7 +73,8 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let config = valid("");
     assert_eq!(config.node, "drawbridge");
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9060");
-    assert_eq!(config.admin.socket, Path::new("/run/drawbridge/admin.sock"));
+    assert_eq!(config.admin.socket.as_deref(), Some(Path::new("/run/drawbridge/admin.sock")));
+    assert!(!config.admin.needs_socket);
     assert_eq!(config.listeners[1].advertise.to_string(), "127.0.0.2:5060");
     assert_eq!(config.media.ports, (10_000, 19_999));
     assert_eq!(config.media.timeout.as_secs(), 60);
@@ -276,7 +277,7 @@ fn all_faults_of_all_files_come_at_once_with_place_and_cure() {
         drawbridge.toml:14:1: media.timout: unknown key; did you mean "timeout"?
          14 | timout = …
             | ^^^^^^
-        drawbridge.toml:16:8: route[1].from: there is no trunk "sinhc"; did you mean "sinch"?
+        drawbridge.toml:16:8: route[1].from: there is no realm and no trunk "sinhc"; did you mean "sinch"?
          16 | from = "…"
             |        ^^^
         drawbridge.toml:17:11: route[1].trunks[1]: there is no trunk "nobody"; add [trunk.nobody], or name one that exists
@@ -332,7 +333,7 @@ zero_copy = "auto"
 fn a_syntax_error_has_its_place_and_the_other_files_are_still_read() {
     let trunk = "[trunk.a]\nhots = \"x\"\n";
     expect![[r#"
-        drawbridge.toml:1:6: unclosed table, expected `]`
+        drawbridge.toml:1:6: node: the name of the table has no end; write [node]
          1 | [node
            |      ^
         trunks.d/a.toml:1:8: trunk.a: host is missing; write host = "sip.example.com", or an IP address
@@ -402,19 +403,19 @@ trunks = []
             drawbridge.toml:6:10: admin.socket: "admin.sock" is no absolute path; write the whole path, from / on
              6 | socket = "…"
                |          ^^^
-            drawbridge.toml:8:9: listener[1].realm: "trustet" is not known here; write "trusted" or "untrusted"
+            drawbridge.toml:8:9: listener[1].realm: "trustet" is not known here; did you mean "trusted"? Write "trusted" or "untrusted"
              8 | realm = "…"
                |         ^^^
             drawbridge.toml:9:8: listener[1].bind: nobody can send to this address; write what Via and Contact shall say as advertise = "203.0.113.5:5060"
              9 | bind = "…"
                |        ^^^
-            drawbridge.toml:12:8: listener[2].bind: port 10010 is one of media.ports; choose a port outside of media.ports
+            drawbridge.toml:12:8: listener[2].bind: port 10010 is one of media.ports; choose a port outside of media.ports, or other media.ports
              12 | bind = "…"
                 |        ^^^
             drawbridge.toml:15:8: listener[3].bind: listener[2] binds the same address and port; give one of them another port or address
              15 | bind = "…"
                 |        ^^^
-            drawbridge.toml:15:8: listener[3].bind: port 10010 is one of media.ports; choose a port outside of media.ports
+            drawbridge.toml:15:8: listener[3].bind: port 10010 is one of media.ports; choose a port outside of media.ports, or other media.ports
              15 | bind = "…"
                 |        ^^^
             drawbridge.toml:17:28: realm.trusted.media_bind[2]: "127.0.0.2" is a second address of its family; write at most one IPv4 and one IPv6 address
@@ -432,7 +433,7 @@ trunks = []
             drawbridge.toml:23:11: media.workers: this is a string; write a whole number
              23 | workers = "…"
                 |           ^^^
-            drawbridge.toml:24:10: media.engine: "iouring" is not known here; write "auto" or "io_uring" or "portable"
+            drawbridge.toml:24:10: media.engine: "iouring" is not known here; did you mean "io_uring"? Write "auto" or "io_uring" or "portable"
              24 | engine = "…"
                 |          ^^^
             drawbridge.toml:26:11: numbering.country: "UK" is no country with a numbering plan; write the two letters of ISO 3166, as in "US"
@@ -441,7 +442,7 @@ trunks = []
             drawbridge.toml:27:10: numbering.short[1]: "1[" is no regular expression; unclosed character class
              27 | short = ["…"]
                 |          ^^^
-            drawbridge.toml:29:8: cdr.path: this is a whole number; write a string
+            drawbridge.toml:29:8: cdr.path: this is a whole number; write it in quotes
              29 | path = 5
                 |        ^
             drawbridge.toml:31:8: trunk.a.host: "sip:a.example" is no host; write the host alone, without sip: and user
@@ -563,10 +564,15 @@ fn a_dash_is_no_trunk_and_nothing_is_no_password() {
 }
 
 #[test]
-fn the_admin_socket_is_warned_about_where_it_is_written() {
-    let config = valid("[admin]\nsocket = \"/run/drawbridge/admin.sock\"\n");
-    assert_eq!(config.warnings.len(), 1);
-    assert!(config.warnings[0].to_string().contains("not yet"), "{}", config.warnings[0]);
+fn the_admin_socket_is_needed_where_it_is_written_and_none_where_it_is_empty() {
+    let admin = |socket: &str| valid(&format!("[admin]\nsocket = \"{socket}\"\n")).admin;
+    let written = admin("/run/drawbridge/admin.sock");
+    assert_eq!(written.socket.as_deref(), Some(Path::new("/run/drawbridge/admin.sock")));
+    assert!(written.needs_socket);
+    assert_eq!(admin("").socket, None);
+    let long = minimal_and(&format!("[admin]\nsocket = \"/{}\"\n", "a".repeat(90)));
+    let found = faults(&[("drawbridge.toml", &long)]);
+    assert!(found.contains("is too long for a socket; write a path of at most 90 bytes"), "{found}");
 }
 
 #[test]
@@ -582,13 +588,13 @@ fn strings_expand_from_the_environment_and_from_files() {
     expect_faults(
         &text,
         expect![[r#"
-            drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set
+            drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set; set it where the daemon is started (systemctl edit drawbridge: Environment= or EnvironmentFile=), or write ${file:PATH}
              13 | name = "…"
                 |        ^^^
-            drawbridge.toml:15:8: cdr.path: file /nope: no such file
+            drawbridge.toml:15:8: cdr.path: file /nope: no such file; name a file that the daemon's user may read, by its whole path
              15 | path = "…"
                 |        ^^^
-            drawbridge.toml:17:10: admin.socket: ${ without its }
+            drawbridge.toml:17:10: admin.socket: ${ without its }; write ${NAME} or ${file:PATH}
              17 | socket = "…"
                 |          ^^^
         "#]],
@@ -621,18 +627,34 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     new.routing.trunks.remove(0);
     let sinch = &mut new.routing.trunks[2];
     sinch.enabled = false;
+    sinch.hosts[0].host = crate::routing::Host::Name("use1.sip.sinch.com".to_owned());
+    sinch.limits.calls = None;
+    sinch.failover.codes.push(CodePattern::Code(404));
+    sinch.headers.set[0].1 = "rtm-token-7".to_owned();
     sinch.credentials.as_mut().unwrap().password = "hunter9".to_owned();
     let mut added = sinch.clone();
     added.name = "other".into();
     new.routing.trunks.push(added);
+    new.routing.trunks[0].name = "vonage".into();
+    new.routing.routes[0].to.remove(1);
+    new.routing.routes[0].tiers.remove(0);
+    new.routing.routes.swap(0, 1);
     expect![[r#"
         calls.answer_timeout: 185s → 90s
         media.ports: 10000-19999 → 20000-20999
         media.timeout: 60s → 30s
-        trunk.other: added
-        trunk.pbx: removed
-        trunk.sinch.enabled: true → false
-        trunk.sinch.password: changed"#]]
+        route out: to +1*, +44*, 911, support, *97, regex:\+49(30|40)[0-9]+ → +1*, 911, support, *97, regex:\+49(30|40)[0-9]+
+        route out: trunks sinch, [vonage-a, vonage-b] → [vonage-a, vonage-b]
+        trunk other: added
+        trunk pbx: removed
+        trunk sinch: enabled true → false
+        trunk sinch: failover.codes 408, 5xx → 408, 5xx, 404
+        trunk sinch: headers.set changed
+        trunk sinch: hosts euc1.sip.sinch.com:5060 → use1.sip.sinch.com:5060
+        trunk sinch: limits calls 100, cps 10 → cps 10
+        trunk sinch: password changed
+        trunk vonage-a: renamed to vonage
+        routes: out, in → in, out"#]]
     .assert_eq(&diff(&old, &new).join("\n"));
     assert_eq!(new.keep_until_restart(&old), ["media.ports"]);
     assert_eq!(new.media.ports, old.media.ports);
@@ -642,6 +664,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
 mod dns;
 mod load;
 mod matching;
+mod mistakes;
 mod numbers;
 mod profiles;
 mod providers_page;
@@ -674,13 +697,13 @@ fn a_body_that_may_pass_is_a_media_type() {
         expect![[r#"
             drawbridge.toml:14:20: trunk.a.bodies.pass[1]: "xml" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
              14 | bodies = …
-                |           ^
+                |          ^
             drawbridge.toml:14:27: trunk.a.bodies.pass[2]: "a/b/c" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
              14 | bodies = …
-                |           ^
+                |          ^
             drawbridge.toml:14:36: trunk.a.bodies.pass[3]: "*" is no media type; write one as in "application/pidf+xml", or a pattern as in "application/*"
              14 | bodies = …
-                |           ^
+                |          ^
         "#]],
     );
 }

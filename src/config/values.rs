@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use toml::de::DeValue;
 
 use super::reader::{Text, Value};
 use crate::routing::{CodePattern, Host, NumberPattern};
@@ -14,6 +15,10 @@ const MAX_PATTERN_BYTES: usize = 512;
 impl Value<'_> {
     /// `"30s"`, `"200ms"`, `"1m"`, `"2h"`.
     pub(super) fn duration(&self) -> Option<Duration> {
+        if matches!(self.value, DeValue::Integer(_)) {
+            self.fault("a duration has a unit", "write it in quotes with ms, s, m or h, as in \"30s\"");
+            return None;
+        }
         let text = self.text()?;
         let parsed = duration(&text.text);
         if parsed.is_none() {
@@ -73,7 +78,19 @@ impl Text<'_> {
             (Ok(address), None) => {
                 self.fault("has no port", format!("write it as \"{}\"", SocketAddr::new(address, 5060)));
             }
-            (Err(_), _) => {
+            (Err(_), None)
+                if !self.text.is_empty() && self.text.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
+                self.fault(
+                    "is a port without an address",
+                    format!("write it as \"127.0.0.1:{}\"", self.shown),
+                );
+            }
+            (Err(_), Some(port)) => {
+                let cure = format!("write it as 192.0.2.7, 192.0.2.7:{port} or [2001:db8::7]:{port}");
+                self.fault("is no address", cure);
+            }
+            (Err(_), None) => {
                 self.fault("is no address with a port", "write it as 192.0.2.7:5060 or [2001:db8::7]:5060");
             }
         }

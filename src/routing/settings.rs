@@ -481,6 +481,31 @@ impl fmt::Display for RouteSource {
     }
 }
 
+/// `sip.example.com:5060`, with priority and weight where one is not 1.
+impl fmt::Display for TrunkHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TrunkHost { host, port, priority, weight } = self;
+        f.write_str(&host.uri_text())?;
+        if let Some(port) = port {
+            write!(f, ":{port}")?;
+        }
+        if (*priority, *weight) == (1, 1) {
+            return Ok(());
+        }
+        write!(f, " (priority {priority}, weight {weight})")
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for CodePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CodePattern::Code(code) => write!(f, "{code}"),
+            CodePattern::Class(class) => write!(f, "{class}xx"),
+        }
+    }
+}
+
 /// As it is written in the configuration.
 impl fmt::Display for NumberPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

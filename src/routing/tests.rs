@@ -427,6 +427,28 @@ fn a_report_says_how_each_trunk_is() {
     assert_eq!(reports[1].targets[1].address.to_string(), "203.0.113.8:5060");
 }
 
+#[test]
+fn a_reload_keeps_what_is_known_of_the_trunks_that_remain() {
+    let mut router = Router::new(settings());
+    router.resolved("sip.example", answer(&["203.0.113.7"], 60), Instant::ZERO);
+    for trunk in ["sinch", "vonage"] {
+        router.limits().begin_unlimited(&trunk.into());
+    }
+    let mut other = settings();
+    other.trunks[1].limits.calls = Some(7);
+    other.trunks.remove(2);
+    router.replace(other);
+    let reports = router.report(Instant::ZERO);
+    let lines: Vec<_> = reports.iter().map(|report| format!("{} {}", report.name, report.calls)).collect();
+    assert_eq!(lines, ["pbx 0", "sinch 1"]);
+    assert_eq!((reports[1].targets.len(), reports[1].limits.calls), (1, Some(7)));
+    // Its call goes on and is counted until it ends; then nothing is left of it.
+    assert_eq!(router.calls_of(&"vonage".into()), 1);
+    router.limits().end(&"vonage".into());
+    router.replace(settings());
+    assert_eq!(router.calls_of(&"vonage".into()), 0);
+}
+
 // Whose a call is where two trunks have its source.
 
 const SHARED: &str = "192.0.2.7";

@@ -80,6 +80,8 @@ pub struct Vitals {
     pub connections: [ByRealm<usize>; 2],
     /// Whether new calls are refused.
     pub draining: bool,
+    /// When a drain ends the calls that are left.
+    pub drain_deadline: Option<Instant>,
 }
 
 /// What a driver is built of.
@@ -371,8 +373,9 @@ impl Driver {
                 let engine = &self.parts.engine;
                 let draining = self.shutdown.is_some() || engine.is_draining();
                 // Who asked may have given up.
-                let (census, connections) = (engine.census(), self.count_connections());
-                let _ = answer.send(Vitals { census, connections, draining });
+                let (census, drain_deadline) = (engine.census(), engine.drain_deadline());
+                let connections = self.count_connections();
+                let _ = answer.send(Vitals { census, connections, draining, drain_deadline });
             }
         }
     }

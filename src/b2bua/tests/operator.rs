@@ -1,5 +1,6 @@
 //! What operators ask and say while calls go on: reports, hanging up, switching trunks, draining.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::basic_calls::establish;
@@ -161,4 +162,24 @@ fn after_an_undrain_calls_are_taken_and_no_deadline_is_left() {
     lab.sent.clear();
     hang_up(&mut lab, &first, &answer, 2);
     lab.expect_nothing_left();
+}
+
+#[test]
+fn a_call_over_a_trunk_that_a_reload_removed_goes_on_to_its_end() {
+    let mut lab = Lab::new();
+    let (first, answer, _) = establish(&mut lab, "1");
+    let mut changed = settings();
+    changed.routing.trunks.remove(1);
+    changed.routing.routes[0].tiers.remove(0);
+    lab.input(Input::Settings(Arc::new(changed)));
+    lab.expect_silence();
+    assert_eq!(only_call(&lab).egress.unwrap().trunk, Some("carrier-a".into()));
+    let names: Vec<_> =
+        lab.engine.trunk_reports(lab.now).iter().map(|report| report.name.to_string()).collect();
+    assert_eq!(names, ["pbx", "carrier-b"]);
+    lab.advance(Duration::from_secs(600));
+    lab.sent.clear();
+    hang_up(&mut lab, &first, &answer, 2);
+    lab.expect_nothing_left();
+    assert_eq!(lab.cdr().status, 200);
 }

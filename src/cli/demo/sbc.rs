@@ -102,6 +102,7 @@ name = "demo"
 
 [admin]
 listen = "{trusted}:9060"
+socket = ""
 
 [[listener]]
 realm     = "trusted"

@@ -42,7 +42,7 @@ fn what_is_wrong_in_a_tier_has_its_place_and_cure() {
                 |                                   ^^^^^^^^^^^^^^
             drawbridge.toml:22:66: route[1].trunks[3].wait: unknown key
              22 | trunks = …
-                |           ^
+                |          ^
             drawbridge.toml:22:85: route[1].trunks[3].weight: 70000 is out of range; write 0 to 65535
              22 | trunks = [["…", { trunk = "…" }], { weight = 3 }, { trunk = "…", wait = 1, weight = 70000 }]
                 |                                                                                     ^^^^^
@@ -81,5 +81,8 @@ fn a_change_of_a_route_is_told_as_it_is_written() {
     };
     let before = route("trunks = [\"a\", [\"b\", \"c\"]]");
     let after = route("balance = \"least-calls\"\ntrunks = [[\"a\", { trunk = \"b\", weight = 2 }]]");
-    expect!["route.out: #1 from trusted to +1*, 911 over a, [b, c] by weight → #1 from trusted to +1*, 911 over [a, b weight 2] by least-calls"].assert_eq(&diff(&before, &after).join("\n"));
+    expect![[r#"
+        route out: balance weight → least-calls
+        route out: trunks a, [b, c] → [a, b weight 2]"#]]
+    .assert_eq(&diff(&before, &after).join("\n"));
 }

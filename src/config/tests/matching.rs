@@ -82,16 +82,16 @@ fn what_is_wrong_in_a_match_has_its_place_and_cure() {
             drawbridge.toml:17:37: trunk.b.match.domain[1]: "sip:x" is no host; write the host alone, without sip: and user
              17 | match = { to = ["…"], domain = ["…"], from = 1 }
                 |                                 ^^^
-            drawbridge.toml:17:47: trunk.b.match.from: unknown key
+            drawbridge.toml:17:47: trunk.b.match.from: unknown key; it belongs below [[route]]
              17 | match = …
-                |          ^
+                |         ^
             drawbridge.toml:20:20: trunk.c.match.domain: no usable number of domains; write 1 to 1000 domains
              20 | match = { domain = [] }
                 |                    ^^
             drawbridge.toml:23:1: trunk.d.match: nothing is to match; write to = ["+1555*"], domain = ["a.example"] or registration = true
              23 | match = { registration = "…" }
                 | ^^^^^
-            drawbridge.toml:23:26: trunk.d.match.registration: this is a string; write true or false
+            drawbridge.toml:23:26: trunk.d.match.registration: this is a string; write true or false, without quotes
              23 | match = { registration = "…" }
                 |                          ^^^
         "#]],

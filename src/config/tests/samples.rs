@@ -20,18 +20,10 @@ fn the_first_configuration_loads_and_lets_nobody_in() {
 /// Every line that an operator may take the `#` from is true as well.
 #[test]
 fn the_sample_files_load_with_everything_uncommented() {
-    let uncommented = |text: &str| -> String {
-        let is_setting = |line: &str| line.starts_with('[') || (line.contains(" = ") && !line.contains(". "));
-        let uncomment = |line: &str| match line.strip_prefix("# ") {
-            Some(setting) if is_setting(setting) => format!("{setting}\n"),
-            _ => format!("{line}\n"),
-        };
-        text.lines().map(uncomment).collect()
-    };
     let authority = crate::transport::Authority::new("samples");
     authority.sign("sbc");
     let directory = authority.ca().parent().unwrap().display().to_string();
-    let uncommented = |text: &str| uncommented(text).replace("/etc/drawbridge/tls", &directory);
+    let uncommented = |text: &str| known_keys::uncommented(text).replace("/etc/drawbridge/tls", &directory);
     let trunks = uncommented(SAMPLE).replace("EXAMPLE_SECRET", "SECRET");
     match read(&[("drawbridge.toml", &uncommented(FIRST)), ("trunks.d/example.toml", &trunks)]) {
         Ok(config) => {

@@ -1,0 +1,99 @@
+//! `/api/v1/calls`: which calls there are. Fields are added, never renamed.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::View;
+use super::problem::Problem;
+use crate::b2bua::{CallReport, ReportedLeg};
+use crate::base::Instant;
+use crate::runtime::Clock;
+use crate::runtime::driver::Command;
+use crate::telemetry::rfc3339::utc_millis;
+
+/// One answer lists no more: what it costs to make is time that calls wait.
+const CALLS_LISTED_MAX: usize = 1_000;
+
+#[derive(Serialize)]
+pub(super) struct Calls {
+    /// How many there are; more than are listed, if there are many.
+    total: usize,
+    /// The oldest first.
+    calls: Vec<CallBody>,
+}
+
+#[derive(Serialize)]
+pub(super) struct CallBody {
+    id: String,
+    from: String,
+    to: String,
+    ingress: LegBody,
+    /// Absent before a target is tried.
+    egress: Option<LegBody>,
+    /// `setup`, `ringing`, `answered` or `ending`.
+    phase: &'static str,
+    start: String,
+    answer: Option<String>,
+    /// Since the start.
+    seconds: u64,
+    emergency: bool,
+}
+
+#[derive(Serialize)]
+struct LegBody {
+    realm: &'static str,
+    trunk: Option<String>,
+    remote: String,
+}
+
+pub(super) async fn list(State(view): State<View>) -> Result<Json<Calls>, Problem> {
+    let reports = view.ask(|answer| Command::Calls(CALLS_LISTED_MAX, answer)).await;
+    let reports = reports.ok_or_else(Problem::unresponsive)?;
+    let total = view.vitals().await.map_or(0, |vitals| vitals.census.calls).max(reports.len());
+    Ok(Json(Calls { total, calls: reports.iter().map(|report| CallBody::of(report, view.clock)).collect() }))
+}
+
+pub(super) async fn one(State(view): State<View>, Path(id): Path<String>) -> Result<Json<CallBody>, Problem> {
+    let report = view.ask(|answer| Command::Call(id.clone(), answer)).await;
+    let report = report.ok_or_else(Problem::unresponsive)?.ok_or_else(|| no_such_call(&id))?;
+    Ok(Json(CallBody::of(&report, view.clock)))
+}
+
+pub(super) fn no_such_call(id: &str) -> Problem {
+    let id: String = id.chars().take(80).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no call \"{id}\""),
+        "it may be over: drawbridge calls lists those in progress",
+    )
+}
+
+impl CallBody {
+    fn of(report: &CallReport, clock: Clock) -> CallBody {
+        let time = |at: Instant| utc_millis(clock.time_of_day(at));
+        CallBody {
+            id: report.id.clone(),
+            from: report.from.clone(),
+            to: report.to.clone(),
+            ingress: LegBody::of(&report.ingress),
+            egress: report.egress.as_ref().map(LegBody::of),
+            phase: report.phase.as_str(),
+            start: time(report.start),
+            answer: report.answer.map(time),
+            seconds: clock.now().since(report.start).as_secs(),
+            emergency: report.is_emergency,
+        }
+    }
+}
+
+impl LegBody {
+    fn of(leg: &ReportedLeg) -> LegBody {
+        LegBody {
+            realm: leg.realm.as_str(),
+            trunk: leg.trunk.as_ref().map(|trunk| trunk.as_str().to_owned()),
+            remote: leg.remote.to_string(),
+        }
+    }
+}

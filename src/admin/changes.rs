@@ -1,0 +1,178 @@
+//! The calls that change things: served on the admin socket alone, and logged with who asked.
+
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::calls::no_such_call;
+use super::problem::Problem;
+use super::socket::Peer;
+use super::trunks::{TrunkBody, find, no_such_trunk};
+use super::{Reload, ReloadReport, View};
+use crate::base::TrunkName;
+use crate::runtime::driver::Command;
+use crate::telemetry::rfc3339::utc_millis;
+
+/// The paths, with what the socket does there.
+const ENABLE: &str = "/api/v1/trunks/{name}/enable";
+const DISABLE: &str = "/api/v1/trunks/{name}/disable";
+const HANG_UP: &str = "/api/v1/calls/{id}/hangup";
+const RELOAD: &str = "/api/v1/reload";
+const DRAIN: &str = "/api/v1/drain";
+const UNDRAIN: &str = "/api/v1/undrain";
+
+/// Reading files, certificates among them, and handing them to the engine takes no longer.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(20);
+/// A drain that lasts longer wants no deadline.
+const DEADLINE_MAX_S: u64 = 86_400;
+
+/// What the socket serves beside the reads.
+pub(super) fn on_the_socket(reads: Router<View>) -> Router<View> {
+    reads
+        .route(ENABLE, post(enable))
+        .route(DISABLE, post(disable))
+        .route(HANG_UP, post(hang_up))
+        .route(RELOAD, post(reload))
+        .route(DRAIN, post(drain))
+        .route(UNDRAIN, post(undrain))
+}
+
+/// What HTTP says of the same paths: anybody on this host may be there.
+pub(super) fn on_http(reads: Router<View>) -> Router<View> {
+    [ENABLE, DISABLE, HANG_UP, RELOAD, DRAIN, UNDRAIN]
+        .iter()
+        .fold(reads, |router, path| router.route(path, any(only_on_the_socket)))
+}
+
+async fn only_on_the_socket() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "HTTP serves what can be read, and changes nothing",
+        "ask at the admin socket: drawbridge has a command for it, and curl --unix-socket reaches it, too",
+    )
+}
+
+async fn enable(view: State<View>, peer: ConnectInfo<Peer>, name: Path<String>) -> Result<Response, Problem> {
+    switch(view, peer, name, true).await
+}
+
+async fn disable(
+    view: State<View>,
+    peer: ConnectInfo<Peer>,
+    name: Path<String>,
+) -> Result<Response, Problem> {
+    switch(view, peer, name, false).await
+}
+
+async fn switch(
+    State(view): State<View>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+    enabled: bool,
+) -> Result<Response, Problem> {
+    let trunk = TrunkName::from(name.as_str());
+    let is_known = view.ask(|answer| Command::SetTrunkEnabled(trunk, enabled, answer)).await;
+    if !is_known.ok_or_else(Problem::unresponsive)? {
+        return Err(no_such_trunk(&name));
+    }
+    tracing::info!(trunk = name, enabled, uid = peer.uid, "an operator switched a trunk");
+    let trunk: TrunkBody = find(&view, &name).await?;
+    Ok(Json(trunk).into_response())
+}
+
+#[derive(Serialize)]
+struct HungUp {
+    call: String,
+    hung_up: bool,
+}
+
+async fn hang_up(
+    State(view): State<View>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let is_known = view.ask(|answer| Command::HangUp(id.clone(), answer)).await;
+    if !is_known.ok_or_else(Problem::unresponsive)? {
+        return Err(no_such_call(&id));
+    }
+    tracing::info!(call = id, uid = peer.uid, "an operator hung up");
+    Ok(Json(HungUp { call: id, hung_up: true }).into_response())
+}
+
+async fn reload(State(view): State<View>, ConnectInfo(peer): ConnectInfo<Peer>) -> Result<Response, Problem> {
+    let (answer, report) = oneshot::channel();
+    let nobody_reads = || {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the configuration is not read again",
+            "see the log; or restart the daemon",
+        )
+    };
+    tracing::info!(uid = peer.uid, "an operator asks for a reload");
+    view.reloads.try_send(answer).map_err(|_| nobody_reads())?;
+    let report = tokio::time::timeout(RELOAD_PATIENCE, report).await;
+    let report: ReloadReport = report.ok().and_then(Result::ok).ok_or_else(nobody_reads)?;
+    let status = match report.outcome {
+        Reload::Taken | Reload::Unchanged => StatusCode::OK,
+        Reload::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Ok((status, Json(report)).into_response())
+}
+
+/// What a drain may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrainRequest {
+    /// After so long the calls that are left are ended.
+    deadline_seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Drained {
+    /// `draining` or `serving`.
+    state: &'static str,
+    calls: usize,
+    /// When the calls that are left are ended.
+    deadline: Option<String>,
+}
+
+async fn drain(
+    State(view): State<View>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Option<Json<DrainRequest>>,
+) -> Result<Response, Problem> {
+    let seconds = request.and_then(|Json(request)| request.deadline_seconds);
+    if seconds.is_some_and(|seconds| seconds > DEADLINE_MAX_S) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "the deadline is too far away",
+            format!("give at most {DEADLINE_MAX_S} s, or none"),
+        ));
+    }
+    let command = Command::Drain { deadline: seconds.map(Duration::from_secs) };
+    view.commands.try_send(command).map_err(|_| Problem::unresponsive())?;
+    tracing::info!(deadline_s = seconds, uid = peer.uid, "an operator drains the node");
+    state(&view).await
+}
+
+async fn undrain(
+    State(view): State<View>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Response, Problem> {
+    view.commands.try_send(Command::Undrain).map_err(|_| Problem::unresponsive())?;
+    tracing::info!(uid = peer.uid, "an operator ends the drain");
+    state(&view).await
+}
+
+async fn state(view: &View) -> Result<Response, Problem> {
+    let vitals = view.vitals().await.ok_or_else(Problem::unresponsive)?;
+    let deadline = vitals.drain_deadline.map(|at| utc_millis(view.clock.time_of_day(at)));
+    let state = if vitals.draining { "draining" } else { "serving" };
+    Ok(Json(Drained { state, calls: vitals.census.calls, deadline }).into_response())
+}

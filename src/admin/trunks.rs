@@ -1,0 +1,142 @@
+//! `/api/v1/trunks`: how the trunks are. Fields are added, never renamed.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::View;
+use super::problem::Problem;
+use crate::base::Instant;
+use crate::routing::{HostReport, Switched, TargetReport, TrunkReport};
+use crate::runtime::Clock;
+use crate::runtime::driver::Command;
+use crate::telemetry::rfc3339::utc_millis;
+
+#[derive(Serialize)]
+pub(super) struct Trunks {
+    trunks: Vec<TrunkBody>,
+}
+
+#[derive(Serialize)]
+pub(super) struct TrunkBody {
+    name: String,
+    realm: &'static str,
+    /// `up`, `full`, `down`, `unresolved` or `disabled`.
+    state: &'static str,
+    /// Whether new calls may go over it.
+    enabled: bool,
+    /// By an operator, where that differs from the configuration.
+    switched: Option<SwitchedBody>,
+    calls: u32,
+    limits: LimitsBody,
+    targets: Vec<TargetBody>,
+    dns: Vec<HostBody>,
+}
+
+#[derive(Serialize)]
+struct SwitchedBody {
+    enabled: bool,
+    since: String,
+}
+
+#[derive(Serialize)]
+struct LimitsBody {
+    calls: Option<u32>,
+    cps: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct TargetBody {
+    host: String,
+    address: String,
+    transport: &'static str,
+    /// `up`, `returning` or `down`.
+    state: &'static str,
+    since: Option<String>,
+    last_failure: Option<FailureBody>,
+    latency_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct FailureBody {
+    at: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct HostBody {
+    name: String,
+    addresses: Vec<String>,
+}
+
+pub(super) async fn list(State(view): State<View>) -> Result<Json<Trunks>, Problem> {
+    let reports = view.ask(Command::Trunks).await.ok_or_else(Problem::unresponsive)?;
+    let trunks = reports.iter().map(|report| TrunkBody::of(report, view.clock)).collect();
+    Ok(Json(Trunks { trunks }))
+}
+
+pub(super) async fn one(
+    State(view): State<View>,
+    Path(name): Path<String>,
+) -> Result<Json<TrunkBody>, Problem> {
+    find(&view, &name).await.map(Json)
+}
+
+/// How one trunk is.
+pub(super) async fn find(view: &View, name: &str) -> Result<TrunkBody, Problem> {
+    let reports = view.ask(Command::Trunks).await.ok_or_else(Problem::unresponsive)?;
+    let report = reports.iter().find(|report| report.name.as_str() == name);
+    report.map(|report| TrunkBody::of(report, view.clock)).ok_or_else(|| no_such_trunk(name))
+}
+
+pub(super) fn no_such_trunk(name: &str) -> Problem {
+    let name: String = name.chars().take(80).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no trunk \"{name}\""),
+        "drawbridge trunks lists those there are",
+    )
+}
+
+impl TrunkBody {
+    fn of(report: &TrunkReport, clock: Clock) -> TrunkBody {
+        let time = |at: Instant| utc_millis(clock.time_of_day(at));
+        TrunkBody {
+            name: report.name.as_str().to_owned(),
+            realm: report.realm.as_str(),
+            state: report.state().as_str(),
+            enabled: report.is_enabled(),
+            switched: report
+                .switched
+                .map(|Switched { enabled, since }| SwitchedBody { enabled, since: time(since) }),
+            calls: report.calls,
+            limits: LimitsBody { calls: report.limits.calls, cps: report.limits.calls_per_second },
+            targets: report.targets.iter().map(|target| TargetBody::of(target, time)).collect(),
+            dns: report.dns.iter().map(HostBody::of).collect(),
+        }
+    }
+}
+
+impl TargetBody {
+    fn of(report: &TargetReport, time: impl Fn(Instant) -> String) -> TargetBody {
+        let failure =
+            |(at, reason): &(Instant, String)| FailureBody { at: time(*at), reason: reason.clone() };
+        TargetBody {
+            host: report.host.clone(),
+            address: report.address.to_string(),
+            transport: report.transport.as_str(),
+            state: report.state.as_str(),
+            since: report.since.map(&time),
+            last_failure: report.last_failure.as_ref().map(failure),
+            latency_ms: report.latency.map(|latency| latency.as_secs_f64() * 1_000.0),
+        }
+    }
+}
+
+impl HostBody {
+    fn of(report: &HostReport) -> HostBody {
+        let addresses = report.addresses.iter().map(ToString::to_string).collect();
+        HostBody { name: report.name.clone(), addresses }
+    }
+}

@@ -1,0 +1,199 @@
+//! The commands that ask a running daemon, and those that tell it something: each is one exchange over
+//! its admin socket, and a page.
+//!
+//! Must not know: how the daemon does it. What it answers is JSON, and may hold more than is shown.
+
+mod calls;
+mod client;
+mod columns;
+mod drain;
+mod reload;
+mod status;
+mod trunks;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use self::client::{Answer, Daemon, Failure};
+use super::FAILED;
+use super::style::Palette;
+use crate::config;
+
+pub(super) use drain::{DrainArgs, EXAMPLES as DRAIN_EXAMPLES};
+
+pub(super) const STATUS_EXAMPLES: &str = "Examples:
+  drawbridge status
+  drawbridge status --json | jq .configuration.faults
+  drawbridge status --socket ./admin.sock
+
+Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
+
+pub(super) const CALLS_EXAMPLES: &str = "Examples:
+  drawbridge calls
+  drawbridge calls --json | jq -r '.calls[] | select(.phase == \"answered\") | .id'
+
+Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
+
+pub(super) const CALL_EXAMPLES: &str = "Examples:
+  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8
+  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8 --json | jq .egress
+
+Exit status: 0, or 1 if there is no such call or no daemon answers, 2 wrong usage.";
+
+pub(super) const TRUNKS_EXAMPLES: &str = "Examples:
+  drawbridge trunks
+  drawbridge trunks --json | jq -r '.trunks[] | select(.state != \"up\") | .name'
+
+Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
+
+pub(super) const HANGUP_EXAMPLES: &str = "Examples:
+  drawbridge hangup 00k3v8m1q2w7x5z9a4b6c0d2e8
+  drawbridge calls --json | jq -r '.calls[].id' | xargs -n1 drawbridge hangup
+
+Exit status: 0 when carried out, 1 if there is no such call or no daemon answers, 2 wrong usage.";
+
+pub(super) const RELOAD_EXAMPLES: &str = "Examples:
+  drawbridge check && drawbridge reload
+  drawbridge reload --json | jq .changes
+
+Exit status: 0 when the files are in force, 1 if they are refused (the running configuration stays) or
+no daemon answers, 2 wrong usage.";
+
+pub(super) const UNDRAIN_EXAMPLES: &str = "Examples:
+  drawbridge undrain
+
+Exit status: 0 when carried out, 1 if no daemon answers, 2 wrong usage.";
+
+/// Which daemon, and how its answer is shown.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DaemonArgs {
+    /// The admin socket of the daemon; else the one that the configuration names
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// The configuration that names the admin socket
+    #[arg(long, short, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+    /// Print the daemon's answer as JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// A call, by its name.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CallArgs {
+    /// The call's id, as `drawbridge calls` and the call detail records have it
+    id: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// How the daemon is.
+pub(super) fn status(args: &DaemonArgs) -> ExitCode {
+    ask(args, "/api/v1/status", status::page)
+}
+
+/// Which calls there are.
+pub(super) fn calls(args: &DaemonArgs) -> ExitCode {
+    ask(args, "/api/v1/calls", calls::page)
+}
+
+/// One call.
+pub(super) fn call(args: &CallArgs) -> ExitCode {
+    ask(&args.daemon, &format!("/api/v1/calls/{}", client::segment(&args.id)), calls::one)
+}
+
+/// How the trunks are.
+pub(super) fn trunks(args: &DaemonArgs) -> ExitCode {
+    ask(args, "/api/v1/trunks", trunks::page)
+}
+
+/// Ends a call.
+pub(super) fn hang_up(args: &CallArgs) -> ExitCode {
+    let path = format!("/api/v1/calls/{}/hangup", client::segment(&args.id));
+    tell(&args.daemon, &path, |_, _| format!("hung up: {}\n", columns::cell(&args.id)))
+}
+
+/// Switches a trunk on or off.
+pub(super) fn switch(args: &DaemonArgs, trunk: &str, enabled: bool) -> ExitCode {
+    let verb = if enabled { "enable" } else { "disable" };
+    tell(args, &format!("/api/v1/trunks/{}/{verb}", client::segment(trunk)), trunks::switched)
+}
+
+/// Has the files read again.
+pub(super) fn reload(args: &DaemonArgs) -> ExitCode {
+    let answer = Daemon::of(args).and_then(|daemon| daemon.post("/api/v1/reload", None));
+    match answer {
+        Ok(answer) if answer.is_refused_reload() => {
+            show(args, &answer.body, reload::page);
+            ExitCode::from(FAILED)
+        }
+        other => finish(args, other, reload::page),
+    }
+}
+
+/// Takes no new calls.
+pub(super) fn drain(args: &DrainArgs) -> ExitCode {
+    drain::run(args)
+}
+
+/// Takes new calls again.
+pub(super) fn undrain(args: &DaemonArgs) -> ExitCode {
+    tell(args, "/api/v1/undrain", drain::undrained)
+}
+
+type Page = fn(&Value, Palette) -> String;
+
+fn ask(args: &DaemonArgs, path: &str, page: Page) -> ExitCode {
+    finish(args, Daemon::of(args).and_then(|daemon| daemon.get(path)), page)
+}
+
+fn tell(args: &DaemonArgs, path: &str, page: impl Fn(&Value, Palette) -> String) -> ExitCode {
+    finish(args, Daemon::of(args).and_then(|daemon| daemon.post(path, None)), page)
+}
+
+fn finish(
+    args: &DaemonArgs,
+    answer: Result<Answer, Failure>,
+    page: impl Fn(&Value, Palette) -> String,
+) -> ExitCode {
+    match answer.and_then(Answer::success) {
+        Ok(body) => show(args, &body, page),
+        Err(failure) => fail(args, &failure),
+    }
+}
+
+fn show(args: &DaemonArgs, body: &Value, page: impl Fn(&Value, Palette) -> String) -> ExitCode {
+    let text = if args.json { json(body) } else { page(body, Palette::of_stdout()) };
+    print(&text)
+}
+
+fn fail(args: &DaemonArgs, failure: &Failure) -> ExitCode {
+    if args.json {
+        print(&json(&failure.as_json()));
+    } else {
+        // A standard error that is closed does not change the outcome.
+        let _ = writeln!(io::stderr(), "drawbridge: {failure}");
+    }
+    ExitCode::from(FAILED)
+}
+
+fn json(value: &Value) -> String {
+    // A value that was read can be written.
+    serde_json::to_string_pretty(value).map_or_else(|error| error.to_string(), |json| json + "\n")
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "drawbridge: the answer cannot be written: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `drawbridge status`: how the daemon is, on one screen.
+
+use serde_json::Value;
+
+use super::columns::{Cell, count, items, list, moment, number, span, text};
+use super::reload::faults;
+use crate::cli::style::{Ink, Palette};
+
+/// The states of trunks in the order in which they are told, and whether each is well.
+const TRUNK_STATES: [(&str, bool); 5] =
+    [("up", true), ("full", true), ("down", false), ("unresolved", false), ("disabled", true)];
+
+pub(super) fn page(body: &Value, palette: Palette) -> String {
+    let state = text(body, "state");
+    let ink = match state {
+        "serving" => Ink::Good,
+        "draining" => Ink::Provisional,
+        _ => Ink::Bad,
+    };
+    let title = format!(
+        "{} is {}: Drawbridge {}, media by {}",
+        palette.paint(Ink::Bold, &super::columns::cell(text(body, "node"))),
+        palette.paint(ink, state),
+        text(body, "version"),
+        text(body, "engine"),
+    );
+    let entries = entries(body);
+    let mut page = format!("{title}\n\n{}", list(&entries, palette));
+    let configuration = &body["configuration"];
+    if !items(configuration, "faults").is_empty() {
+        let head = format!(
+            "The files on disk are refused ({}); what was in force before still is:",
+            count(items(configuration, "faults").len() as u64, "fault")
+        );
+        page.push_str(&format!("\n{}\n{}", palette.paint(Ink::Bad, &head), faults(configuration)));
+    }
+    page
+}
+
+fn entries(body: &Value) -> Vec<(&'static str, Cell)> {
+    let since = format!("{}, since {}", span(number(body, "uptime_seconds")), moment(text(body, "started")));
+    let mut entries = vec![("up", Cell::new(since)), ("calls", Cell::new(calls(body)))];
+    entries.push(("trunks", trunks(body)));
+    let ports = |realm: &str| {
+        let of = &body["media_ports"][realm];
+        format!("{} of {} {realm}", number(of, "in_use"), number(of, "limit"))
+    };
+    if body["media_ports"].is_object() {
+        entries.push(("media ports", Cell::new(format!("{}, {}", ports("trusted"), ports("untrusted")))));
+        entries.push(("transactions", Cell::new(number(body, "transactions").to_string())));
+    }
+    let configuration = &body["configuration"];
+    entries.push(("configured", Cell::new(format!("since {}", moment(text(configuration, "since"))))));
+    let sizes = [("listeners", "listener"), ("trunks", "trunk"), ("routes", "route")]
+        .map(|(key, thing)| count(number(configuration, key), thing));
+    entries.push(("", Cell::new(sizes.join(", "))));
+    let waiting: Vec<&str> =
+        items(configuration, "waiting_for_restart").iter().filter_map(Value::as_str).collect();
+    if !waiting.is_empty() {
+        entries.push(("restart for", Cell::in_ink(waiting.join(", "), Ink::Provisional)));
+    }
+    entries
+}
+
+fn calls(body: &Value) -> String {
+    if body["calls"].is_null() {
+        return "unknown: the engine does not answer".to_owned();
+    }
+    let calls = number(body, "calls").to_string();
+    match (text(body, "state"), body["drain_deadline"].as_str()) {
+        ("draining", Some(deadline)) => format!("{calls}, ended at {}", moment(deadline)),
+        ("draining", None) => format!("{calls}, and no new ones"),
+        (_, _) => calls,
+    }
+}
+
+fn trunks(body: &Value) -> Cell {
+    let counts = &body["trunks"];
+    let told = |(state, _): &(&str, bool)| {
+        let many = number(counts, state);
+        (many > 0).then(|| format!("{many} {state}"))
+    };
+    let parts: Vec<String> = TRUNK_STATES.iter().filter_map(told).collect();
+    let is_well = TRUNK_STATES.iter().all(|(state, is_well)| *is_well || number(counts, state) == 0);
+    let text = if parts.is_empty() { "none".to_owned() } else { parts.join(", ") };
+    Cell::in_ink(text, if is_well { Ink::Plain } else { Ink::Bad })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    fn body() -> Value {
+        json!({
+            "version": "1.2.3", "node": "sbc1", "engine": "io_uring",
+            "started": "2026-03-21T09:05:07.042Z", "uptime_seconds": 7_500, "state": "draining",
+            "drain_deadline": "2026-03-21T11:11:00.000Z", "calls": 3, "transactions": 4,
+            "media_ports": { "trusted": { "in_use": 6, "limit": 10_000 },
+                             "untrusted": { "in_use": 6, "limit": 10_000 } },
+            "trunks": { "up": 2, "unresolved": 1 },
+            "configuration": {
+                "since": "2026-03-21T09:05:07.042Z", "listeners": 2, "trunks": 3, "routes": 1,
+                "last_reload_successful": false,
+                "faults": [{ "file": "/etc/drawbridge/drawbridge.toml", "line": 3, "column": 1,
+                             "key": "media.prots", "message": "unknown key",
+                             "cure": "did you mean \"ports\"?" }],
+                "waiting_for_restart": ["media.workers"]
+            }
+        })
+    }
+
+    #[test]
+    fn the_page_says_what_is_and_what_is_wrong() {
+        expect![[r#"
+            sbc1 is draining: Drawbridge 1.2.3, media by io_uring
+
+            up            2 h 5 min, since 2026-03-21 09:05:07 UTC
+            calls         3, ended at 2026-03-21 11:11:00 UTC
+            trunks        2 up, 1 unresolved
+            media ports   6 of 10000 trusted, 6 of 10000 untrusted
+            transactions  4
+            configured    since 2026-03-21 09:05:07 UTC
+                          2 listeners, 3 trunks, 1 route
+            restart for   media.workers
+
+            The files on disk are refused (1 fault); what was in force before still is:
+              /etc/drawbridge/drawbridge.toml:3:1: media.prots: unknown key; did you mean "ports"?
+        "#]]
+        .assert_eq(&page(&body(), Palette::PLAIN));
+    }
+
+    #[test]
+    fn an_engine_that_is_silent_is_told() {
+        let mut body = body();
+        for key in ["calls", "transactions", "media_ports", "trunks"] {
+            body[key] = Value::Null;
+        }
+        body["state"] = "unresponsive".into();
+        let page = page(&body, Palette::PLAIN);
+        assert!(page.contains("calls        unknown: the engine does not answer"), "{page}");
+        assert!(!page.contains("media ports"), "{page}");
+    }
+}

@@ -1,0 +1,138 @@
+//! `drawbridge trunks`: a line for each trunk, and one for each further target.
+
+use serde_json::Value;
+
+use super::columns::{Cell, cell, count, items, moment, number, table, text};
+use crate::cli::style::{Ink, Palette};
+
+pub(super) fn page(body: &Value, palette: Palette) -> String {
+    let trunks = items(body, "trunks");
+    if trunks.is_empty() {
+        return "no trunk is configured: see /etc/drawbridge/trunks.d\n".to_owned();
+    }
+    let rows: Vec<Vec<Cell>> = trunks.iter().flat_map(rows).collect();
+    table(&["TRUNK", "STATE", "REALM", "CALLS", "TARGET", "IS", "TOOK", "NOTE"], &rows, palette)
+}
+
+/// After `trunk enable` and `trunk disable`.
+pub(super) fn switched(trunk: &Value, palette: Palette) -> String {
+    let name = palette.paint(Ink::Bold, &cell(text(trunk, "name")));
+    let calls = number(trunk, "calls");
+    if trunk["enabled"] == true {
+        return format!("{name} is enabled: new calls may go over it\n");
+    }
+    let left = if calls > 0 { format!("; {} in progress", count(calls, "call")) } else { String::new() };
+    let goes_on = if calls == 1 { " goes on" } else { " go on" };
+    let left = if calls > 0 { left + goes_on } else { left };
+    format!("{name} is disabled: no new call goes over it{left}\n")
+}
+
+fn rows(trunk: &Value) -> Vec<Vec<Cell>> {
+    let targets = items(trunk, "targets");
+    let first = head(trunk).into_iter().chain(targets.first().map_or_else(
+        || vec![Cell::new(""), Cell::new(""), Cell::new(""), Cell::new(note(trunk))],
+        |first| target(first, &note(trunk)),
+    ));
+    let further = targets.iter().skip(1).map(|further| {
+        let blank = (0..4).map(|_| Cell::new(""));
+        blank.chain(target(further, "")).collect()
+    });
+    std::iter::once(first.collect()).chain(further).collect()
+}
+
+fn head(trunk: &Value) -> Vec<Cell> {
+    let state = text(trunk, "state");
+    let ink = match state {
+        "up" => Ink::Good,
+        "full" | "disabled" => Ink::Provisional,
+        _ => Ink::Bad,
+    };
+    let calls = match trunk["limits"]["calls"].as_u64() {
+        Some(limit) => format!("{}/{limit}", number(trunk, "calls")),
+        None => number(trunk, "calls").to_string(),
+    };
+    vec![
+        Cell::in_ink(text(trunk, "name"), Ink::Bold),
+        Cell::in_ink(state, ink),
+        Cell::new(text(trunk, "realm")),
+        Cell::new(calls),
+    ]
+}
+
+/// What an operator said of it, and names without an address.
+fn note(trunk: &Value) -> String {
+    let switched = &trunk["switched"];
+    let word = if switched["enabled"] == true { "enabled" } else { "disabled" };
+    let by = switched.is_object().then(|| format!("{word} by hand at {}", moment(text(switched, "since"))));
+    let names = items(trunk, "dns").iter().filter(|host| items(host, "addresses").is_empty());
+    let names = names.map(|host| format!("{}: no address", text(host, "name")));
+    by.into_iter().chain(names).collect::<Vec<_>>().join("; ")
+}
+
+fn target(target: &Value, of_trunk: &str) -> Vec<Cell> {
+    let state = text(target, "state");
+    let ink = match state {
+        "up" => Ink::Plain,
+        "returning" => Ink::Provisional,
+        _ => Ink::Bad,
+    };
+    let took = target["latency_ms"].as_f64().map_or_else(String::new, |ms| format!("{ms:.0} ms"));
+    let failure = &target["last_failure"];
+    let failed = failure
+        .is_object()
+        .then(|| format!("{} at {}", text(failure, "reason"), moment(text(failure, "at"))))
+        .filter(|_| state != "up");
+    let notes: Vec<String> = std::iter::once(of_trunk.to_owned()).chain(failed).collect();
+    let notes: Vec<String> = notes.into_iter().filter(|note| !note.is_empty()).collect();
+    vec![
+        Cell::new(format!("{} {}", text(target, "address"), text(target, "transport"))),
+        Cell::in_ink(state, ink),
+        Cell::new(took),
+        Cell::new(notes.join("; ")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_trunk_is_a_line_and_each_further_target_another() {
+        let target = |address: &str, state: &str| {
+            json!({ "host": "sip.example", "address": address, "transport": "udp", "state": state,
+                    "since": null, "last_failure": { "at": "2026-03-21T09:05:07.042Z", "reason": "timeout" },
+                    "latency_ms": 12.4 })
+        };
+        let body = json!({ "trunks": [
+            { "name": "sinch", "realm": "untrusted", "state": "up", "enabled": true, "switched": null,
+              "calls": 3, "limits": { "calls": 100, "cps": null },
+              "targets": [target("192.0.2.1:5060", "up"), target("192.0.2.2:5060", "down")],
+              "dns": [{ "name": "sip.example", "addresses": ["192.0.2.1", "192.0.2.2"] }] },
+            { "name": "pbx", "realm": "trusted", "state": "disabled", "enabled": false, "calls": 0,
+              "switched": { "enabled": false, "since": "2026-03-21T09:05:07.042Z" },
+              "limits": { "calls": null, "cps": null }, "targets": [],
+              "dns": [{ "name": "pbx.example", "addresses": [] }] },
+        ]});
+        expect![[r#"
+            TRUNK  STATE     REALM      CALLS  TARGET              IS    TOOK   NOTE
+            sinch  up        untrusted  3/100  192.0.2.1:5060 udp  up    12 ms
+                                               192.0.2.2:5060 udp  down  12 ms  timeout at 2026-03-21 09:05:07 UTC
+            pbx    disabled  trusted    0                                       disabled by hand at 2026-03-21 09:05:07 UTC; pbx.example: no address
+        "#]]
+        .assert_eq(&page(&body, Palette::PLAIN));
+    }
+
+    #[test]
+    fn switching_says_what_becomes_of_the_calls() {
+        let trunk =
+            |enabled: bool, calls: u64| json!({ "name": "sinch", "enabled": enabled, "calls": calls });
+        let says = |enabled, calls| switched(&trunk(enabled, calls), Palette::PLAIN);
+        assert_eq!(says(true, 1), "sinch is enabled: new calls may go over it\n");
+        assert_eq!(says(false, 0), "sinch is disabled: no new call goes over it\n");
+        let goes_on = "sinch is disabled: no new call goes over it; 1 call in progress goes on\n";
+        assert_eq!(says(false, 1), goes_on);
+    }
+}

@@ -1,0 +1,261 @@
+//! The commands that ask a running daemon, and tell it something: over its admin socket, with a call in
+//! progress.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod site;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Stdio;
+
+use serde_json::Value;
+use site::{Daemon, PATIENCE, Site, exit_of};
+
+/// Exit status, standard output, standard error.
+type Said = (Option<i32>, String, String);
+
+fn run(site: &Site, words: &str) -> Said {
+    let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_drawbridge"));
+    command.arg(name).args(rest.split_whitespace()).arg("--config").arg(site.config());
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn well(site: &Site, words: &str) -> String {
+    let (code, out, err) = run(site, words);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    out
+}
+
+fn json(site: &Site, words: &str) -> Value {
+    serde_json::from_str(&well(site, &format!("{words} --json"))).unwrap()
+}
+
+/// A carrier behind a trunk, and a PBX that is let in by its address.
+struct Parties {
+    pbx: UdpSocket,
+    carrier: UdpSocket,
+    sbc: SocketAddr,
+}
+
+impl Parties {
+    fn new(site: &mut Site) -> Parties {
+        let bind = || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket
+        };
+        let (pbx, carrier) = (bind(), bind());
+        let port = carrier.local_addr().unwrap().port();
+        site.text.push_str(&format!(
+            "[trunk.carrier]\nhost = \"127.0.0.1\"\nport = {port}\nlimits = {{ calls = 5 }}\n\
+             [[route]]\nname = \"out\"\nfrom = \"trusted\"\ntrunks = [\"carrier\"]\n"
+        ));
+        site.write(&site.text);
+        Parties { pbx, carrier, sbc: site.trusted }
+    }
+
+    fn receive(socket: &UdpSocket) -> (String, SocketAddr) {
+        let mut bytes = [0; 4_096];
+        let (length, from) = socket.recv_from(&mut bytes).unwrap();
+        (String::from_utf8_lossy(&bytes[..length]).into_owned(), from)
+    }
+
+    /// The first line of the next message that is not a 100.
+    fn next(socket: &UdpSocket) -> String {
+        loop {
+            let (message, _) = Self::receive(socket);
+            if !message.starts_with("SIP/2.0 100") {
+                return message.lines().next().unwrap().to_owned();
+            }
+        }
+    }
+
+    fn invite(&self, id: &str) {
+        let (us, sbc) = (self.pbx.local_addr().unwrap(), self.sbc);
+        let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                   m=audio 30000 RTP/AVP 0\r\n";
+        let invite = format!(
+            "INVITE sip:+442079460000@{sbc} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK-{id}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+14155550100@{us}>;tag={id}\r\nTo: <sip:+442079460000@{sbc}>\r\n\
+             Call-ID: {id}\r\nCSeq: 1 INVITE\r\nContact: <sip:pbx@{us}>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        );
+        self.pbx.send_to(invite.as_bytes(), sbc).unwrap();
+    }
+
+    /// A call that rings at the carrier.
+    fn ring(&self, id: &str) {
+        self.invite(id);
+        let (invite, from) = Self::receive(&self.carrier);
+        assert!(invite.starts_with("INVITE "), "{invite}");
+        let us = self.carrier.local_addr().unwrap();
+        let keep = ["Via:", "From:", "Call-ID:", "CSeq:"];
+        let kept = invite.lines().filter(|line| keep.iter().any(|name| line.starts_with(name)));
+        let to = invite.lines().find(|line| line.starts_with("To:")).unwrap();
+        let kept: String = kept.map(|line| format!("{line}\r\n")).collect();
+        let ringing = format!(
+            "SIP/2.0 180 Ringing\r\n{kept}{to};tag=callee\r\nContact: <sip:callee@{us}>\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        self.carrier.send_to(ringing.as_bytes(), from).unwrap();
+        assert_eq!(Self::next(&self.pbx), "SIP/2.0 180 Ringing");
+    }
+}
+
+#[test]
+fn a_call_is_seen_and_hung_up() {
+    let mut site = Site::new("calls");
+    let parties = Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    assert_eq!(well(&site, "calls"), "0 calls\n");
+    parties.ring("one");
+    let calls = json(&site, "calls");
+    assert_eq!((&calls["total"], &calls["calls"][0]["phase"]), (&1.into(), &"ringing".into()));
+    assert_eq!(calls["calls"][0]["egress"]["trunk"], "carrier");
+    let id = calls["calls"][0]["id"].as_str().unwrap();
+    let page = well(&site, "calls");
+    assert!(page.starts_with("CALL ") && page.contains("+442079460000"), "{page}");
+    assert!(page.ends_with("carrier\n1 call\n") && !page.contains('\u{1b}'), "{page}");
+    assert!(well(&site, &format!("call {id}")).contains("phase  ringing"));
+    assert_eq!(json(&site, "trunks")["trunks"][0]["calls"], 1);
+
+    assert_eq!(well(&site, &format!("hangup {id}")), format!("hung up: {id}\n"));
+    assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 480"));
+    assert!(Parties::next(&parties.carrier).starts_with("CANCEL "));
+    let (code, out, err) = run(&site, "hangup another");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let told = "drawbridge: there is no call \"another\"; it may be over: drawbridge calls lists those in progress\n";
+    assert_eq!(err, told);
+    let (code, out, _) = run(&site, "call another --json");
+    let failure: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &failure["error"]), (Some(1), &"there is no call \"another\"".into()));
+    daemon.stop();
+}
+
+#[test]
+fn a_trunk_is_switched_off_and_on() {
+    let mut site = Site::new("switch");
+    let parties = Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    let off = well(&site, "trunk disable carrier");
+    assert_eq!(off, "carrier is disabled: no new call goes over it\n");
+    parties.invite("one");
+    assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 503"));
+    let page = well(&site, "trunks");
+    assert!(page.contains("carrier  disabled  untrusted  0/5    127.0.0.1:"), "{page}");
+    assert!(page.contains("disabled by hand at 20"), "{page}");
+    // A reload for another reason leaves it as it is.
+    site.write(&site.text.replace("before", "after"));
+    well(&site, "reload");
+    assert_eq!(json(&site, "trunks")["trunks"][0]["state"], "disabled");
+    assert_eq!(well(&site, "trunk enable carrier"), "carrier is enabled: new calls may go over it\n");
+    parties.ring("two");
+    let (code, _, err) = run(&site, "trunk disable carier");
+    let told = "drawbridge: there is no trunk \"carier\"; drawbridge trunks lists those there are\n";
+    assert_eq!((code, err.as_str()), (Some(1), told));
+    let (_, log) = daemon.stop();
+    assert!(log.contains("an operator switched a trunk"), "{log}");
+}
+
+#[test]
+fn a_reload_says_what_changed_or_what_is_wrong() {
+    let site = Site::new("reloads");
+    let daemon = Daemon::start(&site);
+    assert_eq!(well(&site, "reload"), "nothing to reload: the files say what is in force\n");
+    site.write(&site.text.replace("[media]", "[media]\ntimout = \"30s\"\n"));
+    let (code, out, err) = run(&site, "reload");
+    assert_eq!((code, err.as_str()), (Some(1), ""));
+    assert!(out.contains("media.timout: unknown key; did you mean \"timeout\"?"), "{out}");
+    assert!(out.ends_with("refused: 1 fault; the running configuration stays in force\n"), "{out}");
+    let page = well(&site, "status");
+    assert!(
+        page.contains("The files on disk are refused (1 fault); what was in force before still is:"),
+        "{page}"
+    );
+    assert!(page.contains("media.timout"), "{page}");
+
+    // The file's change is taken by itself, too: whichever comes first has the change.
+    site.write(&site.text.replace("[media]", "[media]\ntimeout = \"30s\"\nports = \"20000-20100\"\n"));
+    let answer = json(&site, "reload");
+    assert!(answer["outcome"] == "taken" || answer["outcome"] == "unchanged", "{answer}");
+    assert_eq!(answer["waiting_for_restart"][0], "media.ports");
+    let (_, log) = daemon.stop();
+    assert!(log.contains("media.timeout: 60s → 30s"), "{log}");
+}
+
+#[test]
+fn a_drain_ends_what_is_left_at_its_deadline_and_an_undrain_lets_calls_in() {
+    let mut site = Site::new("drains");
+    let parties = Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    parties.ring("one");
+    let begun = well(&site, "drain");
+    assert_eq!(begun, "draining: new calls are refused; 1 call goes on\n");
+    assert_eq!(daemon.get("/readyz").unwrap().0, 503);
+    parties.invite("two");
+    assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 503"));
+    assert!(well(&site, "status").contains("calls         1, and no new ones"));
+    assert_eq!(well(&site, "undrain"), "serving: new calls are taken\n");
+    assert_eq!(daemon.get("/readyz").unwrap().0, 200);
+
+    let (code, out, err) = run(&site, "drain --deadline 1");
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.starts_with("1 call left, hung up at 20"), "{out}");
+    assert!(out.ends_with("drained: no call is left, and new ones are refused\n"), "{out}");
+    assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 503"));
+    assert!(Parties::next(&parties.carrier).starts_with("CANCEL "));
+    assert_eq!(run(&site, "drain --deadline soon").0, Some(2));
+    daemon.stop();
+}
+
+#[test]
+fn http_changes_nothing() {
+    let site = Site::new("http");
+    let daemon = Daemon::start(&site);
+    for page in ["/api/v1/trunks", "/api/v1/calls", "/api/v1/status"] {
+        assert_eq!(daemon.get(page).unwrap().0, 200, "{page}");
+    }
+    let (code, body) = daemon.request("POST", "/api/v1/drain").unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, &body["error"]), (403, &"HTTP serves what can be read, and changes nothing".into()));
+    assert!(body["cure"].as_str().unwrap().starts_with("ask at the admin socket"), "{body}");
+    assert_eq!(daemon.request("POST", "/api/v1/trunks/x/disable").unwrap().0, 403);
+    assert_eq!(daemon.request("POST", "/api/v1/status").unwrap().0, 405);
+    assert_eq!(daemon.get("/readyz").unwrap().0, 200);
+    daemon.stop();
+}
+
+#[test]
+fn the_socket_is_one_daemons_alone_and_outlives_none() {
+    let site = Site::new("socket");
+    let socket = site.directory.join("admin.sock");
+    let (code, _, err) = run(&site, "status");
+    let told = format!("drawbridge: no daemon listens at {}; start it with systemctl", socket.display());
+    assert!(code == Some(1) && err.starts_with(&told), "{err}");
+
+    let daemon = Daemon::start(&site);
+    assert!(socket.exists());
+    let page = well(&site, &format!("status --socket {}", socket.display()));
+    assert!(page.starts_with("before is serving: Drawbridge "), "{page}");
+    let second = Site::new("socket-second");
+    second.write(&second.text.replace("socket-second", "socket"));
+    let output = exit_of(second.command("run").stderr(Stdio::piped()).spawn().unwrap());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("a Drawbridge that runs has the admin socket"), "{message}");
+    assert!(message.contains("write another path as admin.socket"), "{message}");
+
+    // Killed, it leaves its socket; the next one takes the place, and leaves nothing when it ends well.
+    drop(daemon);
+    assert!(socket.exists());
+    let (code, _, err) = run(&site, "status");
+    assert!(code == Some(1) && err.contains("no daemon listens at"), "{err}");
+    let daemon = Daemon::start(&site);
+    well(&site, "status");
+    daemon.stop();
+    assert!(!socket.exists());
+}
