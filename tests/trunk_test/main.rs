@@ -197,6 +197,30 @@ fn credentials_that_nobody_asks_for_are_told_and_pass() {
     }
 }
 
+#[test]
+fn a_trunk_that_registers_needs_a_registrar_that_takes_its_user() {
+    let registrar = Carrier::udp("127.44.0.1", registrar(CHALLENGE, "alice", SECRET));
+    let site = Site::new("registers", &with_user(registrar.address, "register = { user = \"bob\" }"));
+    let run = site.test(&["carrier"]);
+    assert_eq!(run.code, 0, "{}{}", run.page, run.error);
+    assert!(
+        run.says("registers as \"alice\"") && run.says("200 OK to REGISTER as \"alice\""),
+        "{}",
+        run.page
+    );
+    let proxy = Carrier::udp(
+        "127.44.0.1",
+        Arc::new(|request, from| {
+            let code = if request.method() == Some(&Method::Options) { 200 } else { 405 };
+            Some(bytes(answer(request, from, code)))
+        }),
+    );
+    let site = Site::new("no-registrar", &with_user(proxy.address, "register = true"));
+    let run = site.test(&["carrier"]);
+    assert_eq!(run.code, 1, "{}", run.page);
+    assert!(run.says("it takes no registration: write register = false in [trunk.carrier]"), "{}", run.page);
+}
+
 /// A NAT between us: the carrier saw us at 203.0.113.9.
 fn behind_nat(code: u16) -> carrier::Script {
     Arc::new(move |request, _| {
