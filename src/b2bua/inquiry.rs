@@ -14,7 +14,7 @@ use super::identity;
 use crate::base::{Instant, Random, Transport};
 use crate::routing::{Authentication, Credentials};
 use crate::sip::digest::{self, Answerer, Challenge, ChallengeFault};
-use crate::sip::{Header, Message, Method, Writer};
+use crate::sip::{Header, Message, Method, Status, Writer};
 
 /// Timer E begins with this (RFC 3261 §17.1.2.2: T1).
 const T1: Duration = Duration::from_millis(500);
@@ -268,7 +268,7 @@ impl Inquiry {
 
     /// The challenge to be answered, and the header that does.
     fn choose(&self, response: &Message) -> Result<(Challenge, Header), DigestOutcome> {
-        let (asks, answers) = match response.status().map(|status| status.code()) {
+        let (asks, answers) = match response.status().map(Status::code) {
             Some(401) => (Header::WwwAuthenticate, Header::Authorization),
             _ => (Header::ProxyAuthenticate, Header::ProxyAuthorization),
         };

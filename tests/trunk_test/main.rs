@@ -34,20 +34,20 @@ fn a_trunk_that_works_is_told_step_by_step() {
     let site = Site::new("works", &with_user(carrier.address, ""));
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            127.44.0.1:5060 (udp by default), domain carrier.example, as "alice", untrusted realm
-          skip dns                      an address needs none
-
-          127.44.0.1:5060 udp
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
-          ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
-          ok   authentication     TIME  200 OK to REGISTER as "alice", realm "carrier.example", SHA-256
-
-          ok   1 of 1 target answers, authenticated; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            127.44.0.1:5060 (udp by default), domain carrier.example, as "alice", untrusted realm
+        |  skip dns                      an address needs none
+        |
+        |  127.44.0.1:5060 udp
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
+        |  ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
+        |  ok   authentication     TIME  200 OK to REGISTER as "alice", realm "carrier.example", SHA-256
+        |
+        |  ok   1 of 1 target answers, authenticated; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(carrier.port(), "5060")]));
     assert_eq!((run.code, run.error.as_str()), (0, ""));
     assert_eq!(carrier.heard(), ["OPTIONS", "REGISTER", "REGISTER with a digest"]);
@@ -90,31 +90,31 @@ fn a_wrong_password_is_tried_at_one_address_alone() {
     );
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            127.44.0.1:5060, 127.44.0.2:5060 (udp by default), domain carrier.example, as "alice", untrusted realm
-          skip dns                      an address needs none
-
-          127.44.0.1:5060 udp
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
-          ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
-          FAIL authentication     TIME  401 again with realm "carrier.example": username or password is wrong
-                 - [trunk.carrier] has username = "alice": the provider's name for it may be key, SIP user, or auth
-                   user; the caller's number it is not
-                 - the password begins or ends with a blank or a line break: is that meant?
-                 - set the password anew at the provider, and in the place that password of the trunk points to
-                 - not tried again at the other targets, so that nothing is locked by this test
-
-          127.44.0.2:5060 udp
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
-          ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
-          skip authentication           refused already; not tried again, so that nothing is locked
-
-          FAIL 2 of 2 targets answer, but authentication fails: so will calls; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            127.44.0.1:5060, 127.44.0.2:5060 (udp by default), domain carrier.example, as "alice", untrusted realm
+        |  skip dns                      an address needs none
+        |
+        |  127.44.0.1:5060 udp
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
+        |  ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
+        |  FAIL authentication     TIME  401 again with realm "carrier.example": username or password is wrong
+        |         - [trunk.carrier] has username = "alice": the provider's name for it may be key, SIP user, or auth
+        |           user; the caller's number it is not
+        |         - the password begins or ends with a blank or a line break: is that meant?
+        |         - set the password anew at the provider, and in the place that password of the trunk points to
+        |         - not tried again at the other targets, so that nothing is locked by this test
+        |
+        |  127.44.0.2:5060 udp
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
+        |  ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
+        |  skip authentication           refused already; not tried again, so that nothing is locked
+        |
+        |  FAIL 2 of 2 targets answer, but authentication fails: so will calls; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(first.port(), "5060"), (second.port(), "5060")]));
     assert_eq!(run.code, 1);
     assert_eq!(first.heard(), ["OPTIONS", "REGISTER", "REGISTER with a digest"]);
@@ -197,6 +197,30 @@ fn credentials_that_nobody_asks_for_are_told_and_pass() {
     }
 }
 
+#[test]
+fn a_trunk_that_registers_needs_a_registrar_that_takes_its_user() {
+    let registrar = Carrier::udp("127.44.0.1", registrar(CHALLENGE, "alice", SECRET));
+    let site = Site::new("registers", &with_user(registrar.address, "register = { user = \"bob\" }"));
+    let run = site.test(&["carrier"]);
+    assert_eq!(run.code, 0, "{}{}", run.page, run.error);
+    assert!(
+        run.says("registers as \"alice\"") && run.says("200 OK to REGISTER as \"alice\""),
+        "{}",
+        run.page
+    );
+    let proxy = Carrier::udp(
+        "127.44.0.1",
+        Arc::new(|request, from| {
+            let code = if request.method() == Some(&Method::Options) { 200 } else { 405 };
+            Some(bytes(answer(request, from, code)))
+        }),
+    );
+    let site = Site::new("no-registrar", &with_user(proxy.address, "register = true"));
+    let run = site.test(&["carrier"]);
+    assert_eq!(run.code, 1, "{}", run.page);
+    assert!(run.says("it takes no registration: write register = false in [trunk.carrier]"), "{}", run.page);
+}
+
 /// A NAT between us: the carrier saw us at 203.0.113.9.
 fn behind_nat(code: u16) -> carrier::Script {
     Arc::new(move |request, _| {
@@ -211,27 +235,27 @@ fn who_is_not_on_their_list_is_told_which_address_to_put_there() {
     let site = Site::new("403", &with_user(carrier.address, ""));
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            127.44.0.1:5060 (udp by default), domain carrier.example, as "alice", untrusted realm
-          skip dns                      an address needs none
-
-          127.44.0.1:5060 udp
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          FAIL options            TIME  403 Forbidden: it does not want to hear from us; it is kamailio (5.8.2 (x86_64/linux))
-                 - at the provider, add 203.0.113.9 (203.0.113.9/32) to the addresses that may call
-                 - or it does not serve sip:carrier.example: is domain in [trunk.carrier] what the provider wrote?
-          warn address                  behind NAT: they see 203.0.113.9:40000, and calls say 127.44.1.1
-                 - write advertise = "203.0.113.9:5060" in the [[listener]] of the untrusted realm that binds
-                   127.44.1.1:5060 (udp), and restart: without it their requests within calls (ACK, BYE) go astray
-                 - on the NAT, forward UDP 5060 and UDP 10000-19999 (media) from 203.0.113.9 to 127.44.1.1
-                 - write media_advertise = "203.0.113.9" below [realm.untrusted]: SDP says 127.44.1.1, which nobody
-                   out there can send audio to
-          skip authentication           it does not want to hear from us
-
-          FAIL the target does not answer as it should: calls over this trunk fail; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            127.44.0.1:5060 (udp by default), domain carrier.example, as "alice", untrusted realm
+        |  skip dns                      an address needs none
+        |
+        |  127.44.0.1:5060 udp
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  FAIL options            TIME  403 Forbidden: it does not want to hear from us; it is kamailio (5.8.2 (x86_64/linux))
+        |         - at the provider, add 203.0.113.9 (203.0.113.9/32) to the addresses that may call
+        |         - or it does not serve sip:carrier.example: is domain in [trunk.carrier] what the provider wrote?
+        |  warn address                  behind NAT: they see 203.0.113.9:40000, and calls say 127.44.1.1
+        |         - write advertise = "203.0.113.9:5060" in the [[listener]] of the untrusted realm that binds
+        |           127.44.1.1:5060 (udp), and restart: without it their requests within calls (ACK, BYE) go astray
+        |         - on the NAT, forward UDP 5060 and UDP 10000-19999 (media) from 203.0.113.9 to 127.44.1.1
+        |         - write media_advertise = "203.0.113.9" below [realm.untrusted]: SDP says 127.44.1.1, which nobody
+        |           out there can send audio to
+        |  skip authentication           it does not want to hear from us
+        |
+        |  FAIL the target does not answer as it should: calls over this trunk fail; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(carrier.port(), "5060")]));
     assert_eq!(run.code, 1);
     assert_eq!(carrier.heard(), ["OPTIONS"], "no credentials to who does not want to hear us");
@@ -243,24 +267,24 @@ fn an_address_behind_nat_is_seen_and_what_to_write_told() {
     let site = Site::new("nat", &trunk(carrier.address, ""));
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            127.44.0.1:5060 (udp by default), domain 127.44.0.1, without credentials, untrusted realm
-          skip dns                      an address needs none
-
-          127.44.0.1:5060 udp
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
-          warn address                  behind NAT: they see 203.0.113.9:40000, and calls say 127.44.1.1
-                 - write advertise = "203.0.113.9:5060" in the [[listener]] of the untrusted realm that binds
-                   127.44.1.1:5060 (udp), and restart: without it their requests within calls (ACK, BYE) go astray
-                 - on the NAT, forward UDP 5060 and UDP 10000-19999 (media) from 203.0.113.9 to 127.44.1.1
-                 - write media_advertise = "203.0.113.9" below [realm.untrusted]: SDP says 127.44.1.1, which nobody
-                   out there can send audio to
-
-          ok   1 of 1 target answers; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            127.44.0.1:5060 (udp by default), domain 127.44.0.1, without credentials, untrusted realm
+        |  skip dns                      an address needs none
+        |
+        |  127.44.0.1:5060 udp
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  ok   options            TIME  200 OK; it is kamailio (5.8.2 (x86_64/linux))
+        |  warn address                  behind NAT: they see 203.0.113.9:40000, and calls say 127.44.1.1
+        |         - write advertise = "203.0.113.9:5060" in the [[listener]] of the untrusted realm that binds
+        |           127.44.1.1:5060 (udp), and restart: without it their requests within calls (ACK, BYE) go astray
+        |         - on the NAT, forward UDP 5060 and UDP 10000-19999 (media) from 203.0.113.9 to 127.44.1.1
+        |         - write media_advertise = "203.0.113.9" below [realm.untrusted]: SDP says 127.44.1.1, which nobody
+        |           out there can send audio to
+        |
+        |  ok   1 of 1 target answers; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(carrier.port(), "5060")]));
     assert_eq!(run.code, 0);
 }
@@ -288,27 +312,27 @@ fn silence_names_the_ways_out_and_the_transport_that_would_answer() {
     let site = Site::new("silence", &with_user(carrier.address, ""));
     let run = site.test(&["carrier", "--timeout", "1"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            127.44.0.1:5080 (udp by default), domain carrier.example, as "alice", untrusted realm
-          skip dns                      an address needs none
-
-          127.44.0.1:5080 udp
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          FAIL options            TIME  no answer to 2 requests
-                 - TCP port 5080 answers OPTIONS with 200 there: try transport = "tcp" and port = 5080 in
-                   [trunk.carrier]
-                 - at the provider, add 127.44.1.1 (127.44.1.1/32) to the addresses that may call: many are silent to
-                   strangers
-                 - a firewall here or on the way: UDP from 127.44.1.1 to 127.44.0.1:5080 must pass, and the answers
-                   to it
-                 - the wrong place: compare host and port (here 5080) with the provider's, and try transport = "tcp"
-                   or "tls" in [trunk.carrier]
-          skip authentication           no answer
-
-          FAIL the target does not answer as it should: calls over this trunk fail; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            127.44.0.1:5080 (udp by default), domain carrier.example, as "alice", untrusted realm
+        |  skip dns                      an address needs none
+        |
+        |  127.44.0.1:5080 udp
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  FAIL options            TIME  no answer to 2 requests
+        |         - TCP port 5080 answers OPTIONS with 200 there: try transport = "tcp" and port = 5080 in
+        |           [trunk.carrier]
+        |         - at the provider, add 127.44.1.1 (127.44.1.1/32) to the addresses that may call: many are silent to
+        |           strangers
+        |         - a firewall here or on the way: UDP from 127.44.1.1 to 127.44.0.1:5080 must pass, and the answers
+        |           to it
+        |         - the wrong place: compare host and port (here 5080) with the provider's, and try transport = "tcp"
+        |           or "tls" in [trunk.carrier]
+        |  skip authentication           no answer
+        |
+        |  FAIL the target does not answer as it should: calls over this trunk fail; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(carrier.port(), "5080")]));
     assert_eq!(run.code, 1);
 }
@@ -319,21 +343,21 @@ fn a_port_that_nobody_listens_on_is_refused_and_not_waited_for() {
     let site = Site::new("refused", &trunk(address, ""));
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            127.44.0.1:5080 (udp by default), domain 127.44.0.1, without credentials, untrusted realm
-          skip dns                      an address needs none
-
-          127.44.0.1:5080 udp
-          FAIL connect            TIME  nobody listens on UDP port 5080 (ICMP: port unreachable)
-                 - ask the provider for port and transport, and write port = … and transport = "udp", "tcp" or "tls"
-                   in [trunk.carrier]
-                 - if 127.44.0.1:5080 is yours: is it running there? ss -lnp 'sport = :5080'
-          skip options                  not reached
-
-          FAIL the target does not answer as it should: calls over this trunk fail; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            127.44.0.1:5080 (udp by default), domain 127.44.0.1, without credentials, untrusted realm
+        |  skip dns                      an address needs none
+        |
+        |  127.44.0.1:5080 udp
+        |  FAIL connect            TIME  nobody listens on UDP port 5080 (ICMP: port unreachable)
+        |         - ask the provider for port and transport, and write port = … and transport = "udp", "tcp" or "tls"
+        |           in [trunk.carrier]
+        |         - if 127.44.0.1:5080 is yours: is it running there? ss -lnp 'sport = :5080'
+        |  skip options                  not reached
+        |
+        |  FAIL the target does not answer as it should: calls over this trunk fail; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(address.port(), "5080")]));
     assert_eq!(run.code, 1);
     let by_tcp = Site::new("refused-tcp", &trunk(address, "transport = \"tcp\""));
@@ -387,26 +411,26 @@ fn every_address_of_a_name_is_tested_and_one_that_is_dead_named() {
     let site = Site::new("two-addresses", &more);
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            sip.carrier.example:5080 (udp by default), domain sip.carrier.example, without credentials, untrusted realm
-          ok   dns                TIME  A sip.carrier.example: 127.44.0.1, 127.44.0.3
-
-          127.44.0.1:5080 udp  sip.carrier.example
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          ok   options            TIME  200 OK
-          ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
-
-          127.44.0.3:5080 udp  sip.carrier.example
-          FAIL connect            TIME  nobody listens on UDP port 5080 (ICMP: port unreachable)
-                 - 127.44.0.1 answers the same question, so this is no matter of port, transport or password
-                 - the daemon passes 127.44.0.3 over while it is down; tell the provider, and see that no firewall
-                   lets you reach 127.44.0.1 alone
-          skip options                  not reached
-
-          FAIL 1 of 2 targets answers; calls go to those that do; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            sip.carrier.example:5080 (udp by default), domain sip.carrier.example, without credentials, untrusted realm
+        |  ok   dns                TIME  A sip.carrier.example: 127.44.0.1, 127.44.0.3
+        |
+        |  127.44.0.1:5080 udp  sip.carrier.example
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  ok   options            TIME  200 OK
+        |  ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
+        |
+        |  127.44.0.3:5080 udp  sip.carrier.example
+        |  FAIL connect            TIME  nobody listens on UDP port 5080 (ICMP: port unreachable)
+        |         - 127.44.0.1 answers the same question, so this is no matter of port, transport or password
+        |         - the daemon passes 127.44.0.3 over while it is down; tell the provider, and see that no firewall
+        |           lets you reach 127.44.0.1 alone
+        |  skip options                  not reached
+        |
+        |  FAIL 1 of 2 targets answers; calls go to those that do; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(carrier.port(), "5080")]));
     assert_eq!(run.code, 1);
 }
@@ -423,20 +447,20 @@ fn srv_leads_to_the_ports_and_names_that_it_says() {
     let site = Site::new("srv", &more);
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            sip.carrier.example (udp), domain sip.carrier.example, without credentials, untrusted realm
-          ok   dns                TIME  SRV _sip._udp.sip.carrier.example: 10 60 5090 a.carrier.example.
-          ok   dns                TIME  A a.carrier.example: 127.44.0.1
-
-          127.44.0.1:5090 udp  a.carrier.example
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          ok   options            TIME  200 OK
-          ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
-
-          ok   1 of 1 target answers; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            sip.carrier.example (udp), domain sip.carrier.example, without credentials, untrusted realm
+        |  ok   dns                TIME  SRV _sip._udp.sip.carrier.example: 10 60 5090 a.carrier.example.
+        |  ok   dns                TIME  A a.carrier.example: 127.44.0.1
+        |
+        |  127.44.0.1:5090 udp  a.carrier.example
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  ok   options            TIME  200 OK
+        |  ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
+        |
+        |  ok   1 of 1 target answers; TIME
+        |
     "#]].assert_eq(&run.normalised(&site, &[(carrier.port(), "5090")]));
     assert_eq!(run.code, 0);
 }

@@ -71,7 +71,7 @@ impl Drop for Site {
 
 impl Run {
     /// The page with what differs from run to run replaced: ports by these names, then times, ports
-    /// of ours, and the directory.
+    /// of ours, and the directory. Each line stands behind a mark, so that its indentation is compared.
     pub fn normalised(&self, site: &Site, ports: &[(u16, &str)]) -> String {
         let mut page = self.page.replace(&site.directory.display().to_string(), "/etc/drawbridge");
         for (port, name) in ports {
@@ -82,7 +82,8 @@ impl Run {
         };
         let page = replace(&page, r"[ 0-9.]{5} ms  ", "    TIME  ");
         let page = replace(&page, r"[0-9.]+ ms\n", "TIME\n");
-        replace(&page, r"(127\.44\.1\.1):[0-9]{5}\b", "$1:EPHEMERAL")
+        let page = replace(&page, r"(127\.44\.1\.1):[0-9]{5}\b", "$1:EPHEMERAL");
+        page.lines().map(|line| format!("|{line}\n")).collect()
     }
 
     /// Whether these words are on the page, wherever its lines break.

@@ -100,20 +100,20 @@ fn a_handshake_that_works_shows_version_certificate_and_who_vouches_for_it() {
     let site = site("tls", &carrier, &authority, "");
     let run = site.test(&["carrier"]);
     expect![[r#"
-
-          trunk carrier
-
-          ok   configuration            127.44.0.1:5061 (tls), domain sip.carrier.example, without credentials, untrusted realm
-          skip dns                      an address needs none
-
-          127.44.0.1:5061 tls
-          ok   connect            TIME  from 127.44.1.1:EPHEMERAL
-          ok   tls                TIME  TLS 1.3, AES_256_GCM_SHA384; sip.carrier.example by Carrier Root, DAYS days left; verified by /etc/drawbridge/ca.pem
-          ok   options            TIME  200 OK
-          ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
-
-          ok   1 of 1 target answers; TIME
-
+        |
+        |  trunk carrier
+        |
+        |  ok   configuration            127.44.0.1:5061 (tls), domain sip.carrier.example, without credentials, untrusted realm
+        |  skip dns                      an address needs none
+        |
+        |  127.44.0.1:5061 tls
+        |  ok   connect            TIME  from 127.44.1.1:EPHEMERAL
+        |  ok   tls                TIME  TLS 1.3, AES_256_GCM_SHA384; sip.carrier.example by Carrier Root, DAYS days left; verified by /etc/drawbridge/ca.pem
+        |  ok   options            TIME  200 OK
+        |  ok   address                  they see 127.44.1.1:EPHEMERAL, as we say
+        |
+        |  ok   1 of 1 target answers; TIME
+        |
     "#]].assert_eq(&page(&run, &site, &carrier));
     assert_eq!(run.code, 0);
     let json = site.test(&["carrier", "--json"]).json();
@@ -141,26 +141,26 @@ fn each_fault_of_a_certificate_has_its_cure() {
         assert!(carrier.heard().is_empty(), "nothing is told to a stranger");
         let page = page(&run, &site, &carrier);
         let lines = page.lines().skip_while(|line| !line.contains("FAIL tls"));
-        pages.extend(lines.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")));
+        pages.extend(lines.take_while(|line| *line != "|").map(|line| format!("{line}\n")));
     }
     let today = regex::Regex::new("It says [0-9-]+").unwrap();
     expect![[r#"
-          FAIL tls                TIME  /etc/drawbridge/ca.pem does not have who signed their certificate (sip.carrier.example): Their Root
-                 - get the authority's certificate ("Their Root") from the provider, and write
-                   tls = { ca = "/etc/drawbridge/tls/carrier-ca.pem" } in [trunk.carrier]
-                 - they sent one certificate alone: perhaps the one between is missing, which is theirs to send
-                 - or leave ca out, if a public authority signs for them now
-                   (/etc/drawbridge/ca.pem is all that counts while it is there)
-          skip options                  not connected
-          FAIL tls                TIME  their certificate ended on 2021-01-01, DAYS days ago
-                 - theirs to renew: tell the provider; calls by TLS fail until then
-                 - or is the clock here wrong? It says TODAY: timedatectl
-          skip options                  not connected
-          FAIL tls                TIME  their certificate is for sip.other.example, not for sip.carrier.example
-                 - if sip.other.example is whom you mean: write host = "sip.other.example" in [trunk.carrier], or,
-                   where the host must stay, tls = { server_name = "sip.other.example" }
-                 - if not, somebody else is at that address: check host, and DNS, with the provider
-          skip options                  not connected
+        |  FAIL tls                TIME  /etc/drawbridge/ca.pem does not have who signed their certificate (sip.carrier.example): Their Root
+        |         - get the authority's certificate ("Their Root") from the provider, and write
+        |           tls = { ca = "/etc/drawbridge/tls/carrier-ca.pem" } in [trunk.carrier]
+        |         - they sent one certificate alone: perhaps the one between is missing, which is theirs to send
+        |         - or leave ca out, if a public authority signs for them now
+        |           (/etc/drawbridge/ca.pem is all that counts while it is there)
+        |  skip options                  not connected
+        |  FAIL tls                TIME  their certificate ended on 2021-01-01, DAYS days ago
+        |         - theirs to renew: tell the provider; calls by TLS fail until then
+        |         - or is the clock here wrong? It says TODAY: timedatectl
+        |  skip options                  not connected
+        |  FAIL tls                TIME  their certificate is for sip.other.example, not for sip.carrier.example
+        |         - if sip.other.example is whom you mean: write host = "sip.other.example" in [trunk.carrier], or,
+        |           where the host must stay, tls = { server_name = "sip.other.example" }
+        |         - if not, somebody else is at that address: check host, and DNS, with the provider
+        |  skip options                  not connected
     "#]].assert_eq(&today.replace_all(&pages, "It says TODAY"));
 }
 

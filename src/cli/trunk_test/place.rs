@@ -31,16 +31,19 @@ impl Subject {
 
     /// Whether the trunk is one that we register at.
     pub(super) fn registers(&self) -> bool {
-        false
+        self.trunk.register.is_some()
     }
 
     /// Host of the Request-URI of a registration, where that is not the trunk's own.
     pub(super) fn registrar(&self) -> Option<String> {
-        None
+        self.trunk.register.as_ref()?.registrar.clone()
     }
 
     /// User of the address-of-record.
     pub(super) fn user(&self) -> Option<String> {
+        if let Some(user) = self.trunk.registered_user() {
+            return Some(user.to_owned());
+        }
         // Some providers' users are whole addresses.
         let username = self.trunk.credentials.as_ref().map(|credentials| credentials.username.as_str())?;
         Some(username.split_once('@').map_or(username, |(user, _)| user).to_owned())

@@ -252,7 +252,7 @@ async fn shake_hands(
 
 /// Tries the credentials: at the first place that answers, then, if they are not refused, at the others.
 async fn authenticate(subject: &Subject, visits: &mut Vec<Visit>, clock: Clock) {
-    if subject.trunk.credentials.is_none() {
+    if subject.trunk.credentials.is_none() && !subject.registers() {
         return;
     }
     let mut is_refused = false;

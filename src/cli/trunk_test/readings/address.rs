@@ -1,7 +1,7 @@
 //! Under which address the peer sees us, and whether we say the same of ourselves: where the two differ,
 //! calls connect and nobody hears anybody.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::json;
 
@@ -16,26 +16,29 @@ use crate::sip::Message;
 pub(in super::super) fn seen(scene: &Scene<'_>, response: &Message) -> Step {
     let (seen, port) = seen_address(response);
     let said = &scene.origin.advertise;
-    let detail = json!({
+    let step = match (seen, &said.host) {
+        (Some(seen), _) => compared(scene, seen, port),
+        // RFC 3261 §18.2.1: without "received" the sender of the answer saw what Via says.
+        (None, Host::Address(_)) if !scene.origin.is_elsewhere => {
+            Step::passed(Name::Address, format!("they see {}, as it says of itself", said.host.uri_text()))
+        }
+        (None, _) => Step::skipped(Name::Address, "they do not say which address they see"),
+    };
+    step.with(json!({
         "seen": seen.map(|seen| seen.to_string()),
         "seen_port": port,
         "local": scene.local.to_string(),
         "advertised": said.to_string(),
-    });
-    let step = |mark, what: String| Step::new(Name::Address, mark, what).with(detail.clone());
-    let Some(seen) = seen else {
-        // RFC 3261 §18.2.1: without "received" the sender of the answer saw what Via says.
-        return match &said.host {
-            Host::Address(_) => {
-                step(Mark::Passed, format!("they see {}, as it says of itself", said.host.uri_text()))
-            }
-            Host::Name(_) => step(Mark::Skipped, "they do not say which address they see".to_owned()),
-        };
-    };
-    let shown =
-        port.map_or_else(|| seen.to_string(), |port| std::net::SocketAddr::new(seen, port).to_string());
-    let is_behind_nat = seen != scene.local.ip();
-    match &said.host {
+    }))
+}
+
+/// What they see, and what calls say.
+fn compared(scene: &Scene<'_>, seen: IpAddr, port: Option<u16>) -> Step {
+    let shown = port.map_or_else(|| seen.to_string(), |port| SocketAddr::new(seen, port).to_string());
+    let local = scene.local.ip();
+    let is_behind_nat = seen != local;
+    let step = |mark, what| Step::new(Name::Address, mark, what);
+    match &scene.origin.advertise.host {
         _ if scene.origin.is_elsewhere => {
             step(Mark::Skipped, format!("they see {shown}; the daemon's address is another"))
         }
@@ -43,26 +46,18 @@ pub(in super::super) fn seen(scene: &Scene<'_>, response: &Message) -> Step {
             let what = format!("they see {shown}, and calls say {name}: that name must lead to {seen}");
             step(Mark::Passed, what)
         }
-        Host::Address(said) if *said == seen => media(
-            scene,
-            seen,
-            step(
-                Mark::Passed,
-                match is_behind_nat {
-                    true => {
-                        format!("they see {shown}, as advertised; behind NAT here it is {}", scene.local.ip())
-                    }
-                    false => format!("they see {shown}, as we say"),
-                },
-            ),
-        ),
-        Host::Address(said) => {
-            let what = match is_behind_nat {
-                true => format!("behind NAT: they see {shown}, and calls say {said}"),
-                false => format!("they see {shown}, and calls say {said}"),
+        Host::Address(said) if *said == seen => {
+            let how = if is_behind_nat {
+                format!("as advertised; behind NAT here it is {local}")
+            } else {
+                "as we say".to_owned()
             };
-            let step = step(Mark::Warned, what).hints(cures(scene, seen, is_behind_nat));
-            media(scene, seen, step)
+            media(scene, seen, step(Mark::Passed, format!("they see {shown}, {how}")))
+        }
+        Host::Address(said) => {
+            let nat = if is_behind_nat { "behind NAT: " } else { "" };
+            let step = step(Mark::Warned, format!("{nat}they see {shown}, and calls say {said}"));
+            media(scene, seen, step.hints(cures(scene, seen, is_behind_nat)))
         }
     }
 }
@@ -70,7 +65,7 @@ pub(in super::super) fn seen(scene: &Scene<'_>, response: &Message) -> Step {
 /// What to write so that Via and Contact say what is true.
 fn cures(scene: &Scene<'_>, seen: IpAddr, is_behind_nat: bool) -> Vec<String> {
     let (realm, transport, bind) = (scene.subject.trunk.realm, scene.place.transport, scene.origin.listener);
-    let public = std::net::SocketAddr::new(seen, bind.port());
+    let public = SocketAddr::new(seen, bind.port());
     let kind = if transport == Transport::Udp { "UDP" } else { "TCP" };
     let mut cures = vec![format!(
         "write advertise = \"{public}\" in the [[listener]] of the {realm} realm that binds {bind} ({transport}), \

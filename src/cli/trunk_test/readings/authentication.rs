@@ -7,8 +7,8 @@ use super::super::wire::{Answered, Fault};
 use super::options::Scene;
 use super::{clean, status_text};
 use crate::b2bua::inquiry::{DigestOutcome, Subject};
-use crate::sip::Message;
 use crate::sip::digest::{Challenge, ChallengeFault};
+use crate::sip::{Message, Status};
 
 /// What an answer says of them; `asked` is what was asked.
 pub(in super::super) fn judge(scene: &Scene<'_>, asked: Subject, answered: &Answered) -> Step {
@@ -26,7 +26,7 @@ pub(in super::super) fn judge(scene: &Scene<'_>, asked: Subject, answered: &Answ
     let mut step = step.in_time(answered.took);
     if let Value::Object(detail) = &mut step.detail {
         detail.insert("method".to_owned(), json!(asked.method().label()));
-        detail.insert("status".to_owned(), json!(response.status().map(|status| status.code())));
+        detail.insert("status".to_owned(), json!(response.status().map(Status::code)));
     }
     step
 }
@@ -40,7 +40,7 @@ fn sent(scene: &Scene<'_>, asked: Subject, challenge: &Challenge, response: &Mes
     let (trunk, username) = (&scene.subject.trunk.name, username(scene));
     let realm = clean(&challenge.realm);
     let how = challenge.algorithm.as_str();
-    let code = response.status().map_or(0, |status| status.code());
+    let code = response.status().map_or(0, Status::code);
     let method = asked.method().label();
     let told = format!("{} to {method} as \"{username}\", realm \"{realm}\", {how}", status_text(response));
     let with_realm = |step: Step| {
@@ -69,7 +69,7 @@ fn sent(scene: &Scene<'_>, asked: Subject, challenge: &Challenge, response: &Mes
 /// The challenge came again.
 fn refused(scene: &Scene<'_>, challenge: &Challenge, response: &Message) -> Step {
     let (trunk, username, realm) = (&scene.subject.trunk.name, username(scene), clean(&challenge.realm));
-    let code = response.status().map_or(0, |status| status.code());
+    let code = response.status().map_or(0, Status::code);
     if challenge.stale {
         return step(Mark::Failed, "stale", format!("{code} again and again, each time \"stale\""))
             .hint(
@@ -112,7 +112,7 @@ fn oddities(scene: &Scene<'_>) -> Vec<String> {
 
 /// Somebody else's realm.
 fn other_realm(scene: &Scene<'_>, response: &Message, realm: &str, expected: &[String]) -> Step {
-    let (trunk, code) = (&scene.subject.trunk.name, response.status().map_or(0, |status| status.code()));
+    let (trunk, code) = (&scene.subject.trunk.name, response.status().map_or(0, Status::code));
     let (realm, expected) = (clean(realm), expected.join("\" or \""));
     let host = &scene.place.host;
     step(
@@ -128,7 +128,7 @@ fn other_realm(scene: &Scene<'_>, response: &Message, realm: &str, expected: &[S
 
 /// A hash that the configuration does not let us compute.
 fn other_algorithm(scene: &Scene<'_>, response: &Message, realm: &str, algorithm: &str) -> Step {
-    let (trunk, code) = (&scene.subject.trunk.name, response.status().map_or(0, |status| status.code()));
+    let (trunk, code) = (&scene.subject.trunk.name, response.status().map_or(0, Status::code));
     let known = scene.subject.trunk.authentication.algorithms.join(", ");
     let realm = clean(realm);
     step(
@@ -143,7 +143,7 @@ fn other_algorithm(scene: &Scene<'_>, response: &Message, realm: &str, algorithm
 
 /// A challenge that we do not know.
 fn unanswerable(response: &Message, fault: ChallengeFault, asked: &str) -> Step {
-    let code = response.status().map_or(0, |status| status.code());
+    let code = response.status().map_or(0, Status::code);
     let what = match fault {
         ChallengeFault::NotDigest => "asks for another scheme than Digest",
         ChallengeFault::Unsupported => "asks for an algorithm or a qop that we do not know",
@@ -159,7 +159,7 @@ fn unanswerable(response: &Message, fault: ChallengeFault, asked: &str) -> Step 
 /// Nobody wanted to know who we are.
 fn not_asked(scene: &Scene<'_>, asked: Subject, response: &Message) -> Step {
     let trunk = &scene.subject.trunk.name;
-    let code = response.status().map_or(0, |status| status.code());
+    let code = response.status().map_or(0, Status::code);
     let (told, method) = (status_text(response), asked.method().label());
     let by_address = "username and password are kept for calls that ask for them";
     if scene.subject.registers() && !(200..=299).contains(&code) {

@@ -12,7 +12,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 
 use super::place::Origin;
-use crate::sip::{Header, Message};
+use crate::sip::{Header, Message, Status};
 
 /// No header of a peer is shown longer, in characters.
 const MAX_SHOWN: usize = 80;
@@ -24,7 +24,7 @@ fn header_text(message: &Message, header: Header) -> Option<String> {
 
 /// `404 Not Found`, with the peer's own phrase.
 fn status_text(message: &Message) -> String {
-    let code = message.status().map_or(0, |status| status.code());
+    let code = message.status().map_or(0, Status::code);
     let phrase = clean(&String::from_utf8_lossy(message.reason()));
     format!("{code} {phrase}").trim_end().to_owned()
 }

@@ -7,7 +7,7 @@ use super::super::step::{Mark, Name, Step};
 use super::super::wire::{Answered, Fault};
 use super::{clean, connect, header_text, our_address, status_text};
 use crate::base::Transport;
-use crate::sip::{Header, Message};
+use crate::sip::{Header, Message, Status};
 
 /// Where a test ran: what hints are made of.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Scene<'_> {
 /// An answer came.
 pub(in super::super) fn answered(scene: &Scene<'_>, answered: &Answered) -> Step {
     let response = &answered.finding.response;
-    let code = response.status().map_or(0, |status| status.code());
+    let code = response.status().map_or(0, Status::code);
     let (mark, meaning) = meaning(code);
     let is_down = !scene.subject.trunk.health.means_alive(code);
     let mark = if is_down { Mark::Failed } else { mark };
@@ -55,29 +55,32 @@ pub(in super::super) fn answered(scene: &Scene<'_>, answered: &Answered) -> Step
             "health of [trunk.{trunk}] takes {code} for down: add \"{code}\" to its alive, if calls work"
         ));
     }
-    if !methods.is_empty()
-        && code == 200
-        && !methods.iter().any(|method| method.eq_ignore_ascii_case("INVITE"))
-    {
-        step = step.warn(
-            "its Allow does not name INVITE: it may be no place for calls; ask the provider for the host",
-        );
+    let takes_calls = methods.iter().any(|method| method.eq_ignore_ascii_case("INVITE"));
+    if code == 200 && !methods.is_empty() && !takes_calls {
+        let what =
+            "its Allow does not name INVITE: it may be no place for calls; ask the provider for the host";
+        step = step.warn(what);
     }
-    let peer = scene.place.address;
-    if answered.from.ip() != peer.ip() {
-        let (trunk, other) = (&scene.subject.trunk.name, answered.from.ip());
-        step = step.warn(format!(
-            "the answer came from {other}, not from {}: the daemon hears it only with allow = [\"{other}\"] in \
-             [trunk.{trunk}]",
-            peer.ip()
-        ));
-    } else if answered.from.port() != peer.port() {
-        step = step.warn(format!(
+    heard_from(scene, answered, step)
+}
+
+/// An answer from another place than the one that was asked.
+fn heard_from(scene: &Scene<'_>, answered: &Answered, step: Step) -> Step {
+    let (from, peer) = (answered.from, scene.place.address);
+    if from.ip() != peer.ip() {
+        let (trunk, other, asked) = (&scene.subject.trunk.name, from.ip(), peer.ip());
+        step.warn(format!(
+            "the answer came from {other}, not from {asked}: the daemon hears it only with allow = [\"{other}\"] in \
+             [trunk.{trunk}]"
+        ))
+    } else if from.port() != peer.port() {
+        step.warn(format!(
             "the answer came from port {}: a NAT or a load balancer on their side",
-            answered.from.port()
-        ));
+            from.port()
+        ))
+    } else {
+        step
     }
-    step
 }
 
 /// Whether a code means that calls can go there, and what it says.
