@@ -253,7 +253,7 @@ impl<'a> World<'a> {
                 self.is_changed = !self.is_changed;
                 self.input(Input::Settings(settings(self.is_changed)));
             }
-            13 => self.input(Input::Drain),
+            13 => self.input(Input::Drain { deadline: None }),
             14 => self.input(Input::Shutdown),
             _ => {
                 self.is_abandoned = true;

@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use drawbridge::b2bua::{Listener, Settings, Timeouts};
-use drawbridge::base::{ByRealm, Realm, Transport, TrunkName};
+use drawbridge::base::{ByRealm, Realm, Transport};
 use drawbridge::media::{MediaAddress, RealmMedia};
 use drawbridge::routing::{
-    CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Host, Identity, NumberPattern,
-    Redirect, Refer, Route, RouteSource, Trunk,
+    Balance, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Host, Identity,
+    NumberPattern, Redirect, Refer, Route, RouteSource, TierTrunk, Trunk,
 };
 use drawbridge::{admission, media, numbering, routing};
 use regex::Regex;
@@ -59,8 +59,9 @@ fn first() -> Settings {
             prefixes: vec!["00".to_owned(), "011".to_owned()],
             short: vec![Regex::new("^(?:1[0-9]{2})$").unwrap()],
             emergency: vec!["911".to_owned(), "112".to_owned()],
+            access_codes: Vec::new(),
         },
-        routing: routing::Settings { trunks: trunks(), routes: routes() },
+        routing: routing::Settings { trunks: trunks(), routes: routes(), limits: routing::Limits::default() },
         media: media::Settings {
             ports: (10_000, 10_039),
             timeout: Duration::from_secs(60),
@@ -145,7 +146,8 @@ fn routes() -> Vec<Route> {
         name: name.to_owned(),
         from: RouteSource::Realm(realm),
         to: to.iter().map(|prefix| NumberPattern::Prefix((*prefix).to_owned())).collect(),
-        tiers: trunks.iter().map(|trunk| vec![TrunkName::from(*trunk)]).collect(),
+        tiers: trunks.iter().map(|trunk| vec![TierTrunk::from(*trunk)]).collect(),
+        balance: Balance::default(),
     };
     vec![
         route("uk", Realm::Trusted, &["+44"], &["carrier-b", "carrier-a"]),

@@ -11,7 +11,7 @@ use super::ending::End;
 use super::engine::{Engine, Outgoing, Purpose};
 use super::identity::{self, Addressing};
 use super::inbound::Rejection;
-use super::{Event, bodies, capabilities, header_policy};
+use super::{Event, bodies, capabilities, header_policy, secured_media};
 use crate::base::{Hop, Instant};
 use crate::dialog::session_timer::Role;
 use crate::dialog::tagged;
@@ -79,6 +79,7 @@ impl Engine {
                 call.plan.passed_full = true;
                 continue;
             }
+            self.count_on_node(now, key, emergency);
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
             let targets = self.router.targets(&trunk);
             let targets = self.router.prefer_registered(&trunk, targets, emergency);
@@ -108,6 +109,10 @@ impl Engine {
             self.note_answer(key, Status::of(403));
             return Setup::NotSent;
         };
+        if !call.is_emergency() && !secured_media::fits(trunk, &call.invite) {
+            self.note_answer(key, Status::of(488));
+            return Setup::NotSent;
+        }
         let failover_timeout = trunk.failover.timeout;
         self.open_leg_b(key, trunk, hop, &addressing);
         let request = match self.write_setup(key, trunk, hop, &addressing) {

@@ -36,6 +36,12 @@ impl Engine {
                 self.redirect_success(server, hop, identity);
             }
         }
+        for (cancel, invite) in self.transactions.cancels_over(hop) {
+            // Of an INVITE that opened a leg it goes to the same place again, as it must.
+            if let Some(other) = self.clients.get(invite).and_then(|outgoing| self.other_hop_of(outgoing)) {
+                self.transactions.redirect_cancel(cancel, other);
+            }
+        }
         self.transactions.transport_failed(now, hop, identity);
     }
 

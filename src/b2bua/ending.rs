@@ -343,6 +343,9 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let (trunk, counted) = (call.a.trunk.clone(), call.plan.ingress_counted.take());
         let invite = invite_key(&call.invite);
+        if std::mem::take(&mut call.plan.node_counted) {
+            self.router.limits().end_on_node();
+        }
         if let Some(trunk) = counted {
             self.router.limits().end(&trunk);
         }

@@ -7,7 +7,7 @@
 //! | what | where |
 //! |---|---|
 //! | **setting up** | |
-//! | a new INVITE: checks, numbers, route; loops; a source's share | `inbound.rs`; `loops.rs`; `fairness.rs` |
+//! | a new INVITE: checks, numbers, route; whose it is; loops; a source's share | `inbound.rs`; `ingress.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
@@ -21,7 +21,7 @@
 //! | BYE, CANCEL, every end of a call; its record | `ending.rs`; `cdr.rs` |
 //! | **what is in a message** | |
 //! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
-//! | headers that cross; bodies beside SDP | `header_policy.rs`; `bodies.rs` |
+//! | headers that cross; bodies beside SDP; secured media | `header_policy.rs`; `bodies.rs`; `secured_media.rs` |
 //! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `identity.rs`; `diversion.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 //! | **sending** | |
@@ -31,6 +31,7 @@
 //! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
+//! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
 //! | what goes in and out | `io.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -106,6 +107,8 @@ pub struct Engine {
     shard: u8,
     pub(super) last_media_session: u64,
     pub(super) draining: bool,
+    /// When a drain ends the calls that are left.
+    pub(super) drain_deadline: Option<Instant>,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -244,6 +247,7 @@ impl Engine {
             shard,
             last_media_session: 0,
             draining: false,
+            drain_deadline: None,
             outputs: VecDeque::new(),
         };
         engine.look_up_hosts(now);
@@ -262,7 +266,13 @@ impl Engine {
             Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
             Input::Media(event) => self.on_media(now, event),
             Input::Settings(settings) => self.replace_settings(now, settings),
-            Input::Drain => self.draining = true,
+            Input::Drain { deadline } => self.drain(deadline),
+            Input::Undrain => self.undrain(),
+            Input::SetTrunkEnabled { trunk, enabled } => {
+                self.router.switch(&trunk, enabled, now);
+                self.follow_registrations(now);
+            }
+            Input::HangUp { call } => self.hang_up(now, &call),
             Input::Shutdown => self.shut_down(now),
             Input::Abandon => self.abandon(now),
         }
@@ -282,6 +292,8 @@ impl Engine {
         self.on_registration_time(now);
         self.settle(now);
         self.look_up_hosts(now);
+        self.end_drain(now);
+        self.settle(now);
     }
 
     /// When [`Engine::on_time`] wants to be called next.
@@ -293,6 +305,7 @@ impl Engine {
             self.router.next_due_host(),
             self.router.next_due_probe(),
             self.registrations.next_deadline(),
+            self.drain_deadline,
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -466,6 +479,11 @@ impl Engine {
             Effect::Response { client, response, hop } => self.on_response(now, client, &response, hop),
             Effect::ClientEnded { client, why } => self.on_client_ended(now, client, why),
             Effect::Unreachable { client } => self.on_unreachable(now, client),
+            Effect::CancelLost { hop } => {
+                if let Some(realm) = self.realm_of(hop) {
+                    self.event(Event::CancelLost { realm });
+                }
+            }
             Effect::ClientGone { client } => {
                 let Some(outgoing) = self.clients.remove(client) else { return };
                 self.forget_bye(client, &outgoing.request);
@@ -580,7 +598,9 @@ impl Engine {
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
         self.leave_registrations(now, &settings.routing, &settings.node);
         self.keep_nonces(&settings.routing);
+        let shared_before = self.router.ambiguities().to_vec();
         self.router.replace(settings.routing.clone());
+        self.tell_of_shared_sources(&shared_before);
         self.allowlist.replace(settings.admission.clone());
         let hosts = self.router.hosts_to_resolve();
         for realm in Realm::ALL {
@@ -604,7 +624,9 @@ impl Engine {
     }
 
     fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+        let before = self.router.ambiguities().to_vec();
         if self.router.resolved(host, resolution, now) {
+            self.tell_of_shared_sources(&before);
             self.admit_host(host);
             self.keep_peers_of_calls();
             self.follow_targets(now);

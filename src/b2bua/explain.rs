@@ -22,7 +22,10 @@ use super::party;
 use crate::admission::DropReason;
 use crate::base::{Hop, Realm, Transport, TrunkName};
 use crate::numbering::{self, Number};
-use crate::routing::{Host, Identity, Ingress, Mismatch, NoRoute, Route, Target, Trunk};
+use crate::routing::{
+    Balance, Claim, Fit, Host, Identity, Ingress, Misfit, Mismatch, NoRoute, Route, Selection, Target, Tier,
+    Trunk,
+};
 use crate::sip::{Header, Message};
 use rehearsal::{Rehearsal, Sent};
 
@@ -62,6 +65,8 @@ pub struct Explanation {
     pub routes: Vec<RouteStep>,
     /// Trunks of the route that are disabled.
     pub disabled: Vec<TrunkName>,
+    /// The tiers of the route in which there is a choice.
+    pub choices: Vec<Choice>,
     /// The trunks of the route in the order in which they are tried.
     pub trunks: Vec<TrunkStep>,
     /// What comes of it all.
@@ -86,12 +91,24 @@ pub struct Admission {
     pub owner: Option<EntryOwner>,
     /// The trunk whose calls come from there.
     pub trunk: Option<TrunkName>,
-    /// Another trunk that claims the same source, and comes later in the configuration.
-    pub rival: Option<TrunkName>,
+    /// Where several trunks have the source, or none of those takes this call: each with why it is its
+    /// or not, the one whose it is first.
+    pub claims: Vec<ClaimStep>,
     /// The source may speak to the other realm.
     pub is_of_other_realm: bool,
     /// Names of trunks of this realm whose addresses are not known offline: each lets its own in.
     pub unknown_names: Vec<(TrunkName, String)>,
+}
+
+/// A trunk that has the source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimStep {
+    /// Its name.
+    pub trunk: TrunkName,
+    /// Whether the call is its.
+    pub is_its: bool,
+    /// Why, or why not.
+    pub because: String,
 }
 
 /// Where an entry of an allowlist stands.
@@ -131,6 +148,19 @@ pub struct RouteStep {
     pub mismatch: Option<Mismatch>,
     /// The entry of `to` that fits.
     pub pattern: Option<String>,
+}
+
+/// A tier of which any trunk may be the first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// The tier, from 1.
+    pub tier: usize,
+    /// `balance` of the route.
+    pub balance: Balance,
+    /// The enabled trunks and their weights, as written.
+    pub trunks: Vec<(TrunkName, u32)>,
+    /// Who comes first for the same caller each time, if that is so.
+    pub is_settled: bool,
 }
 
 /// A trunk that is tried.
@@ -229,7 +259,7 @@ pub fn explain(settings: &Arc<Settings>, question: &Question) -> Explanation {
     let rehearsal = rehearsal::rehearse(settings, question, hop, &invite);
     let mut explanation = dropped(String::new());
     explanation.listener = via(settings, hop);
-    explanation.admission = admission(settings, &rehearsal, question.realm, hop.peer.ip());
+    explanation.admission = admission(settings, &rehearsal, question.realm, hop, &invite);
     explanation.verdict = verdict(&rehearsal, question);
     // Without a record there was no call: who calls whom was not asked.
     if rehearsal.cdr.is_some() {
@@ -248,6 +278,7 @@ fn dropped(cause: String) -> Explanation {
         privacy: privacy_name(Privacy::Unsaid),
         routes: Vec::new(),
         disabled: Vec::new(),
+        choices: Vec::new(),
         trunks: Vec::new(),
         verdict: Verdict::Dropped { cause },
     }
@@ -275,26 +306,86 @@ fn verdict(rehearsal: &Rehearsal, question: &Question) -> Verdict {
     Verdict::Refused { status: status.code(), phrase: phrase.clone(), cause }
 }
 
-fn admission(settings: &Settings, rehearsal: &Rehearsal, realm: Realm, source: IpAddr) -> Admission {
+fn admission(
+    settings: &Settings,
+    rehearsal: &Rehearsal,
+    realm: Realm,
+    hop: Hop,
+    invite: &Message,
+) -> Admission {
     let (router, allowlist) = (&rehearsal.engine.router, &rehearsal.engine.allowlist);
+    let source = hop.peer.ip();
     let entry = allowlist.entry(realm, source);
-    let claim = router.source_claim(realm, source);
-    let trunk = claim.map(|(_, trunk)| trunk.clone());
-    let owner = entry.map(|entry| match claim {
-        Some((claimed, name)) if claimed == entry => owner(rehearsal, settings, name, source),
-        _ => EntryOwner::Realm,
-    });
-    let rival = router.ambiguities().iter().find(|found| {
-        found.realm == realm && found.source.contains(&source) && trunk.as_ref() == Some(&found.first)
+    let claims = rehearsal.engine.with_facts(invite, hop, |facts| router.claims(realm, facts));
+    let trunk = claims.first().filter(|claim| claim.fit.is_ok()).map(|claim| claim.trunk.clone());
+    let owner = entry.map(|entry| match claims.iter().find(|claim| claim.entry == entry) {
+        Some(claim) => owner(rehearsal, settings, claim.trunk, source),
+        None => EntryOwner::Realm,
     });
     let other = Realm::ALL.into_iter().find(|other| *other != realm);
     Admission {
         entry,
         owner,
-        rival: rival.map(|found| found.second.clone()),
+        claims: if claims.len() > 1 || trunk.is_none() { claim_steps(&claims) } else { Vec::new() },
         is_of_other_realm: other.is_some_and(|other| allowlist.allows(other, source)),
         unknown_names: unknown_names(rehearsal, settings, realm),
         trunk,
+    }
+}
+
+fn claim_steps(claims: &[Claim<'_>]) -> Vec<ClaimStep> {
+    let winner = claims.first().filter(|claim| claim.fit.is_ok());
+    let step = |(place, claim): (usize, &Claim<'_>)| ClaimStep {
+        trunk: claim.trunk.clone(),
+        is_its: place == 0 && winner.is_some(),
+        because: match (&claim.fit, winner) {
+            (Ok(fit), _) if place == 0 => why_its(fit, claim, claims.get(1)),
+            (Ok(_), Some(winner)) if winner.entry != claim.entry && !is_registered(winner) => {
+                format!("{} is a closer entry than {}", winner.entry, claim.entry)
+            }
+            (Ok(fit), Some(winner)) if winner.fit.as_ref() == Ok(fit) => {
+                format!("it fits as well, and {} comes before it", winner.trunk)
+            }
+            (Ok(_), _) => "the other fits better".to_owned(),
+            (Err(misfit), _) => why_not_its(*misfit).to_owned(),
+        },
+    };
+    claims.iter().enumerate().map(step).collect()
+}
+
+fn is_registered(claim: &Claim<'_>) -> bool {
+    claim.fit.as_ref().is_ok_and(|fit| fit.is_registered)
+}
+
+fn why_its(fit: &Fit, claim: &Claim<'_>, next: Option<&Claim<'_>>) -> String {
+    if fit.is_registered {
+        return "it is for the Contact that we registered".to_owned();
+    }
+    let number = fit.pattern.as_ref().map(|pattern| format!("match.to has {pattern}"));
+    let domain = fit.domain.as_ref().map(|domain| format!("match.domain has {domain}"));
+    let said: Vec<String> = [number, domain].into_iter().flatten().collect();
+    if !said.is_empty() {
+        return said.join(", ");
+    }
+    match next {
+        Some(Claim { fit: Err(_), .. }) | None => "the others' match does not fit".to_owned(),
+        Some(next) if next.entry != claim.entry => format!("{} is the closest entry", claim.entry),
+        Some(Claim { fit: Ok(other), .. }) if fit.is_of_own_domain && !other.is_of_own_domain => {
+            "it speaks of its domain".to_owned()
+        }
+        Some(Claim { fit: Ok(other), .. }) if fit.port.is_some() && other.port.is_none() => {
+            "it comes from its port".to_owned()
+        }
+        Some(_) => "it comes first in the configuration".to_owned(),
+    }
+}
+
+const fn why_not_its(misfit: Misfit) -> &'static str {
+    match misfit {
+        Misfit::NoCalls => "match.to is empty: no call comes by it",
+        Misfit::Number => "match.to does not have the number",
+        Misfit::Domain => "match.domain does not have the domain",
+        Misfit::Registration => "it is not for the Contact that we registered",
     }
 }
 
@@ -345,9 +436,20 @@ fn read_numbers(
     let called = called.map(|()| numbers.called.clone());
     explanation.privacy = privacy_name(numbers.privacy);
     explanation.caller =
-        Some(reading(numbering, &numbers.caller_received, Ok(numbers.caller.clone()), false));
+        Some(reading(numbering, &numbers.caller_received, Ok(numbers.caller.clone()), Vec::new()));
     let is_called = called.is_ok();
-    explanation.called = Some(reading(numbering, &numbers.called_received, called, is_service));
+    let mut steps = Vec::new();
+    if is_service {
+        steps.push("the emergency service: the first of numbering.emergency".to_owned());
+    }
+    let behind_code = numbering.normalise_called(&numbers.called_received).ok();
+    if let Some(code) = behind_code.and_then(|dialled| dialled.access_code) {
+        steps.push(format!("access code {code} taken off: {}", numbers.called_dialled));
+    }
+    let read = if is_service { "" } else { &numbers.called_dialled };
+    let mut called = reading(numbering, read, called, steps);
+    called.received.clone_from(&numbers.called_received);
+    explanation.called = Some(called);
     if is_called {
         explain_route(settings, rehearsal, &ingress, &numbers, explanation);
     }
@@ -357,13 +459,10 @@ fn reading(
     numbering: &numbering::Settings,
     received: &str,
     result: Result<Number, String>,
-    is_service: bool,
+    mut steps: Vec<String>,
 ) -> Reading {
-    let mut steps = Vec::new();
     let mut fault = result.as_ref().err().cloned();
-    if is_service {
-        steps.push("the emergency service: the first of numbering.emergency".to_owned());
-    } else if !received.is_empty() {
+    if !received.is_empty() {
         let plain = numbering.normalise_with_steps(received, &mut steps);
         match &result {
             // A local number with the context of RFC 3966 §5.1.5.
@@ -405,11 +504,13 @@ fn explain_route(
     explanation.routes = steps.collect();
     let Some(route) = matching.and_then(|at| routes.get(at)) else { return };
     let enabled = |name: &TrunkName| settings.routing.trunk(name).is_some_and(|trunk| trunk.enabled);
-    explanation.disabled = route.tiers.iter().flatten().filter(|name| !enabled(name)).cloned().collect();
+    let members = route.tiers.iter().flatten().map(|member| &member.trunk);
+    explanation.disabled = members.filter(|name| !enabled(name)).cloned().collect();
+    let Ok(selection) = selection else { return };
+    explanation.choices = choices(&selection, numbers);
     let mut sent: Vec<&Sent> = rehearsal.sent.iter().collect();
-    for name in selection.map(|selection| selection.trunks).unwrap_or_default() {
+    for (tier, name) in as_tried(&selection, rehearsal) {
         let Some(trunk) = settings.routing.trunk(&name) else { continue };
-        let tier = route.tiers.iter().position(|tier| tier.contains(&name)).map_or(0, |at| at + 1);
         let caller = caller_step(settings, numbers, trunk);
         let targets = rehearsal.engine.router.targets(&name);
         let targets = targets
@@ -418,6 +519,32 @@ fn explain_route(
         let targets = targets.collect();
         explanation.trunks.push(TrunkStep { name, tier, caller, targets });
     }
+}
+
+/// The tiers in which there is something to choose.
+fn choices(selection: &Selection, numbers: &CallNumbers) -> Vec<Choice> {
+    let may_be_first = |tier: &&Tier| tier.trunks.iter().filter(|(_, weight)| *weight > 0).count() > 1;
+    let is_settled = selection.balance == Balance::Hash && !numbers.caller.as_str().is_empty();
+    let choice = |tier: &Tier| Choice {
+        tier: tier.number,
+        balance: selection.balance,
+        trunks: tier.trunks.clone(),
+        is_settled,
+    };
+    selection.tiers.iter().filter(may_be_first).map(choice).collect()
+}
+
+/// The trunks with their tiers, within a tier as the rehearsal came to them.
+fn as_tried(selection: &Selection, rehearsal: &Rehearsal) -> Vec<(usize, TrunkName)> {
+    let came_to = |name: &TrunkName| {
+        rehearsal.sent.iter().position(|sent| sent.target.trunk == *name).unwrap_or(usize::MAX)
+    };
+    let trunks = selection.tiers.iter().flat_map(|tier| {
+        let mut names: Vec<&TrunkName> = tier.trunks.iter().map(|(name, _)| name).collect();
+        names.sort_by_key(|name| came_to(name));
+        names.into_iter().map(|name| (tier.number, name.clone()))
+    });
+    trunks.collect()
 }
 
 fn route_step(route: &Route, ingress: &Ingress, called: &Number) -> RouteStep {

@@ -47,7 +47,7 @@ pub fn address(
     let host = host_of(trunk, target);
     let called = match (&numbers.called, &numbers.called_written) {
         (Number::Name(_), Some(written)) => written.clone(),
-        _ => escape_user(&numbering.format(&numbers.called, &numbers.called_received, trunk.send_numbers)),
+        _ => escape_user(&trunk.called_number(numbering, &numbers.called, &numbers.called_dialled)),
     };
     let request_uri = format!("sip:{called}@{host}");
     let to = format!("<sip:{called}@{domain}>");
@@ -210,7 +210,7 @@ pub(super) fn choose_caller(
 ) -> Result<CallerChoice, CallerRefused> {
     let chosen = |who, because| Ok(CallerChoice { who, because });
     let policy = &trunk.caller_id;
-    let own = numbering.format(&numbers.caller, &numbers.caller_received, trunk.send_numbers);
+    let own = trunk.number(numbering, &numbers.caller, &numbers.caller_received);
     // A name is no number that somebody could own.
     let owned = match &numbers.caller {
         Number::E164(text) | Number::Short(text) => Some(text.as_str()),
@@ -245,7 +245,7 @@ fn instead_of_caller(
     let otherwise = if emergency { CallerIdFallback::Default } else { policy.otherwise };
     match (otherwise, &policy.default) {
         (CallerIdFallback::Default, Some(default)) => {
-            let number = numbering.format(&Number::E164(default.clone()), default, trunk.send_numbers);
+            let number = trunk.number(numbering, &Number::E164(default.clone()), default);
             let is_unnamed = own.is_empty();
             chosen(
                 Who::Default(number),

@@ -117,7 +117,7 @@ impl Engine {
             return false;
         }
         let settings = self.snapshots.current();
-        let trunk = self.router.trunk_of_source(realm, hop.peer.ip());
+        let trunk = self.trunk_of_request(request, realm, hop);
         party::is_emergency(request, settings.numbering_of(settings.trunk_of(trunk)))
     }
 
@@ -153,7 +153,7 @@ impl Engine {
         realm: Realm,
     ) -> CallKey {
         let local_tag = self.mint_tag();
-        let trunk = self.router.trunk_of_source(realm, hop.peer.ip()).cloned();
+        let trunk = self.trunk_of_request(&request, realm, hop).cloned();
         let call_id = Bytes::copy_from_slice(request.call_id());
         let session_id = self.random.bits() >> 2;
         let mut a = Leg::new(realm, trunk.clone(), hop, call_id, local_tag.clone(), session_id);
@@ -205,14 +205,25 @@ impl Engine {
         if let Some(fault) = OfferFault::of(&call.invite) {
             return Err(Rejection::new(488, fault.cause()));
         }
-        call.plan.trunks = selection.trunks;
+        call.plan.trunks = self.router.order(&selection, call.numbers.caller.as_str(), &mut self.random);
         let (emergency, ingress_trunk) = (call.is_emergency(), call.a.trunk.clone());
+        if !emergency && let Err(reached) = self.router.limits().node_has_room(now) {
+            return Err(Rejection::new(503, &format!("the node has {reached}")));
+        }
         self.count_on_trunk(now, ingress_trunk.as_ref(), emergency)
             .map_err(|()| Rejection::new(503, "the limit of the trunk it came from is reached"))?;
         if let Some(call) = self.calls.get_mut(key) {
             call.plan.ingress_counted = ingress_trunk;
         }
         Ok(())
+    }
+
+    /// Counts a call on the node when the first trunk takes it.
+    pub(super) fn count_on_node(&mut self, now: Instant, key: CallKey, emergency: bool) {
+        if let Some(call) = self.calls.get_mut(key).filter(|call| !call.plan.node_counted) {
+            call.plan.node_counted = true;
+            self.router.limits().begin_on_node(now, emergency);
+        }
     }
 
     /// Counts a call against a trunk's limits; emergency calls are counted but never held back.
@@ -346,6 +357,7 @@ impl CallNumbers {
             called: Number::Name(called_received.clone()),
             caller: Number::Name(from_received.clone()),
             called_written,
+            called_dialled: called_received.clone(),
             called_received,
             caller_received: from_received.clone(),
             from_received,

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{AuthenticationFault, Cdr, RegistrationChange, Settings};
 use crate::admission::DropReason;
-use crate::base::{Hop, Realm, Transport, TrunkName};
+use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::{Resolution, ResolveFault};
+use crate::routing::{Ambiguity, Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -48,8 +48,25 @@ pub enum Input {
     Media(MediaEvent),
     /// The configuration changed: calls from now on use this.
     Settings(Arc<Settings>),
-    /// Take no new calls (503); those in progress go on.
-    Drain,
+    /// Take no new calls (503); those in progress go on, to the deadline if there is one.
+    Drain {
+        /// When the calls that are left are ended.
+        deadline: Option<Instant>,
+    },
+    /// Take new calls again.
+    Undrain,
+    /// An operator switches a trunk on or off.
+    SetTrunkEnabled {
+        /// Which; one that is not configured is not looked at.
+        trunk: TrunkName,
+        /// Whether calls may go over it.
+        enabled: bool,
+    },
+    /// An operator ends a call.
+    HangUp {
+        /// Its `id`; one that is over is not looked at.
+        call: String,
+    },
     /// Take no new calls, and end those in progress with BYE or CANCEL.
     Shutdown,
     /// The process ends now: what calls still wait for (an ACK, the relay) is not waited for, and
@@ -116,6 +133,11 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
+    /// A CANCEL of ours was lost with its connection, again and again: the callee may ring on.
+    CancelLost {
+        /// The listener's side.
+        realm: Realm,
+    },
     /// A challenge of a trunk is not answered. Told once a change.
     NotAuthenticated {
         /// Whose peer asked.
@@ -139,6 +161,8 @@ pub enum Event {
         /// `None` for a source that a realm's allowlist let in.
         trunk: Option<TrunkName>,
     },
+    /// Names resolved so that a source is of two trunks, and nothing tells their calls apart.
+    SourceShared(Ambiguity),
     /// The same call is over on this trunk.
     CallEnded {
         /// As in `CallBegan`.

@@ -27,8 +27,8 @@ use super::engine::Engine;
 use super::identity;
 use super::party::{Party, written_user};
 use crate::base::{Hop, Instant, TrunkName};
-use crate::numbering::{self, Number};
-use crate::routing::{Ingress, Redirect, Target, Trunk};
+use crate::numbering::{self, Dialled, Number};
+use crate::routing::{Ingress, Redirect, Selection, Target, Trunk};
 use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri};
 
 /// The most 3xx that are followed in one call.
@@ -66,6 +66,8 @@ struct Called {
 #[derive(Clone, Debug)]
 struct Candidate {
     called: Called,
+    selection: Selection,
+    /// In the order in which they are tried.
     trunks: Vec<TrunkName>,
     only: Vec<SocketAddr>,
 }
@@ -101,7 +103,7 @@ impl Plan {
         if self.redirection.contacts.is_empty() {
             return false;
         }
-        let Candidate { called, trunks, only } = self.redirection.contacts.remove(0);
+        let Candidate { called, trunks, only, .. } = self.redirection.contacts.remove(0);
         self.trunks = trunks;
         self.redirection.called = Some(called);
         self.redirection.only = only;
@@ -127,10 +129,11 @@ impl Call {
             Some(Called { received, written, number }) => {
                 let mut numbers = self.numbers.clone();
                 if *number != numbers.called {
-                    numbers.diversions.add_redirected(&numbers.called, &numbers.called_received);
+                    numbers.diversions.add_redirected(&numbers.called, &numbers.called_dialled);
                 }
                 numbers.called.clone_from(number);
                 numbers.called_received.clone_from(received);
+                numbers.called_dialled.clone_from(received);
                 numbers.called_written.clone_from(written);
                 Cow::Owned(numbers)
             }
@@ -182,10 +185,14 @@ impl Engine {
         let current = call.plan.current.as_ref().map(|target| target.address);
         let mut tried = call.plan.redirection.tried.clone();
         tried.extend(targets.into_iter().chain(current).map(|target| (tried_now.clone(), target)));
-        let candidates: Vec<Candidate> =
+        let mut candidates: Vec<Candidate> =
             contacts.iter().filter_map(|contact| self.candidate(call, trunk, contact, &tried)).collect();
         if candidates.is_empty() {
             return false;
+        }
+        let caller = call.numbers.caller.as_str();
+        for candidate in &mut candidates {
+            candidate.trunks = self.router.order(&candidate.selection, caller, &mut self.random);
         }
         self.note_attempt(now, key, AttemptResult::Status(status.code()));
         self.refuse_early_requests(now, key, None);
@@ -220,9 +227,9 @@ impl Engine {
         let caller = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
         let hop = call.b.as_ref()?.hop;
         [asking, caller].iter().find_map(|ingress| {
-            let mut trunks = self.router.route(ingress, number).ok()?.trunks;
+            let mut selection = self.router.route(ingress, number).ok()?;
             let mut only = Vec::new();
-            trunks.retain(|name| {
+            selection.retain(|name| {
                 let mut targets = self.router.targets(name);
                 targets.retain(|target| {
                     let known = tried.contains(&(number.as_str().to_owned(), target.address));
@@ -232,7 +239,8 @@ impl Engine {
                 !targets.is_empty()
             });
             let called = contact.called.clone();
-            (!trunks.is_empty()).then_some(Candidate { called, trunks, only })
+            let is_somewhere = !selection.tiers.is_empty();
+            is_somewhere.then_some(Candidate { called, selection, trunks: Vec::new(), only })
         })
     }
 
@@ -314,8 +322,7 @@ fn contact_of<'a>(address: NameAddr<'a>, numbering: &numbering::Settings) -> Opt
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) || party.user.is_empty() {
         return None;
     }
-    let number = party.normalise(numbering).ok()?;
-    let received = party.user;
+    let Dialled { number, received, .. } = party.normalise_called(numbering).ok()?;
     let q = address.params.value("q").map_or(Some(FULL_Q), thousandths)?;
     let called = Called { received, written: written_user(&uri), number };
     Some(Contact { uri, called, q })

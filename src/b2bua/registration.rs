@@ -243,7 +243,7 @@ impl Registrations {
 /// Which registrations a trunk has.
 fn keys_of(trunk: &Trunk) -> Vec<RegistrationKey> {
     let key = |host: Option<String>| RegistrationKey { trunk: trunk.name.clone(), host };
-    let Some(register) = trunk.register.as_ref().filter(|_| trunk.enabled) else { return Vec::new() };
+    let Some(register) = trunk.register.as_ref() else { return Vec::new() };
     match register.to {
         RegisterTo::First => vec![key(None)],
         RegisterTo::All => {
@@ -277,7 +277,8 @@ impl Engine {
         }
     }
 
-    /// Follows the configuration and the names: what is new begins, what waits for an address goes on.
+    /// Follows the configuration, the operators and the names: what is new begins, what waits for an address
+    /// goes on, what is switched off is left.
     pub(super) fn follow_registrations(&mut self, now: Instant) {
         if self.registrations.is_over {
             return;
@@ -287,9 +288,15 @@ impl Engine {
             .routing
             .trunks
             .iter()
+            .filter(|trunk| self.router.is_enabled(&trunk.name))
             .flat_map(|trunk| keys_of(trunk).into_iter().map(move |key| (key, trunk)))
             .filter_map(|(key, trunk)| Some((key, Identity::of(trunk, &settings.node)?, Terms::of(trunk)?)))
             .collect();
+        let is_left = |key: &&RegistrationKey| wanted.iter().all(|(wanted, ..)| wanted != *key);
+        let left: Vec<_> = self.registrations.entries.keys().filter(is_left).cloned().collect();
+        for key in left {
+            self.leave(now, &key);
+        }
         let is_new = |(key, ..): &&(RegistrationKey, _, _)| !self.registrations.entries.contains_key(key);
         let begins = wanted.iter().filter(is_new).count();
         for (key, identity, terms) in wanted {

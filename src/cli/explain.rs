@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::demo::style::Palette;
+use super::style::Palette;
 use super::{ConfigFile, FAILED, refusal};
 use crate::b2bua::explain::{Question, Verdict, explain};
 use crate::base::Realm;

@@ -5,6 +5,9 @@
 mod check;
 mod demo;
 mod explain;
+mod profiles;
+mod style;
+mod trunk;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -74,6 +77,21 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// Opens no socket and asks no DNS; the daemon need not run, and is not asked.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::ExplainArgs),
+    /// Do something with one trunk
+    #[command(subcommand, after_help = trunk::EXAMPLES)]
+    Trunk(trunk::TrunkCommand),
+    /// List the providers that are known, or print what is known of one
+    ///
+    /// `profile = "NAME"` in a trunk fills in what the trunk does not say itself. Without NAME, the
+    /// profiles that there are: those that are built in, and those in profiles.d/ beside the
+    /// configuration. With NAME, that profile, with the sources of its facts in comments.
+    #[command(after_help = profiles::EXAMPLES)]
+    Profiles {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// The profile to print
+        name: Option<String>,
+    },
     /// Place real calls with real RTP through Drawbridge, on loopback
     ///
     /// Starts Drawbridge in this process, between two small user agents, and shows the SIP ladder of
@@ -101,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run(&file),
         Command::Check { file, json } => check::run(&file.config, json),
         Command::Explain(args) => explain::run(&args),
+        Command::Trunk(command) => trunk::run(&command),
+        Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
         Command::Demo(args) => demo::run(&args),
     }
 }

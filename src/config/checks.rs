@@ -3,11 +3,13 @@
 
 use std::collections::HashSet;
 
+use super::balance::TierDraft;
+use super::matching::sources_are_distinct;
 use super::reader::{Report, Table};
 use super::sections::{Draft, REALMS};
 use super::trunks::Placed;
 use crate::base::{Realm, Transport, TrunkName};
-use crate::routing::{self, Host, RouteSource};
+use crate::routing::{Host, RouteSource};
 
 pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     every_realm_is_served(draft, report);
@@ -79,7 +81,7 @@ fn routes_name_what_exists(draft: &Draft, report: &Report<'_>) {
         {
             trunk_exists(draft, report, from, name, &["trusted", "untrusted"]);
         }
-        for trunk in route.what.tiers.iter().flatten() {
+        for TierDraft { trunk, .. } in route.what.tiers.iter().flatten() {
             trunk_exists(draft, report, trunk, &trunk.what, &[]);
         }
     }
@@ -139,21 +141,5 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
                 );
             }
         }
-    }
-}
-
-/// Only a warning: two accounts at one provider are usual, and calls out of them need no telling
-/// apart.
-fn sources_are_distinct(draft: &Draft, report: &Report<'_>) {
-    let trunks = draft.trunks.iter().map(|trunk| trunk.what.clone()).collect();
-    for found in routing::ambiguities(&routing::Settings { trunks, routes: Vec::new() }) {
-        let Some(second) = draft.trunks.iter().find(|trunk| trunk.what.name == found.second) else {
-            continue;
-        };
-        let message = format!(
-            "calls from {} are taken for trunk {}, which has this source too",
-            found.source, found.first
-        );
-        report.warn(&second.place, &second.path, message, "give the source to one of them alone");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
-use crate::routing::{Credentials, Health, Timeouts, Trunk};
+use crate::routing::{Credentials, Health, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch};
 
 /// One readable line for each setting that differs. No secret is ever in it: of a password it says
 /// that it changed.
@@ -76,6 +76,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         flat.insert(key, Shown::Open(value));
     };
     put("node.name".to_owned(), config.node.clone());
+    put("node.limits".to_owned(), limits_text(config.routing.limits));
     put("admin.listen".to_owned(), config.admin.listen.to_string());
     put("admin.socket".to_owned(), config.admin.socket.display().to_string());
     for (index, listener) in config.listeners.iter().enumerate() {
@@ -102,7 +103,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         put(format!("calls.{name}"), value);
     }
     for (index, route) in config.routing.routes.iter().enumerate() {
-        let text = format!("#{} from {:?} to {:?} over {:?}", index + 1, route.from, route.to, route.tiers);
+        let text = format!("#{} {}", index + 1, route_text(route));
         put(format!("route.{}", route.name), text);
     }
     for trunk in &config.routing.trunks {
@@ -112,6 +113,32 @@ fn flatten(config: &Config) -> BTreeMap<String, Shown> {
         }
     }
     flat
+}
+
+/// `from trusted to +1* over sinch, [vonage-a weight 3, vonage-b] by hash`.
+fn route_text(route: &Route) -> String {
+    let tier = |tier: &Vec<TierTrunk>| match tier.as_slice() {
+        [alone] => alone.to_string(),
+        several => format!("[{}]", list(several)),
+    };
+    let tiers: Vec<String> = route.tiers.iter().map(tier).collect();
+    let to = if route.to.is_empty() { "everything".to_owned() } else { list(&route.to) };
+    format!("from {} to {to} over {} by {}", route.from, tiers.join(", "), route.balance)
+}
+
+fn match_text(matching: &TrunkMatch) -> String {
+    let TrunkMatch { to, domains, registration } = matching;
+    let to = to.as_ref().map(|to| format!("to {}", list(to)));
+    let domain = (!domains.is_empty()).then(|| format!("domain {}", list(domains)));
+    let registration = registration.then(|| "registration".to_owned());
+    let keys: Vec<String> = [to, domain, registration].into_iter().flatten().collect();
+    if keys.is_empty() { "every call".to_owned() } else { keys.join(" and ") }
+}
+
+fn limits_text(limits: Limits) -> String {
+    let Limits { calls, calls_per_second } = limits;
+    let limit = |name, limit: Option<u32>| limit.map(|limit| format!("{name} {limit}"));
+    list(&[limit("calls", calls), limit("cps", calls_per_second)].into_iter().flatten().collect::<Vec<_>>())
 }
 
 fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
@@ -137,7 +164,10 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         authentication,
         register,
         allow,
+        matching,
         send_numbers,
+        prefix,
+        tech_prefix,
         numbering: own_numbering,
         caller_id,
         identity,
@@ -145,10 +175,12 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         diversion,
         headers,
         bodies,
+        srtp,
         codecs,
         failover,
         health,
         limits,
+        weight,
         redirect,
         calls: own_calls,
         refer,
@@ -166,7 +198,11 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("register", register.as_ref().map_or("false".to_owned(), |register| format!("{register:?}")));
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
+    put("match", match_text(matching));
     put("send_numbers", format!("{send_numbers:?}"));
+    put("strip_prefix", or_none(&prefix.strip));
+    put("add_prefix", or_none(&prefix.add));
+    put("tech_prefix", or_none(tech_prefix));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", format!("{caller_id:?}"));
     put("identity", format!("{identity:?}"));
@@ -175,10 +211,12 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("headers.pass", headers.pass.join(", "));
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
+    put("srtp", format!("{srtp:?}"));
     put("codecs", codecs.join(", "));
     put("failover", format!("{failover:?}"));
     put("health", self::health(health));
-    put("limits", format!("{limits:?}"));
+    put("limits", limits_text(*limits));
+    put("weight", weight.to_string());
     put("refer", format!("{refer:?}"));
     put("redirect", format!("{redirect:?}"));
     for (name, value) in own_calls.iter().flat_map(calls) {
@@ -196,11 +234,12 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
 fn numbering(settings: &crate::numbering::Settings) -> String {
     let short: Vec<_> = settings.short.iter().map(regex::Regex::as_str).collect();
     format!(
-        "country {}, prefixes {}, short {}, emergency {}",
+        "country {}, prefixes {}, short {}, emergency {}, access codes {}",
         settings.country.as_deref().unwrap_or("none"),
         settings.prefixes.join(" "),
         short.join(" "),
-        settings.emergency.join(" ")
+        settings.emergency.join(" "),
+        list(&settings.access_codes)
     )
 }
 
@@ -224,6 +263,10 @@ fn calls(timeouts: &Timeouts) -> [(&'static str, String); 5] {
         ("min_session_expires", min_session_expires),
     ]
     .map(|(name, value)| (name, format!("{value:?}")))
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "none".to_owned() } else { text.to_owned() }
 }
 
 fn list<T: ToString>(items: &[T]) -> String {

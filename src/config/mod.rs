@@ -6,12 +6,16 @@
 //!
 //! Must not know: the runtime. Core modules own their settings; this fills them.
 
+mod balance;
 mod calls;
 mod checks;
 mod diff;
 mod expand;
 mod fault;
 mod health;
+mod matching;
+mod numbers;
+mod profile;
 mod reader;
 mod registration;
 mod sections;
@@ -25,21 +29,29 @@ use std::path::Path;
 
 pub use diff::diff;
 pub use fault::Fault;
+pub use profile::Profile;
 pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 pub use tls::{ListenerTls, TrunkClients};
 
 use expand::Surroundings;
+use profile::Packs;
 use reader::Report;
 use source::Source;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/drawbridge/drawbridge.toml";
 
-/// Reads FILE and every `*.toml` in `trunks.d/` beside it, in name order. Either a configuration
+/// Reads FILE and every `*.toml` in `trunks.d/` and `profiles.d/` beside it, in name order. Either a configuration
 /// without a fault, or all faults of all files in their order.
 pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
     let sources = source::read_all(path)?;
     check(&sources, &Surroundings::of_this_process())
+}
+
+/// The provider packs that trunks may name: those that are built in, and those in `profiles.d/` beside
+/// FILE, as far as they can be read.
+pub fn profiles(path: &Path) -> Vec<Profile> {
+    profile::list(&source::read_profiles(path).unwrap_or_default())
 }
 
 /// Reads one text as if it were a file of this name: for configurations that are built in.
@@ -49,8 +61,11 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Vec<Fault>> {
 }
 
 fn check(sources: &[Source], surroundings: &Surroundings<'_>) -> Result<Config, Vec<Fault>> {
-    let report = Report::new(sources, surroundings);
-    let config = sections::read(sources, &report);
+    let sources = profile::with_built_in(sources);
+    let packs = Packs::parse(&sources);
+    let report = Report::new(&sources, surroundings, &packs);
+    packs.note_faults(&report);
+    let config = sections::read(&sources, &report);
     let (mut faults, mut warnings) = report.into_parts();
     let by_place = |fault: &Fault| (fault.source, fault.line, fault.column);
     faults.sort_by_key(by_place);

@@ -2,6 +2,7 @@
 //! stopping at them. `None` from any of its functions means "absent, or a fault was noted".
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -10,14 +11,18 @@ use toml::de::{DeTable, DeValue};
 use super::Fault;
 use super::expand::Surroundings;
 use super::fault::capped;
+use super::profile::{self, Packs};
 use super::source::Source;
 
 /// Faults and warnings as they are found.
 pub(super) struct Report<'a> {
     sources: &'a [Source],
-    surroundings: &'a Surroundings<'a>,
+    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) packs: &'a Packs<'a>,
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
+    /// Paths of values that a profile gave, with its name.
+    filled: RefCell<BTreeMap<String, String>>,
 }
 
 /// A stretch of a file.
@@ -28,8 +33,19 @@ pub(super) struct Place {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(sources: &'a [Source], surroundings: &'a Surroundings<'a>) -> Report<'a> {
-        Report { sources, surroundings, faults: RefCell::default(), warnings: RefCell::default() }
+    pub(super) fn new(
+        sources: &'a [Source],
+        surroundings: &'a Surroundings<'a>,
+        packs: &'a Packs<'a>,
+    ) -> Report<'a> {
+        Report {
+            sources,
+            surroundings,
+            packs,
+            faults: RefCell::default(),
+            warnings: RefCell::default(),
+            filled: RefCell::default(),
+        }
     }
 
     /// Whether no fault was noted yet.
@@ -58,6 +74,10 @@ impl<'a> Report<'a> {
     fn at(&self, place: &Place, key: &str, message: String, cure: Option<String>, hide: bool) -> Fault {
         let source = &self.sources[place.source];
         let (line, column) = source.line_column(place.span.start);
+        let message = match self.profile_behind(key) {
+            Some(profile) => format!("{message} (from profile {profile})"),
+            None => message,
+        };
         Fault {
             file: source.name.clone(),
             line,
@@ -68,6 +88,15 @@ impl<'a> Report<'a> {
             source: place.source,
             excerpt: source.excerpt(&place.span, hide),
         }
+    }
+
+    /// The profile that gave the value of this path, or what it is a part of.
+    fn profile_behind(&self, key: &str) -> Option<String> {
+        let filled = self.filled.borrow();
+        let is_of = |path: &str| {
+            key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        filled.iter().find(|(path, _)| is_of(path)).map(|(_, profile)| profile.clone())
     }
 
     /// A text that is no TOML: what is a value and what a string is anybody's guess, so none is shown.
@@ -104,7 +133,19 @@ pub(super) struct Table<'a> {
     pub(super) place: Place,
     pub(super) report: &'a Report<'a>,
     entries: &'a DeTable<'a>,
+    /// Tables of a profile that are asked, in this order, for what the table does not say itself.
+    behind: Vec<&'a DeTable<'a>>,
+    filled: Option<Filled<'a>>,
+    /// Whether all of it is the profile's.
+    is_filled: bool,
     known: RefCell<Vec<&'static str>>,
+}
+
+/// Which profile fills a table in, and where that is said.
+#[derive(Clone, Debug)]
+pub(super) struct Filled<'a> {
+    pub(super) profile: &'a str,
+    pub(super) place: Place,
 }
 
 impl<'a> Table<'a> {
@@ -114,14 +155,40 @@ impl<'a> Table<'a> {
         entries: &'a DeTable<'a>,
         report: &'a Report<'a>,
     ) -> Table<'a> {
-        Table { path: path.to_owned(), place, report, entries, known: RefCell::default() }
+        let (behind, known) = (Vec::new(), RefCell::default());
+        Table { path: path.to_owned(), place, report, entries, behind, filled: None, is_filled: false, known }
+    }
+
+    /// The same table with a profile's tables behind it. Its own keys win; tables are merged key by key.
+    pub(super) fn filled_by(self, behind: Vec<&'a DeTable<'a>>, filled: Filled<'a>) -> Table<'a> {
+        Table { behind, filled: Some(filled), ..self }
+    }
+
+    /// The profile that fills it in.
+    pub(super) fn filled(&self) -> Option<&Filled<'a>> {
+        self.filled.as_ref()
     }
 
     /// The value of a key that is known from now on.
     pub(super) fn value(&self, key: &'static str) -> Option<Value<'a>> {
         self.known.borrow_mut().push(key);
-        let (name, value) = self.entries.get_key_value(key)?;
-        Some(self.entry(name, value))
+        self.peek(key)
+    }
+
+    /// The value of a key, without knowing the key.
+    pub(super) fn peek(&self, key: &str) -> Option<Value<'a>> {
+        let mut layers = std::iter::once(&self.entries).chain(&self.behind).enumerate();
+        // The first that says it, or says the other of two keys that exclude each other.
+        let (depth, layer) = layers.find(|(_, layer)| {
+            [Some(key), profile::excludes(key)].iter().flatten().any(|key| layer.contains_key(*key))
+        })?;
+        let (name, value) = layer.get_key_value(key)?;
+        Some(self.entry(name, value, depth))
+    }
+
+    /// The table as it was parsed, without what a profile adds.
+    pub(super) fn raw(&self) -> &'a DeTable<'a> {
+        self.entries
     }
 
     /// The value of a key that must be there.
@@ -138,9 +205,15 @@ impl<'a> Table<'a> {
         let mut entries: Vec<_> = self
             .entries
             .iter()
-            .map(|(name, value)| (name.get_ref().as_ref(), self.entry(name, value)))
+            .map(|(name, value)| (name.get_ref().as_ref(), self.entry(name, value, 0)))
             .collect();
         entries.sort_by_key(|(_, value)| value.key_place.span.start);
+        for name in self.behind.iter().flat_map(|layer| layer.keys()) {
+            let name = name.get_ref().as_ref();
+            if entries.iter().all(|(known, _)| *known != name) {
+                entries.extend(self.peek(name).map(|value| (name, value)));
+            }
+        }
         entries
     }
 
@@ -168,20 +241,33 @@ impl<'a> Table<'a> {
         (distance(best) <= name.len().min(best.len()) / 2).then_some(best)
     }
 
+    /// An entry of the layer at this depth: 0 is the table itself, the rest is its profile's.
     fn entry(
         &self,
         name: &'a Spanned<std::borrow::Cow<'a, str>>,
         value: &'a Spanned<DeValue<'a>>,
+        depth: usize,
     ) -> Value<'a> {
+        let name_text = name.get_ref().as_ref();
         let path = match self.path.as_str() {
-            "" => name.get_ref().to_string(),
-            path => format!("{path}.{}", name.get_ref()),
+            "" => name_text.to_owned(),
+            path => format!("{path}.{name_text}"),
         };
+        let below = self.behind.get(depth..).unwrap_or_default();
+        let behind = below.iter().filter_map(|layer| layer.get(name_text)?.get_ref().as_table()).collect();
         let source = self.place.source;
+        let by_profile = self.filled.as_ref().filter(|_| depth > 0 || self.is_filled);
+        if let Some(filled) = by_profile {
+            self.report.filled.borrow_mut().insert(path.clone(), filled.profile.to_owned());
+        }
+        let place = |span| by_profile.map_or(Place { source, span }, |filled| filled.place.clone());
         Value {
             path,
-            key_place: Place { source, span: name.span() },
-            place: Place { source, span: value.span() },
+            key_place: place(name.span()),
+            place: place(value.span()),
+            is_filled: by_profile.is_some(),
+            behind,
+            filled: self.filled.clone(),
             value: value.get_ref(),
             report: self.report,
         }
@@ -195,6 +281,10 @@ pub(super) struct Value<'a> {
     pub(super) place: Place,
     pub(super) report: &'a Report<'a>,
     value: &'a DeValue<'a>,
+    /// Whether a profile gave it.
+    is_filled: bool,
+    behind: Vec<&'a DeTable<'a>>,
+    filled: Option<Filled<'a>>,
 }
 
 impl<'a> Value<'a> {
@@ -226,6 +316,12 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A string as it is written: nothing is expanded.
+    pub(super) fn literal(&self) -> Option<&'a str> {
+        let DeValue::String(raw) = self.value else { return self.wrong_type("a string") };
+        Some(raw)
+    }
+
     /// A whole number in a range.
     pub(super) fn integer(&self, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
         let DeValue::Integer(integer) = self.value else { return self.wrong_type("a whole number") };
@@ -251,7 +347,9 @@ impl<'a> Value<'a> {
     pub(super) fn table(&self) -> Option<Table<'a>> {
         match self.value {
             DeValue::Table(entries) => {
-                Some(Table::new(&self.path, self.key_place.clone(), entries, self.report))
+                let own = Table::new(&self.path, self.key_place.clone(), entries, self.report);
+                let (behind, filled) = (self.behind.clone(), self.filled.clone());
+                Some(Table { behind, filled, is_filled: self.is_filled, ..own })
             }
             _ => self.wrong_type("a table"),
         }
@@ -288,14 +386,38 @@ impl<'a> Value<'a> {
 
     fn items(&self) -> Vec<Value<'a>> {
         let DeValue::Array(items) = self.value else { return Vec::new() };
-        let place = |span| Place { source: self.place.source, span };
+        let source = self.place.source;
+        let place = |span| if self.is_filled { self.place.clone() } else { Place { source, span } };
         let numbered = items.iter().enumerate();
         numbered.map(|(index, item)| self.item(Some(index + 1), place(item.span()), item.get_ref())).collect()
     }
 
     fn item(&self, number: Option<usize>, place: Place, value: &'a DeValue<'a>) -> Value<'a> {
         let path = number.map_or(self.path.clone(), |number| format!("{}[{number}]", self.path));
-        Value { path, key_place: place.clone(), place, value, report: self.report }
+        let (is_filled, behind) = (self.is_filled, Vec::new());
+        let filled = self.filled.clone();
+        Value { path, key_place: place.clone(), place, value, report: self.report, is_filled, behind, filled }
+    }
+
+    /// What a rule may look at: the text of a value, of every item of a list, and the keys of a table.
+    /// What cannot be expanded is left out, for reading it has faulted that already.
+    pub(super) fn plain_texts(&self) -> Vec<(String, Place, String)> {
+        let one = |text: String| vec![(self.path.clone(), self.place.clone(), text)];
+        match self.value {
+            DeValue::String(raw) => match self.report.surroundings.expand(raw) {
+                Ok(expanded) => one(expanded.unwrap_or_else(|| raw.to_string())),
+                Err(_) => Vec::new(),
+            },
+            DeValue::Integer(integer) => one(integer.as_str().to_owned()),
+            DeValue::Boolean(boolean) => one(boolean.to_string()),
+            DeValue::Float(_) | DeValue::Datetime(_) => Vec::new(),
+            DeValue::Array(_) => self.items().iter().flat_map(Value::plain_texts).collect(),
+            DeValue::Table(_) => {
+                let entries = self.table().map(|table| table.entries()).unwrap_or_default();
+                let key = |(name, value): (&str, Value<'_>)| (value.path, value.key_place, name.to_owned());
+                entries.into_iter().map(key).collect()
+            }
+        }
     }
 
     fn wrong_type<T>(&self, wanted: &str) -> Option<T> {

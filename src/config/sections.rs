@@ -16,7 +16,7 @@ use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
-use crate::routing::{Host, Timeouts};
+use crate::routing::{Host, Limits, Timeouts};
 use crate::{admission, media, numbering, routing};
 
 /// No configuration has more listeners.
@@ -56,7 +56,7 @@ pub(super) struct RealmDraft {
 /// that is whole only if no fault was noted.
 pub(super) fn read(sources: &[Source], report: &Report<'_>) -> Option<Config> {
     let mut trees: Vec<(usize, DeTable<'_>)> = Vec::new();
-    for (index, source) in sources.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate().filter(|(_, source)| source.kind != Kind::Profile) {
         match DeTable::parse(&source.text) {
             Ok(tree) => trees.push((index, tree.into_inner())),
             Err(error) => {
@@ -81,7 +81,7 @@ pub(super) fn read(sources: &[Source], report: &Report<'_>) -> Option<Config> {
 
 fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) -> Option<Config> {
     let main = roots.iter().find(|(kind, _)| *kind == Kind::Main).map(|(_, table)| table)?;
-    let node = section(main, "node", node).unwrap_or_else(|| "drawbridge".to_owned());
+    let node = section(main, "node", node).unwrap_or_default();
     let admin = section(main, "admin", admin).unwrap_or_else(default_admin);
     let (listeners, lacks_listeners) =
         main.value("listener").map(|value| listeners(&value)).unwrap_or_default();
@@ -118,7 +118,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
 
 fn assemble(
     draft: Draft,
-    node: String,
+    node: Node,
     timeout: Duration,
     relay: Relay,
     numbering: numbering::Settings,
@@ -138,13 +138,13 @@ fn assemble(
     }
     let realms = ByRealm { trusted: draft.realms.trusted.media, untrusted: draft.realms.untrusted.media };
     Config {
-        node,
+        node: node.name,
         admin: draft.admin,
         listeners: draft.listeners.into_iter().map(|listener| listener.what).collect(),
         admission: admission::Settings { allow },
         numbering,
         calls: draft.calls,
-        routing: routing::Settings { trunks, routes },
+        routing: routing::Settings { trunks, routes, limits: node.limits },
         media: media::Settings { ports: draft.ports.what, timeout, realms },
         relay,
         nameservers,
@@ -183,8 +183,26 @@ fn finish_root(kind: Kind, root: &Table<'_>) {
     root.finish();
 }
 
-fn node(table: &Table<'_>) -> Option<String> {
-    let name = table.value("name")?.text()?;
+/// `[node]`.
+struct Node {
+    name: String,
+    limits: Limits,
+}
+
+impl Default for Node {
+    fn default() -> Node {
+        Node { name: "drawbridge".to_owned(), limits: Limits::default() }
+    }
+}
+
+fn node(table: &Table<'_>) -> Option<Node> {
+    let limits = section(table, "limits", trunks::limits).unwrap_or_default();
+    let name = table.value("name").and_then(|value| node_name(&value));
+    Some(Node { name: name.unwrap_or_else(|| Node::default().name), limits })
+}
+
+fn node_name(value: &Value<'_>) -> Option<String> {
+    let name = value.text()?;
     let fits = (1..=63).contains(&name.text.len())
         && name.text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     if !fits {

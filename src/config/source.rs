@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Main,
     /// Trunks and routes.
     Trunks,
+    /// A provider pack.
+    Profile,
 }
 
 /// One file.
@@ -120,7 +122,7 @@ fn without_strings(line: &str) -> String {
     shown
 }
 
-/// FILE first, then `trunks.d/*.toml` beside it in name order.
+/// FILE first, then `trunks.d/*.toml` and `profiles.d/*.toml` beside it in name order.
 pub(super) fn read_all(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
     let mut sources = Vec::new();
     let mut faults = Vec::new();
@@ -130,9 +132,27 @@ pub(super) fn read_all(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
     };
     read(path, Kind::Main);
     let directory = path.parent().unwrap_or(Path::new("")).join("trunks.d");
-    match trunk_files(&directory) {
+    match toml_files(&directory) {
         Ok(files) => files.iter().for_each(|file| read(file, Kind::Trunks)),
         Err(reason) => faults.push(unreadable(&directory, &reason)),
+    }
+    match read_profiles(path) {
+        Ok(profiles) => sources.extend(profiles),
+        Err(more) => faults.extend(more),
+    }
+    if faults.is_empty() { Ok(sources) } else { Err(faults) }
+}
+
+/// `profiles.d/*.toml` beside FILE in name order.
+pub(super) fn read_profiles(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
+    let directory = path.parent().unwrap_or(Path::new("")).join("profiles.d");
+    let files = toml_files(&directory).map_err(|reason| vec![unreadable(&directory, &reason)])?;
+    let (mut sources, mut faults) = (Vec::new(), Vec::new());
+    for file in files {
+        match read_one(&file) {
+            Ok(text) => sources.push(Source::new(file.display().to_string(), text, Kind::Profile)),
+            Err(reason) => faults.push(unreadable(&file, &reason)),
+        }
     }
     if faults.is_empty() { Ok(sources) } else { Err(faults) }
 }
@@ -161,7 +181,7 @@ pub(super) fn read_regular(path: &Path, max_bytes: u64) -> Result<String, String
     String::from_utf8(bytes).map_err(|_| "this is not UTF-8 text".to_owned())
 }
 
-fn trunk_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
+fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
 use super::health::health;
+use super::matching::read_match;
+use super::numbers::{read_own_numbering, read_prefix, read_tech_prefix};
+use super::profile;
 use super::reader::{Place, Table, Text, Value};
 use super::registration::{read_authentication, read_register};
-use super::sections::{REALMS, read_numbering, section, transport};
+use super::sections::{REALMS, section, transport};
 use super::tls::{self, ClientLoader};
-use crate::base::{Realm, Transport, TrunkName};
+use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
-    BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules, Identity,
-    Limits, Redirect, Refer, Route, RouteSource, Timeouts, Trunk, TrunkHost,
+    Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
+    Identity, Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -47,14 +51,15 @@ pub(super) struct RouteDraft {
     pub(super) name: String,
     pub(super) from: Option<Placed<RouteSource>>,
     pub(super) to: Vec<crate::routing::NumberPattern>,
-    pub(super) tiers: Vec<Vec<Placed<TrunkName>>>,
+    pub(super) tiers: Vec<Vec<TierDraft>>,
+    pub(super) balance: Balance,
 }
 
 impl RouteDraft {
     pub(super) fn into_route(self) -> Option<Route> {
-        let tier = |tier: Vec<Placed<TrunkName>>| tier.into_iter().map(|trunk| trunk.what).collect();
+        let tier = |tier: Vec<TierDraft>| tier.into_iter().map(TierDraft::into_member).collect();
         let tiers = self.tiers.into_iter().map(tier).collect();
-        Some(Route { name: self.name, from: self.from?.what, to: self.to, tiers })
+        Some(Route { name: self.name, from: self.from?.what, to: self.to, tiers, balance: self.balance })
     }
 }
 
@@ -79,8 +84,10 @@ pub(super) fn read_trunks(
                 format!("see {file}:{line}; give one of them another name"),
             );
         }
+        let table = profile::fill(table);
         let trunk = trunk(name, &table, numbering, calls);
         load_tls(&trunk, &table, clients);
+        profile::check(&table);
         table.finish();
         trunks.push(Placed { what: trunk, place: value.key_place, path: value.path });
     }
@@ -96,7 +103,6 @@ fn is_trunk_name(name: &str) -> bool {
 }
 
 fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: &Timeouts) -> Trunk {
-    refuse_what_is_to_come(table);
     let realm = table.value("realm").and_then(|value| value.text()?.one_of(&REALMS));
     let hosts = hosts(table);
     let domain = table.value("domain").and_then(|value| domain(&value.text()?));
@@ -111,8 +117,11 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         authentication: read_authentication(table),
         register: read_register(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
+        matching: section(table, "match", read_match).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
-        numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
+        prefix: read_prefix(table),
+        tech_prefix: read_tech_prefix(table),
+        numbering: section(table, "numbering", |own| Some(read_own_numbering(own, numbering))),
         caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),
         identity: identity(table).unwrap_or_default(),
         // A PBX says who calls; what a carrier says counts where its contract says so.
@@ -123,10 +132,12 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         diversion: diversion(table).unwrap_or_default(),
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
+        srtp: srtp(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         health: section(table, "health", health).unwrap_or_default(),
         limits: section(table, "limits", limits).unwrap_or_default(),
+        weight: read_weight(table).unwrap_or(1),
         redirect: redirect(table).unwrap_or_default(),
         calls: section(table, "calls", |own| Some(read_calls(own, calls))),
         refer: refer(table).unwrap_or_default(),
@@ -146,12 +157,6 @@ fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
             own.fault("the trunk does not use TLS", "write transport = \"tls\" in the trunk, too")
         }
         (_, None) => {}
-    }
-}
-
-fn refuse_what_is_to_come(table: &Table<'_>) {
-    if let Some(value) = table.value("profile") {
-        value.not_yet("profiles", "leave profile out and write what it would fill in");
     }
 }
 
@@ -177,7 +182,9 @@ fn hosts(table: &Table<'_>) -> Vec<TrunkHost> {
             Vec::new()
         }
         (None, None) => {
-            table.fault("host is missing", "write host = \"sip.example.com\", or an IP address");
+            let cure = profile::cure(table, "host");
+            let cure = cure.unwrap_or("write host = \"sip.example.com\", or an IP address");
+            table.fault("host is missing", cure);
             Vec::new()
         }
     }
@@ -378,6 +385,14 @@ fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {
     Some((name.to_owned(), text.text))
 }
 
+fn srtp(table: &Table<'_>) -> Option<Srtp> {
+    table.value("srtp")?.text()?.one_of(&[
+        ("pass", Srtp::Pass),
+        ("required", Srtp::Required),
+        ("refused", Srtp::Refused),
+    ])
+}
+
 fn codecs(table: &Table<'_>) -> Vec<String> {
     let Some(value) = table.value("codecs") else { return Vec::new() };
     let texts = value.texts().unwrap_or_default();
@@ -411,7 +426,7 @@ fn failover(table: &Table<'_>) -> Option<Failover> {
     Some(Failover { codes: codes.unwrap_or(default.codes), timeout: duration.unwrap_or(default.timeout) })
 }
 
-fn limits(table: &Table<'_>) -> Option<Limits> {
+pub(super) fn limits(table: &Table<'_>) -> Option<Limits> {
     let limit = |key| table.value(key).and_then(|value: Value<'_>| value.integer(1..=1_000_000));
     Some(Limits { calls: limit("calls"), calls_per_second: limit("cps") })
 }
@@ -435,7 +450,7 @@ fn route(table: &Table<'_>, number: usize) -> RouteDraft {
     });
     let trunks = table.required("trunks", "[\"name-of-a-trunk\"]");
     let tiers: Vec<_> =
-        trunks.as_ref().and_then(Value::list).unwrap_or_default().iter().filter_map(tier).collect();
+        trunks.as_ref().and_then(Value::list).unwrap_or_default().iter().map(read_tier).collect();
     if let Some(trunks) = &trunks
         && trunks.is_list()
         && tiers.iter().all(Vec::is_empty)
@@ -447,6 +462,7 @@ fn route(table: &Table<'_>, number: usize) -> RouteDraft {
         from: from.and_then(|value| source(&value)),
         to: to.unwrap_or_default(),
         tiers,
+        balance: read_balance(table).unwrap_or_default(),
     }
 }
 
@@ -455,12 +471,4 @@ fn source(value: &Value<'_>) -> Option<Placed<RouteSource>> {
     let realm = REALMS.iter().find(|(name, _)| *name == text.text).map(|(_, realm)| *realm);
     let what = realm.map_or_else(|| RouteSource::Trunk(text.text.as_str().into()), RouteSource::Realm);
     Some(Placed { what, place: text.place, path: text.path })
-}
-
-/// One trunk, or several of the same rank.
-fn tier(value: &Value<'_>) -> Option<Vec<Placed<TrunkName>>> {
-    let names: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
-    let placed =
-        |text: Text<'_>| Placed { what: text.text.as_str().into(), place: text.place, path: text.path };
-    Some(names.into_iter().map(placed).collect())
 }

@@ -1,5 +1,8 @@
-//! How many calls each trunk has, and whether it may have one more: calls at once, and new calls a
-//! second by a token bucket that holds one second's worth.
+//! How many calls each trunk and the node have, and whether there may be one more: calls at once, and
+//! new calls a second by a token bucket that holds one second's worth.
+//!
+//! A call that is refused takes nothing from anybody: room is looked for first, and a token taken only
+//! with the call.
 
 use std::collections::HashMap;
 
@@ -8,26 +11,27 @@ use crate::base::{Instant, TrunkName};
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// Why a trunk may not have one more call now.
+/// Why there may not be one more call now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum LimitReached {
     /// `limits.calls`.
-    #[error("the trunk has as many calls as limits.calls allows")]
+    #[error("as many calls as limits.calls allows")]
     Calls,
     /// `limits.cps`.
-    #[error("the trunk has as many new calls a second as limits.cps allows")]
+    #[error("as many new calls a second as limits.cps allows")]
     CallsPerSecond,
 }
 
-/// The calls of every trunk.
+/// The calls of every trunk, and of all together.
 #[derive(Clone, Debug, Default)]
 pub struct CallLimits {
-    trunks: HashMap<TrunkName, TrunkCalls>,
+    trunks: HashMap<TrunkName, Counted>,
+    node: Counted,
 }
 
-/// One trunk's calls and its bucket.
+/// The calls of a trunk or of the node, and the bucket.
 #[derive(Clone, Debug, Default)]
-struct TrunkCalls {
+struct Counted {
     limits: Limits,
     calls: u32,
     /// Millionths of a call, so that a bucket fills by whole numbers each microsecond.
@@ -36,15 +40,14 @@ struct TrunkCalls {
 }
 
 impl CallLimits {
-    /// Takes the limits of these trunks; running calls stay counted, also those of trunks that are
-    /// gone.
-    pub fn configure(&mut self, trunks: &[Trunk]) {
+    /// Takes the limits of the node and of these trunks; running calls stay counted, also those of
+    /// trunks that are gone.
+    pub fn configure(&mut self, node: Limits, trunks: &[Trunk]) {
+        self.node.configure(node);
         self.trunks.retain(|name, trunk| trunk.calls > 0 || trunks.iter().any(|kept| kept.name == *name));
         for trunk in trunks {
-            let entry =
-                self.trunks.entry(trunk.name.clone()).or_insert_with(|| TrunkCalls::full(trunk.limits));
-            entry.limits = trunk.limits;
-            entry.tokens = entry.tokens.min(entry.capacity());
+            let entry = self.trunks.entry(trunk.name.clone()).or_insert_with(|| Counted::full(trunk.limits));
+            entry.configure(trunk.limits);
         }
     }
 
@@ -54,16 +57,31 @@ impl CallLimits {
             self.begin_unlimited(trunk);
             return Ok(());
         };
-        trunk.fill(now);
-        if trunk.limits.calls.is_some_and(|limit| trunk.calls >= limit) {
-            return Err(LimitReached::Calls);
+        trunk.try_begin(now)
+    }
+
+    /// Whether the node may have one more call at `now`. Nothing is counted yet: a call that goes
+    /// nowhere after all takes no token of others.
+    pub fn node_has_room(&mut self, now: Instant) -> Result<(), LimitReached> {
+        self.node.has_room(now)
+    }
+
+    /// Counts a call of the node; its token is taken if there is one (emergency calls need none). Pair
+    /// it with [`Self::end_on_node`].
+    pub fn begin_on_node(&mut self, now: Instant, emergency: bool) {
+        if emergency || self.node.try_begin(now).is_err() {
+            self.node.calls += 1;
         }
-        if trunk.limits.calls_per_second.is_some() {
-            let rest = trunk.tokens.checked_sub(MICROS_PER_SECOND).ok_or(LimitReached::CallsPerSecond)?;
-            trunk.tokens = rest;
-        }
-        trunk.calls += 1;
-        Ok(())
+    }
+
+    /// Uncounts a call of the node.
+    pub fn end_on_node(&mut self) {
+        self.node.calls = self.node.calls.saturating_sub(1);
+    }
+
+    /// The calls of the node that found a trunk.
+    pub fn node_calls(&self) -> u32 {
+        self.node.calls
     }
 
     /// Counts a new call whatever the limits (emergency). Pair it with [`Self::end`].
@@ -84,11 +102,37 @@ impl CallLimits {
     }
 }
 
-impl TrunkCalls {
-    fn full(limits: Limits) -> TrunkCalls {
-        let mut trunk = TrunkCalls { limits, ..TrunkCalls::default() };
+impl Counted {
+    fn full(limits: Limits) -> Counted {
+        let mut trunk = Counted { limits, ..Counted::default() };
         trunk.tokens = trunk.capacity();
         trunk
+    }
+
+    fn configure(&mut self, limits: Limits) {
+        let was_unlimited = self.limits.calls_per_second.is_none();
+        self.limits = limits;
+        self.tokens = if was_unlimited { self.capacity() } else { self.tokens.min(self.capacity()) };
+    }
+
+    fn has_room(&mut self, now: Instant) -> Result<(), LimitReached> {
+        self.fill(now);
+        if self.limits.calls.is_some_and(|limit| self.calls >= limit) {
+            return Err(LimitReached::Calls);
+        }
+        if self.limits.calls_per_second.is_some() && self.tokens < MICROS_PER_SECOND {
+            return Err(LimitReached::CallsPerSecond);
+        }
+        Ok(())
+    }
+
+    fn try_begin(&mut self, now: Instant) -> Result<(), LimitReached> {
+        self.has_room(now)?;
+        if self.limits.calls_per_second.is_some() {
+            self.tokens = self.tokens.saturating_sub(MICROS_PER_SECOND);
+        }
+        self.calls += 1;
+        Ok(())
     }
 
     /// One second's worth of calls, in millionths of a call.
@@ -112,7 +156,7 @@ mod tests {
     fn limited(calls: Option<u32>, calls_per_second: Option<u32>) -> (CallLimits, TrunkName) {
         let name = TrunkName::from("carrier");
         let mut limits = CallLimits::default();
-        let full = TrunkCalls::full(Limits { calls, calls_per_second });
+        let full = Counted::full(Limits { calls, calls_per_second });
         limits.trunks.insert(name.clone(), full);
         (limits, name)
     }
@@ -147,6 +191,26 @@ mod tests {
         assert_eq!(began(&mut limits, start + std::time::Duration::from_millis(99)), 0);
         assert_eq!(began(&mut limits, start + std::time::Duration::from_millis(100)), 1);
         assert_eq!(began(&mut limits, start + std::time::Duration::from_secs(60)), 10);
+    }
+
+    #[test]
+    fn looking_for_room_on_the_node_takes_nothing() {
+        let mut limits = CallLimits::default();
+        limits.configure(Limits { calls: Some(3), calls_per_second: Some(2) }, &[]);
+        let now = Instant::from_millis(1);
+        for _ in 0..10 {
+            assert_eq!(limits.node_has_room(now), Ok(()));
+        }
+        for _ in 0..2 {
+            limits.begin_on_node(now, false);
+        }
+        assert_eq!(limits.node_has_room(now), Err(LimitReached::CallsPerSecond));
+        let later = now + std::time::Duration::from_millis(500);
+        assert_eq!(limits.node_has_room(later), Ok(()));
+        limits.begin_on_node(later, true);
+        assert_eq!((limits.node_has_room(later), limits.node_calls()), (Err(LimitReached::Calls), 3));
+        limits.end_on_node();
+        assert_eq!(limits.node_has_room(later), Ok(()), "an emergency call takes no token");
     }
 
     #[test]

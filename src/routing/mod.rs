@@ -3,32 +3,40 @@
 //! Must not know: transactions, media, SIP messages.
 
 mod authentication;
+mod balance;
 mod breaker;
 mod health;
 mod hosts;
 mod limits;
+mod matching;
 mod registration;
+mod report;
 mod router;
 mod settings;
 mod sources;
+mod switches;
 mod timeouts;
 mod tls;
 
 pub use authentication::Authentication;
+pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
 pub use breaker::{Obstacle, State as BreakerState};
 pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
 pub use hosts::{Resolution, ResolveFault};
 pub use limits::{CallLimits, LimitReached};
+pub use matching::{Fit, Misfit, RequestFacts, TrunkMatch};
 pub use registration::{
     Register, RegisterTo, RegistrationReport, Setback, begin_after, refresh_after, wait_after,
 };
-pub use router::{Ingress, Mismatch, NoRoute, Router, Selection, Target};
+pub use report::{HostReport, TargetReport, TargetState, TrunkReport, TrunkState};
+pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
     HeaderRules, Health, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource,
-    Settings, Trunk, TrunkHost,
+    Settings, Srtp, Trunk, TrunkHost,
 };
-pub use sources::{Ambiguity, ambiguities};
+pub use sources::{Ambiguity, Claim, SharedSource, ambiguities};
+pub use switches::Switched;
 pub use timeouts::Timeouts;
 pub use tls::{TrunkTls, host_text};
 

@@ -1,13 +1,15 @@
 //! The tables that answer "from which trunk?", "to which trunks?" and "at which addresses?".
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
-
+use super::balance::{self, Selection, Turns};
 use super::health::{ProbeResult, TargetKey, TargetsHealth};
 use super::hosts::Hosts;
+use super::matching::RequestFacts;
 use super::registration::Registrations;
-use super::sources::Sources;
+use super::sources::{Claim, Sources};
+use super::switches::{Switched, Switches};
 use super::{
     Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
 };
@@ -21,15 +23,6 @@ pub struct Ingress {
     pub realm: Realm,
     /// The trunk that its source address belongs to.
     pub trunk: Option<TrunkName>,
-}
-
-/// What a route chose for a call.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Selection {
-    /// `name` of the route.
-    pub route: String,
-    /// To be tried in this order; not empty.
-    pub trunks: Vec<TrunkName>,
 }
 
 /// Why there is nowhere to go.
@@ -72,7 +65,12 @@ pub struct Router {
     hosts: Hosts,
     sources: Sources,
     limits: CallLimits,
+    switches: Switches,
     health: TargetsHealth,
+    turns: Turns,
+    /// The users of the Contacts that we registered.
+    pub(super) registered: BTreeMap<TrunkName, String>,
+    ambiguities: Vec<Ambiguity>,
     pub(super) registrations: Registrations,
 }
 
@@ -84,12 +82,15 @@ impl Router {
         router
     }
 
-    /// Takes another configuration. Resolved addresses of names that remain, and the counts of
-    /// running calls, are kept.
+    /// Takes another configuration. Resolved addresses of names that remain, the counts of running
+    /// calls, and what operators said of trunks whose `enabled` is as it was, are kept.
     pub fn replace(&mut self, settings: Settings) {
+        self.switches.keep(&self.settings, &settings);
         self.settings = settings;
         self.hosts.retain_only(names(&self.settings));
-        self.limits.configure(&self.settings.trunks);
+        self.limits.configure(self.settings.limits, &self.settings.trunks);
+        self.registered.retain(|name, _| self.settings.trunk(name).is_some());
+        self.turns.retain_only(&self.settings.routes);
         self.rebuild_sources();
     }
 
@@ -101,6 +102,28 @@ impl Router {
     /// Calls of each trunk and whether it may have more.
     pub fn limits(&mut self) -> &mut CallLimits {
         &mut self.limits
+    }
+
+    /// Calls in progress over a trunk, of both directions.
+    pub fn calls_of(&self, trunk: &TrunkName) -> u32 {
+        self.limits.calls(trunk)
+    }
+
+    /// An operator switches a trunk on or off; see [`Switched`]. Without effect on one that is not
+    /// configured.
+    pub fn switch(&mut self, trunk: &TrunkName, enabled: bool, now: Instant) {
+        self.switches.set(&self.settings, trunk, enabled, now);
+    }
+
+    /// What an operator said of a trunk, where it differs from the configuration.
+    pub fn switched(&self, trunk: &TrunkName) -> Option<Switched> {
+        self.switches.get(trunk)
+    }
+
+    /// Whether calls may go over a trunk: as an operator said, else as the configuration says.
+    pub fn is_enabled(&self, trunk: &TrunkName) -> bool {
+        let configured = self.settings.trunk(trunk).is_some_and(|trunk| trunk.enabled);
+        self.switches.get(trunk).map_or(configured, |switched| switched.enabled)
     }
 
     // Health.
@@ -187,37 +210,58 @@ impl Router {
     /// The trunk that a source belongs to: by its `allow`, its literal hosts and its names'
     /// addresses; the longest prefix wins. Disabled trunks are found too.
     pub fn trunk_of_source(&self, realm: Realm, source: IpAddr) -> Option<&TrunkName> {
-        self.source_claim(realm, source).map(|(_, trunk)| trunk)
+        let (_, index) = self.sources.find(realm, source)?;
+        self.settings.trunks.get(index).map(|trunk| &trunk.name)
     }
 
-    /// The same, with the network or address that says so.
-    pub fn source_claim(&self, realm: Realm, source: IpAddr) -> Option<(IpNet, &TrunkName)> {
-        let (entry, index) = self.sources.find(realm, source)?;
-        Some((entry, &self.settings.trunks[index].name))
+    /// The trunk that a request outside any dialog is of: of those that have its source, the one whose
+    /// `match` it fits. `None`: it is nobody's.
+    pub fn trunk_of_request(&self, realm: Realm, facts: &RequestFacts<'_>) -> Option<&TrunkName> {
+        self.claims(realm, facts).first().filter(|claim| claim.fit.is_ok()).map(|claim| claim.trunk)
     }
 
-    /// Sources that two trunks claim, resolved names counted in.
+    /// Every trunk that has the source of a request, with why the request is its or not. If it is
+    /// anybody's, that trunk comes first.
+    pub fn claims(&self, realm: Realm, facts: &RequestFacts<'_>) -> Vec<Claim<'_>> {
+        self.sources.claims(&self.settings, &self.registered, realm, facts)
+    }
+
+    /// Notes the user of the Contact that was registered with a trunk, or that there is none any more.
+    /// A call to it is that trunk's.
+    pub fn set_registered_user(&mut self, trunk: &TrunkName, user: Option<&str>) {
+        match user {
+            Some(user) => self.registered.insert(trunk.clone(), user.to_owned()),
+            None => self.registered.remove(trunk),
+        };
+    }
+
+    /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in.
     pub fn ambiguities(&self) -> &[Ambiguity] {
-        &self.sources.ambiguities
+        &self.ambiguities
     }
 
-    /// Where a call to `called` goes: the first route that matches, its enabled trunks in order.
+    /// Where a call to `called` goes: the first route that matches, its enabled trunks. In which
+    /// order they are tried says [`Self::order`].
     pub fn route(&self, ingress: &Ingress, called: &Number) -> Result<Selection, NoRoute> {
         if let Some(name) = &ingress.trunk
-            && self.settings.trunk(name).is_some_and(|trunk| !trunk.enabled)
+            && self.settings.trunk(name).is_some()
+            && !self.is_enabled(name)
         {
             return Err(NoRoute::IngressDisabled(name.clone()));
         }
         let route = self.settings.routes.iter().find(|route| route.mismatch(ingress, called).is_none());
         let route = route.ok_or(NoRoute::NoMatch)?;
-        let mut trunks = Vec::new();
-        for tier in &route.tiers {
-            self.order_tier(tier, &mut trunks);
-        }
-        if trunks.is_empty() {
+        let selection = Selection::of(route, &self.settings, |trunk| self.is_enabled(trunk));
+        if selection.tiers.is_empty() {
             return Err(NoRoute::AllDisabled { route: route.name.clone() });
         }
-        Ok(Selection { route: route.name.clone(), trunks })
+        Ok(selection)
+    }
+
+    /// The order in which the trunks of a selection are tried: tier after tier, each as the route's
+    /// `balance` says. `caller`: the number by which calls of one caller are known, or empty.
+    pub fn order(&mut self, selection: &Selection, caller: &str, random: &mut Random) -> Vec<TrunkName> {
+        balance::order(selection, caller, &mut self.turns, &self.limits, random)
     }
 
     /// Where to send a request for `trunk`: its hosts by priority, then weight, then as written, all
@@ -247,19 +291,9 @@ impl Router {
         targets
     }
 
-    /// Appends a tier's enabled trunks in the order in which they are to be tried. The one place
-    /// that a choice by weight would change.
-    fn order_tier(&self, tier: &[TrunkName], trunks: &mut Vec<TrunkName>) {
-        for name in tier {
-            let enabled = self.settings.trunk(name).is_some_and(|trunk| trunk.enabled);
-            if enabled && !trunks.contains(name) {
-                trunks.push(name.clone());
-            }
-        }
-    }
-
     fn rebuild_sources(&mut self) {
         self.sources = Sources::build(&self.settings, |name| self.hosts.addresses(name));
+        self.ambiguities = self.sources.ambiguities(&self.settings);
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::balance::{Balance, TierTrunk};
+use super::matching::TrunkMatch;
 use super::tls::TrunkTls;
 use super::{Authentication, Register, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
-use crate::numbering::{self, NumberForm};
+use crate::numbering::{self, Number, NumberForm, PrefixRule};
 
 /// All that routing needs to know, filled by `config`.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,8 @@ pub struct Settings {
     pub trunks: Vec<Trunk>,
     /// First match wins.
     pub routes: Vec<Route>,
+    /// How much the node may carry at once, all trunks together.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -50,8 +54,14 @@ pub struct Trunk {
     pub register: Option<Register>,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
+    /// Which calls from these sources are its own, where another trunk has them too.
+    pub matching: TrunkMatch,
     /// The form of numbers sent.
     pub send_numbers: NumberForm,
+    /// What is taken from and put before every number sent, in that form.
+    pub prefix: PrefixRule,
+    /// Put before the number that is called, and before no other (a wholesale carrier's tech prefix).
+    pub tech_prefix: String,
     /// How numbers are read that come from this trunk, where it differs from the node's.
     pub numbering: Option<numbering::Settings>,
     /// Which caller ids may go out.
@@ -67,6 +77,8 @@ pub struct Trunk {
     pub headers: HeaderRules,
     /// Which bodies beside SDP cross to this trunk.
     pub bodies: BodyRules,
+    /// Whether secured RTP goes to this trunk.
+    pub srtp: Srtp,
     /// Codec names in order of preference; empty: all pass. Between two trunks with lists, what both name.
     pub codecs: Vec<String>,
     /// When the next target is tried.
@@ -75,6 +87,8 @@ pub struct Trunk {
     pub health: Health,
     /// How much may go over this trunk at once.
     pub limits: Limits,
+    /// Its share in a tier of a route that says nothing else; 0: only when nobody else takes the call.
+    pub weight: u32,
     /// What happens when this trunk redirects a call.
     pub redirect: Redirect,
     /// How long its calls may take, where that differs from the node's.
@@ -99,7 +113,10 @@ impl Trunk {
             authentication: Authentication::default(),
             register: None,
             allow: Vec::new(),
+            matching: TrunkMatch::default(),
             send_numbers: NumberForm::default(),
+            prefix: PrefixRule::default(),
+            tech_prefix: String::new(),
             numbering: None,
             caller_id: CallerIdPolicy::default(),
             identity: Identity::default(),
@@ -108,15 +125,32 @@ impl Trunk {
             diversion: DiversionForm::default(),
             headers: HeaderRules::default(),
             bodies: BodyRules::default(),
+            srtp: Srtp::default(),
             codecs: Vec::new(),
             failover: Failover::default(),
             health: Health::default(),
             limits: Limits::default(),
+            weight: 1,
             redirect: Redirect::default(),
             calls: None,
             refer: Refer::default(),
             enabled: true,
         }
+    }
+}
+
+impl Trunk {
+    /// A number as this trunk is sent it, wherever it stands. `received` is the user part that it was
+    /// read from. Codes and names go as they came.
+    pub fn number(&self, numbering: &numbering::Settings, number: &Number, received: &str) -> String {
+        let text = numbering.format(number, received, self.send_numbers);
+        if matches!(number, Number::E164(_)) { self.prefix.apply(&text) } else { text }
+    }
+
+    /// The number that is called, as it stands in Request-URI and To.
+    pub fn called_number(&self, numbering: &numbering::Settings, number: &Number, received: &str) -> String {
+        let text = self.number(numbering, number, received);
+        if matches!(number, Number::E164(_)) { format!("{}{text}", self.tech_prefix) } else { text }
     }
 }
 
@@ -237,6 +271,18 @@ pub struct BodyRules {
     pub pass: Vec<String>,
 }
 
+/// Whether media of calls to a trunk is secured RTP (RFC 3711). The keys are the parties' own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Srtp {
+    /// Both kinds pass.
+    #[default]
+    Pass,
+    /// Only callers that offer nothing else.
+    Required,
+    /// Only callers that offer none.
+    Refused,
+}
+
 /// What becomes of a 3xx of a trunk (RFC 3261 §21.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Redirect {
@@ -345,12 +391,12 @@ impl CodePattern {
     }
 }
 
-/// `limits` of a trunk; absent: none.
+/// `limits` of a trunk, or of the node; absent: none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
-    /// Calls at once, both directions.
+    /// Calls at once; of a trunk both directions.
     pub calls: Option<u32>,
-    /// New calls a second, both directions.
+    /// New calls a second; of a trunk both directions.
     pub calls_per_second: Option<u32>,
 }
 
@@ -363,8 +409,10 @@ pub struct Route {
     pub from: RouteSource,
     /// What is dialled; empty: everything.
     pub to: Vec<NumberPattern>,
-    /// Tiers in order; inside a tier as written.
-    pub tiers: Vec<Vec<TrunkName>>,
+    /// Tiers in order.
+    pub tiers: Vec<Vec<TierTrunk>>,
+    /// Who comes first inside a tier.
+    pub balance: Balance,
 }
 
 /// `from` of a route.

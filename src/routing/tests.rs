@@ -22,7 +22,7 @@ fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
 
 fn route(name: &str, from: RouteSource, to: &[NumberPattern], tiers: &[&[&str]]) -> Route {
     let tiers = tiers.iter().map(|tier| tier.iter().map(|&name| name.into()).collect()).collect();
-    Route { name: name.to_owned(), from, to: to.to_vec(), tiers }
+    Route { name: name.to_owned(), from, to: to.to_vec(), tiers, balance: Balance::default() }
 }
 
 fn prefix(text: &str) -> NumberPattern {
@@ -46,6 +46,7 @@ fn settings() -> Settings {
             route("names", RouteSource::Realm(Realm::Trusted), &[prefix("sup")], &[&["vonage"]]),
             route("in", RouteSource::Trunk("sinch".into()), &[], &[&["pbx"]]),
         ],
+        limits: Limits::default(),
     }
 }
 
@@ -64,9 +65,9 @@ fn answer(addresses: &[&str], seconds: u64) -> Result<Resolution, ResolveFault> 
 
 fn chosen(router: &Router, ingress: &Ingress, called: &Number) -> String {
     match router.route(ingress, called) {
-        Ok(Selection { route, trunks }) => {
-            let trunks: Vec<_> = trunks.iter().map(TrunkName::as_str).collect();
-            format!("{route}: {}", trunks.join(" "))
+        Ok(selection) => {
+            let trunks: Vec<_> = selection.trunks().map(TrunkName::as_str).collect();
+            format!("{}: {}", selection.route, trunks.join(" "))
         }
         Err(fault) => fault.to_string(),
     }
@@ -130,9 +131,7 @@ fn two_trunks_on_one_source_are_reported_and_the_first_gets_the_calls() {
         .into_iter()
         .map(|a| format!("{} {} {} {}", a.realm, a.source, a.first, a.second))
         .collect();
-    assert_eq!(found[0], "untrusted 192.0.2.0/24 sinch sinch-2");
-    assert!(found[1].ends_with("vonage mapped"), "{}", found[1]);
-    assert_eq!(found.len(), 2);
+    assert_eq!(found, ["untrusted 192.0.2.0/24 sinch sinch-2", "untrusted 198.51.100.1 vonage mapped"]);
     let router = Router::new(settings);
     assert_eq!(router.trunk_of_source(Realm::Untrusted, ip("192.0.2.1")), Some(&"sinch".into()));
 }
@@ -201,4 +200,219 @@ fn a_reload_keeps_addresses_and_running_calls() {
     assert_eq!(router.limits().calls(&vonage), 1, "a removed trunk's call still runs");
     router.limits().end(&vonage);
     assert_eq!(router.limits().calls(&vonage), 0);
+}
+
+#[test]
+fn an_operator_switches_a_trunk_until_its_key_changes() {
+    let configured = settings();
+    let mut router = Router::new(configured.clone());
+    let (sinch, number) = (TrunkName::from("sinch"), Number::E164("+12027621401".into()));
+    let pbx = from(Realm::Trusted, None);
+    let second = Instant::from_millis(1_000);
+    router.switch(&sinch, false, second);
+    router.switch(&sinch, false, Instant::from_millis(2_000));
+    assert_eq!(router.switched(&sinch), Some(Switched { enabled: false, since: second }));
+    assert_eq!(chosen(&router, &pbx, &number), "us: vonage");
+    // A reload that leaves the key as it was.
+    let mut other = configured.clone();
+    other.routes.remove(1);
+    other.trunks[1].domain = "other.example".to_owned();
+    router.replace(other);
+    assert_eq!(chosen(&router, &pbx, &number), "us: vonage");
+    router.switch(&sinch, true, second);
+    assert_eq!(
+        (router.switched(&sinch), chosen(&router, &pbx, &number).as_str()),
+        (None, "us: sinch vonage")
+    );
+    // One that changes it has the last word, whichever way it was switched.
+    let mut disabled = configured.clone();
+    disabled.trunks[1].enabled = false;
+    router.switch(&sinch, false, second);
+    router.replace(disabled);
+    assert_eq!(router.switched(&sinch), None);
+    router.switch(&sinch, true, second);
+    assert_eq!(chosen(&router, &pbx, &number), "us: sinch vonage");
+    // What is gone is forgotten, and what never was is not kept.
+    router.replace(Settings { trunks: vec![configured.trunks[0].clone()], ..Settings::default() });
+    router.replace(configured);
+    router.switch(&"nobody".into(), true, second);
+    assert_eq!((router.switched(&sinch), router.switched(&"nobody".into())), (None, None));
+}
+
+#[test]
+fn a_report_says_how_each_trunk_is() {
+    let mut settings = settings();
+    settings.trunks[2].limits.calls = Some(1);
+    let mut router = Router::new(settings);
+    let states = |router: &Router| {
+        let reports = router.report(Instant::ZERO);
+        let line = |report: &TrunkReport| {
+            format!("{} {} {}", report.name, report.state().as_str(), report.targets.len())
+        };
+        reports.iter().map(line).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(states(&router), "pbx up 1, sinch unresolved 0, vonage up 1");
+    router.resolved("sip.example", answer(&["203.0.113.7", "203.0.113.8"], 60), Instant::ZERO);
+    router.limits().begin_unlimited(&"vonage".into());
+    router.switch(&"pbx".into(), false, Instant::ZERO);
+    assert_eq!(states(&router), "pbx disabled 1, sinch up 2, vonage full 1");
+    let reports = router.report(Instant::ZERO);
+    assert!(reports[0].configured && !reports[0].is_enabled());
+    let names: Vec<_> =
+        reports[1].dns.iter().map(|host| (host.name.as_str(), host.addresses.len())).collect();
+    assert_eq!(names, [("sip.example", 2), ("backup.example", 0)]);
+    assert_eq!(reports[1].targets[1].address.to_string(), "203.0.113.8:5060");
+}
+
+// Whose a call is where two trunks have its source.
+
+const SHARED: &str = "192.0.2.7";
+
+fn to(patterns: &[&str]) -> TrunkMatch {
+    let pattern = |text: &&str| match text.strip_suffix('*') {
+        Some(stem) => prefix(stem),
+        None => NumberPattern::Exact((*text).to_owned()),
+    };
+    TrunkMatch { to: Some(patterns.iter().map(pattern).collect()), ..TrunkMatch::default() }
+}
+
+fn of_domains(domains: &[&str]) -> TrunkMatch {
+    TrunkMatch {
+        domains: domains.iter().map(|domain| (*domain).to_owned()).collect(),
+        ..TrunkMatch::default()
+    }
+}
+
+/// Trunks `a`, `b`, … that all have the same source.
+fn sharing(matches: &[TrunkMatch]) -> Settings {
+    let named = (b'a'..).zip(matches).map(|(letter, matching)| Trunk {
+        matching: matching.clone(),
+        domain: format!("{}.example", char::from(letter)),
+        ..trunk(&char::from(letter).to_string(), Realm::Untrusted, &[SHARED], &[])
+    });
+    Settings { trunks: named.collect(), ..Settings::default() }
+}
+
+/// Whose a call is, or "nobody".
+fn owner(router: &Router, source: &str, user: &str, hosts: &[&str]) -> String {
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let called = |_: &Trunk| (!user.is_empty()).then(|| Number::E164(user.to_owned()));
+    let source = source.parse().unwrap();
+    let facts = RequestFacts { source, user, hosts: &hosts, called: &called };
+    router.trunk_of_request(Realm::Untrusted, &facts).map_or("nobody".to_owned(), ToString::to_string)
+}
+
+const FROM_SHARED: &str = "192.0.2.7:5060";
+
+#[test]
+fn trunks_of_one_source_are_told_apart_by_the_called_number() {
+    let router =
+        Router::new(sharing(&[TrunkMatch::default(), to(&["+1555*"]), to(&["+15551*", "+15552000000"])]));
+    for (number, trunk) in [
+        ("+15553000000", "b"),
+        ("+15551000000", "c"),
+        ("+15552000000", "c"),
+        ("+15552000001", "b"),
+        ("+442079460000", "a"),
+        ("", "a"),
+    ] {
+        assert_eq!(owner(&router, FROM_SHARED, number, &[]), trunk, "{number}");
+    }
+    let closed = Router::new(sharing(&[to(&[]), to(&["+1555*"])]));
+    assert_eq!(owner(&closed, FROM_SHARED, "+15553000000", &[]), "b");
+    assert_eq!(owner(&closed, FROM_SHARED, "+442079460000", &[]), "nobody");
+    // What has no number to look at is the first's, as every request but INVITE.
+    assert_eq!(closed.trunk_of_source(Realm::Untrusted, ip(SHARED)), Some(&"a".into()));
+}
+
+#[test]
+fn trunks_of_one_source_are_told_apart_by_domain_and_by_both() {
+    let mut both = to(&["+1*"]);
+    both.domains = vec!["eu.example".to_owned()];
+    let router =
+        Router::new(sharing(&[of_domains(&["eu.example"]), of_domains(&["us.example", "ca.example"]), both]));
+    assert_eq!(owner(&router, FROM_SHARED, "+442079460000", &["203.0.113.5", "eu.example"]), "a");
+    assert_eq!(owner(&router, FROM_SHARED, "+442079460000", &["ca.example"]), "b");
+    assert_eq!(owner(&router, FROM_SHARED, "+15551000000", &["eu.example"]), "c");
+    assert_eq!(owner(&router, FROM_SHARED, "+15551000000", &["203.0.113.5"]), "nobody");
+    // Without any match, a trunk's own domain is a hint.
+    let open = Router::new(sharing(&[TrunkMatch::default(), TrunkMatch::default()]));
+    assert_eq!(owner(&open, FROM_SHARED, "+15551000000", &["b.example"]), "b");
+    assert_eq!(owner(&open, FROM_SHARED, "+15551000000", &["x.example"]), "a");
+}
+
+#[test]
+fn a_call_to_a_registered_contact_is_the_trunks_that_registered_it() {
+    let registering = TrunkMatch { registration: true, ..TrunkMatch::default() };
+    let mut router = Router::new(sharing(&[TrunkMatch::default(), registering, to(&["+1555*"])]));
+    assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "a", "nothing is registered yet");
+    router.set_registered_user(&"b".into(), Some("k3x9"));
+    router.set_registered_user(&"a".into(), Some("p0w2"));
+    assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "b");
+    assert_eq!(owner(&router, FROM_SHARED, "p0w2", &[]), "a");
+    assert_eq!(owner(&router, FROM_SHARED, "+15551000000", &[]), "c");
+    router.replace(router.settings().clone());
+    assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "b", "a reload forgets no registration");
+    router.set_registered_user(&"b".into(), None);
+    assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "a");
+}
+
+#[test]
+fn the_longest_prefix_comes_first_and_who_takes_no_such_call_lets_the_next_have_it() {
+    let mut settings = sharing(&[to(&["+1555*"])]);
+    settings.trunks.push(trunk("wide", Realm::Untrusted, &[], &["192.0.2.0/24"]));
+    let router = Router::new(settings);
+    assert_eq!(owner(&router, FROM_SHARED, "+15551000000", &[]), "a");
+    assert_eq!(owner(&router, FROM_SHARED, "+442079460000", &[]), "wide");
+    assert_eq!(owner(&router, "192.0.2.8:5060", "+15551000000", &[]), "wide");
+    assert_eq!(owner(&router, "203.0.113.1:5060", "+15551000000", &[]), "nobody");
+}
+
+#[test]
+fn trunks_at_one_address_are_told_apart_by_the_port_that_they_send_from() {
+    let mut settings = sharing(&[TrunkMatch::default(), TrunkMatch::default()]);
+    settings.trunks[1].hosts[0].port = Some(5_080);
+    let found = ambiguities(&settings);
+    assert_eq!((found.len(), found[0].by_port), (1, true));
+    let router = Router::new(settings);
+    for (source, trunk) in [(FROM_SHARED, "a"), ("192.0.2.7:5080", "b"), ("192.0.2.7:40000", "a")] {
+        assert_eq!(owner(&router, source, "+15551000000", &[]), trunk, "{source}");
+    }
+}
+
+#[test]
+fn what_nothing_tells_apart_is_ambiguous_and_what_fits_better_is_not() {
+    let is_ambiguous = |one: &TrunkMatch, other: &TrunkMatch| {
+        let found = ambiguities(&sharing(&[one.clone(), other.clone()]));
+        assert!(found.iter().all(|found| !found.by_port));
+        !found.is_empty()
+    };
+    let open = TrunkMatch::default();
+    let registering = TrunkMatch { registration: true, ..TrunkMatch::default() };
+    let mut us_of_a = to(&["+1*"]);
+    us_of_a.domains = vec!["a.example".to_owned()];
+    for (one, other, expected) in [
+        (&open, &open, true),
+        (&open, &to(&["+1*"]), false),
+        (&to(&["+1*"]), &to(&["+44*", "+1*"]), true),
+        (&to(&["+1*"]), &to(&["+15*"]), false),
+        (&to(&[]), &to(&[]), false),
+        (&of_domains(&["a.example"]), &of_domains(&["b.example", "a.example"]), true),
+        (&of_domains(&["a.example"]), &of_domains(&["b.example"]), false),
+        (&us_of_a, &to(&["+1*"]), false),
+        (&us_of_a, &us_of_a, true),
+        (&registering, &registering, false),
+        (&registering, &open, false),
+    ] {
+        assert_eq!(is_ambiguous(one, other), expected, "{one:?} {other:?}");
+        assert_eq!(is_ambiguous(other, one), expected);
+    }
+    // Names that two trunks have are the same addresses, whatever they are.
+    let mut names = sharing(&[TrunkMatch::default(), TrunkMatch::default()]);
+    for trunk in &mut names.trunks {
+        trunk.hosts[0].host = Host::Name("sip.example".to_owned());
+    }
+    assert_eq!(ambiguities(&names)[0].source.to_string(), "sip.example");
+    names.trunks[1].realm = Realm::Trusted;
+    assert!(ambiguities(&names).is_empty(), "another realm has other listeners");
 }

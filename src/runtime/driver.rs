@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use super::Clock;
-use crate::b2bua::{Census, Engine, Event, Input, Output, Settings};
-use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport};
+use crate::b2bua::{CallReport, Census, Engine, Event, Input, Output, Settings};
+use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
-use crate::routing::{Resolution, ResolveFault};
+use crate::routing::{Resolution, ResolveFault, TrunkReport};
 use crate::telemetry::{CdrSink, Meter, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
@@ -51,7 +51,22 @@ pub enum Command {
     /// Names are looked up with this resolver from now on.
     Resolver(Box<Resolver>),
     /// Take no new calls.
-    Drain,
+    Drain {
+        /// After so long the calls that are left are ended; none: they go on.
+        deadline: Option<Duration>,
+    },
+    /// Take new calls again.
+    Undrain,
+    /// Say how the trunks are.
+    Trunks(oneshot::Sender<Vec<TrunkReport>>),
+    /// Say which calls there are, the oldest first, and at most so many.
+    Calls(usize, oneshot::Sender<Vec<CallReport>>),
+    /// Say how the call of this `id` is.
+    Call(String, oneshot::Sender<Option<CallReport>>),
+    /// Switch a trunk on or off, and say whether there is one of this name.
+    SetTrunkEnabled(TrunkName, bool, oneshot::Sender<bool>),
+    /// End the call of this `id`, and say whether there was one.
+    HangUp(String, oneshot::Sender<bool>),
     /// Take no new calls, end those in progress, then end.
     Shutdown,
     /// Say how things are: also the proof that the loop turns.
@@ -344,7 +359,24 @@ impl Driver {
             }
             Command::Tls(material) => self.parts.transports.set_tls(*material),
             Command::Resolver(resolver) => self.parts.resolver = *resolver,
-            Command::Drain => self.feed(Input::Drain),
+            Command::Drain { deadline } => {
+                let deadline = deadline.map(|after| self.clock.now() + after);
+                self.feed(Input::Drain { deadline });
+            }
+            // What ends stays closed.
+            Command::Undrain if self.shutdown.is_some() => {}
+            Command::Undrain => self.feed(Input::Undrain),
+            Command::Trunks(answer) => {
+                let _ = answer.send(self.parts.engine.trunk_reports(self.clock.now()));
+            }
+            Command::Calls(most, answer) => {
+                let _ = answer.send(self.parts.engine.call_reports(most));
+            }
+            Command::Call(id, answer) => {
+                let _ = answer.send(self.parts.engine.call_report(&id));
+            }
+            Command::SetTrunkEnabled(trunk, enabled, answer) => self.switch_trunk(trunk, enabled, answer),
+            Command::HangUp(call, answer) => self.hang_up(call, answer),
             Command::Shutdown => self.begin_shutdown(),
             Command::Census(answer) => {
                 let engine = &self.parts.engine;
@@ -354,6 +386,18 @@ impl Driver {
                 let _ = answer.send(Vitals { census, connections, draining });
             }
         }
+    }
+
+    fn switch_trunk(&mut self, trunk: TrunkName, enabled: bool, answer: oneshot::Sender<bool>) {
+        let is_known = self.parts.settings.routing.trunk(&trunk).is_some();
+        self.feed(Input::SetTrunkEnabled { trunk, enabled });
+        let _ = answer.send(is_known);
+    }
+
+    fn hang_up(&mut self, call: String, answer: oneshot::Sender<bool>) {
+        let is_known = self.parts.engine.call_report(&call).is_some();
+        self.feed(Input::HangUp { call });
+        let _ = answer.send(is_known);
     }
 
     fn count_connections(&self) -> [ByRealm<usize>; 2] {

@@ -24,7 +24,7 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Watches the directory of `config` and `trunks.d` in it, if that is there, and `others` as
+    /// Watches the directory of `config` and `trunks.d` and `profiles.d` in it, if they are there, and `others` as
     /// far as they are there.
     ///
     /// # Errors
@@ -43,7 +43,8 @@ impl FileWatch {
         if trunks.is_dir() {
             watcher.watch(&trunks, RecursiveMode::NonRecursive)?;
         }
-        for other in others {
+        let profiles = directory.join("profiles.d");
+        for other in others.into_iter().chain([profiles]) {
             if other.is_dir() && other != directory && other != trunks {
                 watcher.watch(&other, RecursiveMode::NonRecursive)?;
             }

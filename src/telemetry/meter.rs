@@ -60,11 +60,18 @@ impl Meter {
                 }
             }
             Event::Dropped { realm, reason } => self.dropped(*realm, *reason),
+            Event::CancelLost { realm } => {
+                if let Some(realm) = self.realms.get(realm) {
+                    realm.cancels_lost.inc();
+                }
+            }
             Event::NotAuthenticated { .. } => {}
             Event::Registration { trunk, is_registered, .. } => {
                 self.metrics.set_registered(trunk.as_str(), *is_registered);
             }
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
+            // Is logged, not counted.
+            Event::SourceShared(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
     }
@@ -184,6 +191,7 @@ impl TrunkMeter {
 #[derive(Debug)]
 struct RealmMeter {
     retransmissions: IntCounter,
+    cancels_lost: IntCounter,
     dropped: HashMap<DropReason, IntCounter>,
 }
 
@@ -200,6 +208,7 @@ impl RealmMeter {
         }
         RealmMeter {
             retransmissions: metrics.retransmissions.with_label_values(&[realm]),
+            cancels_lost: metrics.cancels_lost.with_label_values(&[realm]),
             dropped: DropReason::ALL.into_iter().map(of_reason).collect(),
         }
     }

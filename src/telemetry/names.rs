@@ -60,6 +60,11 @@ pub const SIP_UNSENT: Name =
 /// Counter by realm.
 pub const SIP_RETRANSMISSIONS: Name =
     name("drawbridge_sip_retransmissions_total", "SIP messages that were sent again.");
+/// Counter by realm.
+pub const SIP_CANCELS_LOST: Name = name(
+    "drawbridge_sip_cancels_lost_total",
+    "CANCELs that were lost with their connection, again and again.",
+);
 /// Gauge.
 pub const TRANSACTIONS_ACTIVE: Name =
     name("drawbridge_transactions_active", "SIP transactions of all four kinds that are not over.");

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::b2bua::{Event, RegistrationChange};
+use crate::routing::Ambiguity;
 
 /// Writes the line of an event that is worth one; most are only counted.
 pub fn log(event: &Event) {
@@ -15,6 +16,12 @@ pub fn log(event: &Event) {
         Event::Registration { trunk, host, change, .. } => {
             let at = host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));
             log_registration(trunk.as_str(), &at, change);
+        }
+        Event::SourceShared(Ambiguity { source, first, second, .. }) => {
+            tracing::warn!(
+                %source, %first, %second,
+                "DNS gave two trunks the same source: calls from there are taken for the first, unless match tells them apart"
+            );
         }
         _ => {}
     }

@@ -1,8 +1,7 @@
-//! Client transactions in their table: what the two client machines say is carried out here, and
-//! when a CANCEL may be sent (RFC 3261 §9.1) decided.
+//! Client transactions in their table: what the two client machines say is carried out here. When a
+//! CANCEL is sent is in `cancel`.
 
-use bytes::Bytes;
-
+use super::cancel::{CancelPlan, Cancelling};
 use super::clock::{Clock, Due};
 use super::key::ClientKey;
 use super::layer::Transactions;
@@ -15,38 +14,33 @@ use crate::sip::{Message, Method};
 pub(super) struct Client {
     /// `None`: no branch or no CSeq was in the request; no response will match.
     key: Option<ClientKey>,
-    machine: ClientMachine,
-    request: Message,
+    pub(super) machine: ClientMachine,
+    pub(super) request: Message,
     pub(super) hop: Hop,
-    clock: Clock,
-    cancel: CancelPlan,
-    /// A CANCEL of the layer's own: the TU does not know of it and hears nothing.
-    silent: bool,
+    pub(super) clock: Clock,
+    /// Whether and when it is cancelled.
+    pub(super) cancel: CancelPlan,
+    /// Of a CANCEL, the layer's own: the TU does not know of it and hears nothing.
+    pub(super) cancels: Option<Cancelling>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ClientMachine {
+pub(super) enum ClientMachine {
     Invite(client_invite::State),
     NonInvite(client_non_invite::State),
 }
 
 impl Client {
+    /// What an input is to its machine, and what that says; `None`: it means nothing.
+    fn step(&self, input: &ClientInput<'_>) -> Option<(ClientMachine, &'static [ClientAction])> {
+        let opens = self.request.to().is_some_and(|to| to.tag().is_none());
+        self.machine.step(input, opens && self.hop.transport.is_reliable())
+    }
+
     /// Whether it is an INVITE without any answer yet.
     pub(super) fn is_calling(&self) -> bool {
         self.machine == ClientMachine::Invite(client_invite::State::Calling)
     }
-}
-
-/// §9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent; rather,
-/// the client MUST wait for the arrival of a provisional response before sending the request."
-#[derive(Debug)]
-enum CancelPlan {
-    None,
-    /// As soon as a provisional response comes.
-    Waiting {
-        reason: Option<Bytes>,
-    },
-    Sent,
 }
 
 /// What happens to a client transaction.
@@ -60,8 +54,14 @@ pub(super) enum ClientInput<'a> {
 }
 
 impl Transactions {
-    /// Begins a client transaction. A silent one tells the TU nothing.
-    pub(super) fn open_client(&mut self, now: Instant, request: Message, hop: Hop, silent: bool) -> ClientId {
+    /// Begins a client transaction. A CANCEL tells the TU nothing.
+    pub(super) fn open_client(
+        &mut self,
+        now: Instant,
+        request: Message,
+        hop: Hop,
+        cancels: Option<Cancelling>,
+    ) -> ClientId {
         let (machine, actions) = if request.method() == Some(&Method::Invite) {
             let (state, actions) = client_invite::START;
             (ClientMachine::Invite(state), actions)
@@ -73,7 +73,7 @@ impl Transactions {
         let key = ClientKey::of(&request);
         let (clock, cancel) = (Clock::default(), CancelPlan::None);
         let id =
-            self.clients.insert(Client { key: key.clone(), machine, request, hop, clock, cancel, silent });
+            self.clients.insert(Client { key: key.clone(), machine, request, hop, clock, cancel, cancels });
         if let Some(key) = key {
             self.client_keys.insert(key, id);
         }
@@ -82,39 +82,6 @@ impl Transactions {
             self.act_client(now, id, *action, None);
         }
         id
-    }
-
-    /// See [`Transactions::cancel`].
-    pub(super) fn plan_cancel(&mut self, now: Instant, invite: ClientId, reason: Option<&[u8]>) {
-        let Some(client) = self.clients.get_mut(invite) else { return };
-        if !matches!(client.cancel, CancelPlan::None) {
-            return;
-        }
-        match client.machine {
-            ClientMachine::Invite(client_invite::State::Calling) => {
-                client.cancel = CancelPlan::Waiting { reason: reason.map(Bytes::copy_from_slice) };
-            }
-            ClientMachine::Invite(client_invite::State::Proceeding) => {
-                self.send_cancel(now, invite, reason);
-            }
-            ClientMachine::Invite(
-                client_invite::State::Completed
-                | client_invite::State::Accepted
-                | client_invite::State::Terminated,
-            )
-            | ClientMachine::NonInvite(_) => {}
-        }
-    }
-
-    /// Sends the CANCEL of an INVITE that is in Proceeding.
-    fn send_cancel(&mut self, now: Instant, invite: ClientId, reason: Option<&[u8]>) {
-        let Some(client) = self.clients.get_mut(invite) else { return };
-        client.cancel = CancelPlan::Sent;
-        let (request, hop) = (compose::cancel(&client.request, reason), client.hop);
-        self.arm_client(now, invite, Timer::Cancelled);
-        if let Some(request) = request {
-            self.open_client(now, request, hop, true);
-        }
     }
 
     /// Gives an input to a transaction and carries out what its machine says.
@@ -126,7 +93,7 @@ impl Transactions {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let Some(client) = self.clients.get_mut(id) else { return };
-            let Some((machine, actions)) = client.machine.step(&input) else { return };
+            let Some((machine, actions)) = client.step(&input) else { return };
             client.machine = machine;
             for action in actions {
                 if let Some(timer) = self.act_client(now, id, *action, response) {
@@ -135,7 +102,7 @@ impl Transactions {
                 }
             }
         }
-        self.cancel_if_waiting(now, id);
+        self.cancel_if_due(now, id);
         self.remove_client_if_over(id);
     }
 
@@ -161,7 +128,7 @@ impl Transactions {
             }
             ClientAction::Deliver => {
                 let (response, hop) = response?;
-                if !client.silent {
+                if client.cancels.is_none() {
                     self.effects.push_back(Effect::Response { client: id, response: response.clone(), hop });
                 }
             }
@@ -173,8 +140,10 @@ impl Transactions {
             }
             ClientAction::Stop(timer) => client.clock.stop(&mut self.timers, timer.slot()),
             ClientAction::End(why) => {
-                if !client.silent {
+                if client.cancels.is_none() {
                     self.effects.push_back(Effect::ClientEnded { client: id, why });
+                } else {
+                    self.on_cancel_ended(id, why);
                 }
             }
             ClientAction::Doubt => self.effects.push_back(Effect::Unreachable { client: id }),
@@ -183,21 +152,10 @@ impl Transactions {
     }
 
     /// Arms a timer, or returns it if it fires at once.
-    fn arm_client(&mut self, now: Instant, id: ClientId, timer: Timer) -> Option<Timer> {
+    pub(super) fn arm_client(&mut self, now: Instant, id: ClientId, timer: Timer) -> Option<Timer> {
         let client = self.clients.get_mut(id)?;
         let due = (timer, Due::Client(id, timer));
         client.clock.arm(&mut self.timers, &self.settings, client.hop.transport, now, due)
-    }
-
-    fn cancel_if_waiting(&mut self, now: Instant, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if client.machine != ClientMachine::Invite(client_invite::State::Proceeding) {
-            return;
-        }
-        if let CancelPlan::Waiting { reason } = &mut client.cancel {
-            let reason = reason.take();
-            self.send_cancel(now, id, reason.as_deref());
-        }
     }
 
     /// See [`Transactions::abandon`].
@@ -222,15 +180,16 @@ impl Transactions {
         {
             self.client_keys.remove(key);
         }
-        if !client.silent {
+        if client.cancels.is_none() {
             self.effects.push_back(Effect::ClientGone { client: id });
         }
     }
 }
 
 impl ClientMachine {
-    /// `None`: the input means nothing to this machine.
-    fn step(self, input: &ClientInput<'_>) -> Option<(ClientMachine, &'static [ClientAction])> {
+    /// `None`: the input means nothing to this machine. `opens`: a request that opens a dialog went
+    /// over a connection.
+    fn step(self, input: &ClientInput<'_>, opens: bool) -> Option<(ClientMachine, &'static [ClientAction])> {
         match self {
             ClientMachine::Invite(state) => {
                 let event = match input {
@@ -238,6 +197,7 @@ impl ClientMachine {
                         client_invite::Event::of_response(Class::of(response.status()?))
                     }
                     ClientInput::Timer(timer) => client_invite::Event::of_timer(*timer)?,
+                    ClientInput::TransportError if opens => client_invite::Event::ConnectionLost,
                     ClientInput::TransportError => client_invite::Event::TransportError,
                 };
                 let (state, actions) = client_invite::step(state, event);

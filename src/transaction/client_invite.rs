@@ -16,6 +16,9 @@ pub(super) enum State {
     Completed,
     /// A 2xx came; more may (RFC 6026).
     Accepted,
+    /// Its connection broke before anything came, and the TU was told. The callee may have got it:
+    /// what comes yet over another connection (§18.2.2) is CANCELled, or ACKed and ended by the TU.
+    Abandoned,
     /// Over.
     Terminated,
 }
@@ -41,6 +44,9 @@ pub(super) enum Event {
     CancelTimer,
     /// What was sent cannot arrive.
     TransportError,
+    /// The same, of an INVITE that opens a dialog: the connection broke that carried it, and it may
+    /// have arrived before.
+    ConnectionLost,
 }
 
 impl Event {
@@ -70,8 +76,11 @@ pub(super) const START: (State, &[ClientAction]) = (State::Calling, &[Send, Arm(
 
 /// The figure.
 pub(super) fn step(state: State, event: Event) -> (State, &'static [ClientAction]) {
-    use Event::{CancelTimer, Failure, Provisional, Success, TimerA, TimerB, TimerD, TimerM, TransportError};
-    use State::{Accepted, Calling, Completed, Proceeding, Terminated};
+    use Event::{
+        CancelTimer, ConnectionLost, Failure, Provisional, Success, TimerA, TimerB, TimerD, TimerM,
+        TransportError,
+    };
+    use State::{Abandoned, Accepted, Calling, Completed, Proceeding, Terminated};
     match (state, event) {
         // "When timer A fires, the client transaction MUST retransmit the request by passing it to
         // the transport layer, and MUST reset the timer with a value of 2*T1."
@@ -116,13 +125,19 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ClientAction
         // client transaction SHOULD transition directly to the 'Terminated' state." The figure has it
         // for Calling and Completed, where something is sent.
         (Calling, TransportError) => (Terminated, &[End(ClientEnd::Transport)]),
+        // Where a phone may ring by now it does not, so that the ringing finds somebody to CANCEL it.
+        (Calling, ConnectionLost) => (Abandoned, &[Stop(Timer::A), End(ClientEnd::Transport)]),
+        (Abandoned, Provisional) => (Proceeding, &[Stop(Timer::B), Deliver]),
+        (Abandoned, Success) => (Accepted, &[Arm(Timer::M), Deliver]),
+        (Abandoned, Failure) => (Completed, &[Arm(Timer::D), Ack, Deliver]),
+        (Abandoned, TimerB) => (Terminated, &[]),
         // In Proceeding what failed is the connection over which the final response was to come. It
         // can come over another one (§18.2.2), and a phone may be ringing: who gives up must CANCEL.
-        (Proceeding, TransportError) => (Proceeding, &[Doubt]),
+        (Proceeding, TransportError | ConnectionLost) => (Proceeding, &[Doubt]),
         // The TU has its final response already: all it learns is that the transaction is gone.
-        (Completed, TransportError) => (Terminated, &[]),
+        (Completed, TransportError | ConnectionLost) => (Terminated, &[]),
         // In Accepted nothing is sent by the transaction: the ACK is the TU's.
-        (Accepted, TransportError) => (Accepted, &[]),
+        (Accepted, TransportError | ConnectionLost) => (Accepted, &[]),
         // Late, out of order, or of a timer that has lost its meaning.
         (Completed, Provisional | Success) => (Completed, &[]),
         (Accepted, Provisional | Failure) => (Accepted, &[]),
@@ -130,10 +145,13 @@ pub(super) fn step(state: State, event: Event) -> (State, &'static [ClientAction
         (Proceeding, TimerA | TimerB | TimerD | TimerM) => (Proceeding, &[]),
         (Completed, TimerA | TimerB | TimerM | CancelTimer) => (Completed, &[]),
         (Accepted, TimerA | TimerB | TimerD | CancelTimer) => (Accepted, &[]),
+        (Abandoned, TimerA | TimerD | TimerM | CancelTimer | TransportError | ConnectionLost) => {
+            (Abandoned, &[])
+        }
         (
             Terminated,
             Provisional | Success | Failure | TimerA | TimerB | TimerD | TimerM | CancelTimer
-            | TransportError,
+            | TransportError | ConnectionLost,
         ) => (Terminated, &[]),
     }
 }

@@ -81,7 +81,7 @@ impl Transactions {
     /// Sends a request through a new client transaction. Its top Via with a fresh branch is in it
     /// already. Not for ACK, and not for CANCEL, see [`Transactions::cancel`].
     pub fn send_request(&mut self, now: Instant, request: Message, hop: Hop) -> ClientId {
-        self.open_client(now, request, hop, false)
+        self.open_client(now, request, hop, None)
     }
 
     /// Cancels an INVITE that was sent (§9.1): at once if a provisional response came, else upon the
@@ -148,10 +148,12 @@ impl Transactions {
 
     /// A connection was lost: whatever waits on it learns of it (§17.1.4, §17.2.4), and responses
     /// that have still to be sent take another (see [`super::response_hop_after`]; `identity` is who that
-    /// must lead to).
+    /// must lead to). So does a CANCEL, up to [`super::MAX_CANCEL_REPEATS`] times.
     pub fn transport_failed(&mut self, now: Instant, hop: Hop, identity: PeerIdentity) {
         for id in self.client_hops.of(hop) {
-            self.step_client(now, id, ClientInput::TransportError);
+            if !self.repeat_cancel(now, id) {
+                self.step_client(now, id, ClientInput::TransportError);
+            }
         }
         for id in self.server_hops.of(hop) {
             self.step_server(now, id, ServerInput::TransportError);

@@ -7,6 +7,7 @@
 //! - The four machines of the RFC's figures 5–8 are pure tables, one a file: `client_invite`,
 //!   `client_non_invite`, `server_invite`, `server_non_invite`. `client` and `server` carry out
 //!   what they say, `layer` finds the transaction that an input concerns.
+//! - `cancel` says when a CANCEL is sent, and sent again.
 //! - `key` says which message belongs to which transaction, `by_hop` which ones a connection carries,
 //!   `timers` how long each timer runs,
 //!   `compose` makes the few messages that the layer itself says (100, 503, ACK, CANCEL), `shares` says
@@ -19,6 +20,7 @@
 //! Must not know: dialogs, trunks, sockets, the time of day.
 
 mod by_hop;
+mod cancel;
 mod client;
 mod client_invite;
 mod client_non_invite;
@@ -35,6 +37,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub use cancel::MAX_CANCEL_REPEATS;
 pub use layer::{MAX_TRANSACTIONS, RETRY_AFTER_SECONDS, Transactions};
 pub use server::{response_hop, response_hop_after};
 pub use shares::{BYTES_PER_TRANSACTION, RESERVED_FOR_EMERGENCIES, RESERVED_TRANSACTIONS};
@@ -117,6 +120,11 @@ pub enum Effect {
         /// The transaction.
         client: ClientId,
     },
+    /// A CANCEL went out as often as it may, and no connection took it: the callee may ring on.
+    CancelLost {
+        /// Where it last went.
+        hop: Hop,
+    },
     /// The last effect of a client transaction: its id is dead.
     ClientGone {
         /// The transaction.
@@ -150,7 +158,8 @@ pub enum ClientEnd {
     /// Timer B or F fired, or no final response came in 64·T1 after a CANCEL (§9.1). To the TU it
     /// is a 408 (§8.1.3.1).
     Timeout,
-    /// The transport failed. To the TU it is a 503 (§8.1.3.1).
+    /// The transport failed. To the TU it is a 503 (§8.1.3.1). An INVITE that opens a dialog may have
+    /// arrived: the layer cancels what rings after all, and hands a late 2xx up.
     Transport,
 }
 

@@ -25,7 +25,7 @@ fn question(source: &str, from: &str, to: &str) -> Question {
     Question { realm, source, from, to, headers: vec![], resolved: vec![] }
 }
 
-fn ask(settings: Settings, source: &str, from: &str, to: &str) -> Explanation {
+pub fn ask(settings: Settings, source: &str, from: &str, to: &str) -> Explanation {
     explain(&Arc::new(settings), &question(source, from, to))
 }
 

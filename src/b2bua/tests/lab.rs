@@ -11,13 +11,15 @@ use regex::Regex;
 
 use crate::admission;
 use crate::b2bua::{Cdr, Census, Engine, Event, Input, Listener, Output, Settings, Timeouts};
-use crate::base::{ByRealm, Hop, Instant, ListenerId, Random, Realm, Transport, TrunkName};
+use crate::base::{ByRealm, Hop, Instant, ListenerId, Random, Realm, Transport};
 use crate::media::{
     self, DirectionReport, MediaAddress, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair,
     RealmMedia,
 };
 use crate::numbering;
-use crate::routing::{self, Health, Host, NumberPattern, Route, RouteSource, Trunk};
+use crate::routing::{
+    self, Balance, Health, Host, Limits, NumberPattern, Route, RouteSource, TierTrunk, Trunk,
+};
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
 /// Where everybody is.
@@ -394,6 +396,7 @@ pub fn settings() -> Settings {
             prefixes: vec!["00".to_owned(), "011".to_owned()],
             short: vec![Regex::new("^(?:1[0-9]{2})$").unwrap()],
             emergency: vec!["911".to_owned(), "112".to_owned()],
+            access_codes: Vec::new(),
         },
         routing: routing::Settings {
             trunks: vec![
@@ -405,6 +408,7 @@ pub fn settings() -> Settings {
                 route("out", RouteSource::Realm(Realm::Trusted), &["carrier-a", "carrier-b"]),
                 route("in", RouteSource::Realm(Realm::Untrusted), &["pbx"]),
             ],
+            limits: Limits::default(),
         },
         media: media::Settings {
             ports: (10_000, 10_099),
@@ -429,8 +433,8 @@ pub fn trunk(name: &str, realm: Realm, address: &str) -> Trunk {
 /// A route for every number, one trunk a tier.
 pub fn route(name: &str, from: RouteSource, trunks: &[&str]) -> Route {
     let to: Vec<NumberPattern> = vec![];
-    let tiers = trunks.iter().map(|trunk| vec![TrunkName::from(*trunk)]).collect();
-    Route { name: name.to_owned(), from, to, tiers }
+    let tiers = trunks.iter().map(|trunk| vec![TierTrunk::from(*trunk)]).collect();
+    Route { name: name.to_owned(), from, to, tiers, balance: Balance::default() }
 }
 
 /// The ports that a session was last asked to open.

@@ -2,9 +2,11 @@
 //! told. Every scenario ends with nothing left: no call, transaction, timer or port.
 
 mod attacks;
+mod balance;
 mod basic_calls;
 mod bodies;
 mod cancel_races;
+mod carriers;
 mod challenges;
 mod credentials;
 mod diversion;
@@ -18,9 +20,12 @@ mod identity_policy;
 mod in_dialog;
 pub mod lab;
 mod limits;
+mod matching;
 mod media_ports;
 mod meetings;
+mod numbers;
 mod offer_answer;
+mod operator;
 mod operators_timers;
 mod peers_mistakes;
 mod privacy;
@@ -29,6 +34,7 @@ mod refusals;
 mod registration;
 mod reinvite;
 mod reliable;
+mod secured_media;
 mod session_timers;
 mod setup;
 mod shutdown;

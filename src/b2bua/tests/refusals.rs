@@ -106,7 +106,7 @@ fn requests_outside_of_calls_have_their_answers() {
         answer(&mut lab, &method, sequence, 481);
         sequence += 1;
     }
-    lab.input(Input::Drain);
+    lab.input(Input::Drain { deadline: None });
     assert!(answer(&mut lab, &Method::Options, sequence, 503).header(Header::RetryAfter).is_some());
     lab.expect_nothing_left();
 }

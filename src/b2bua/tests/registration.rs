@@ -405,6 +405,21 @@ fn what_a_reload_removes_or_disables_is_taken_back_and_what_it_keeps_stays() {
 }
 
 #[test]
+fn a_trunk_that_an_operator_switches_off_is_left_and_registered_at_when_it_is_on_again() {
+    let mut lab = lab_with(Register::default());
+    let first = register(&mut lab, 3_600);
+    for enabled in [false, true] {
+        lab.input(Input::SetTrunkEnabled { trunk: "carrier-a".into(), enabled });
+        let next = next_register(&mut lab, CARRIER_A, Duration::from_secs(1));
+        assert_eq!(number(&next, Header::Expires), if enabled { 3_600 } else { 0 });
+        assert_eq!(next.header(Header::Contact), first.header(Header::Contact));
+        lab.receive(CARRIER_A, &granted(&next, if enabled { 3_600 } else { 0 }));
+        assert_eq!(is_registered(&lab), enabled.then_some(true));
+    }
+    end(lab);
+}
+
+#[test]
 fn a_password_that_is_mended_is_tried_at_once() {
     let own = Register { contact_user: Some("line".to_owned()), ..Register::default() };
     for register in [own, Register::default()] {

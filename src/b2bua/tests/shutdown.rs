@@ -12,7 +12,7 @@ use crate::sip::{Header, Method};
 fn a_drain_refuses_new_calls_and_leaves_the_others() {
     let mut lab = Lab::new();
     let (first, answer, _) = establish(&mut lab, "1");
-    lab.input(Input::Drain);
+    lab.input(Input::Drain { deadline: None });
     lab.expect_silence();
     lab.receive(PBX, &invite(PBX, "+442079460000", "2", Some(SDP_PBX)));
     lab.take_response(PBX, 100);

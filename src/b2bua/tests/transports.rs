@@ -1,6 +1,8 @@
 //! TCP and TLS: over what a request goes, what a broken connection means, what is too large for a
 //! datagram; and a call from IPv4 to IPv6.
 
+mod lost;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +80,12 @@ fn call_as(lab: &mut Lab, hop: Hop, id: &str) -> (Message, Message, Message) {
 
 /// The carrier hangs up; gives where the PBX is told.
 fn carrier_hangs_up(lab: &mut Lab, outgoing: &Message) -> Hop {
-    let bye = finish(callee_request(CARRIER_A, outgoing, "callee", &Method::Bye, 1), None);
+    carrier_hangs_up_as(lab, outgoing, 1)
+}
+
+/// The same, with a CSeq of its own.
+fn carrier_hangs_up_as(lab: &mut Lab, outgoing: &Message, sequence: u32) -> Hop {
+    let bye = finish(callee_request(CARRIER_A, outgoing, "callee", &Method::Bye, sequence), None);
     lab.receive(CARRIER_A, &bye);
     lab.take_response(CARRIER_A, 200);
     let (hop, bye) = take_to(lab, &Method::Bye);

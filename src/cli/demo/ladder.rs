@@ -6,9 +6,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::style::{Ink, Line, Palette};
 use super::trace::{Said, Step, Trace, Way};
 use crate::base::Instant;
+use crate::cli::style::{Ink, Line, Palette};
 
 /// Where the four life lines stand, in a picture of 100 columns.
 const LIFE_LINES: [usize; 4] = [18, 46, 64, 92];
@@ -164,8 +164,8 @@ fn milliseconds(duration: Duration) -> String {
 mod tests {
     use expect_test::expect;
 
-    use super::super::style::framed;
     use super::*;
+    use crate::cli::style::framed;
     use crate::sip::{Method, Status};
 
     fn request(micros: u64, way: Way, method: Method) -> Step {

@@ -4,7 +4,7 @@
 //! - [`ua`] and [`call`] are the user agents, sans-IO; [`phone`] puts one on a socket.
 //! - [`rtp`] speaks, listens and measures; [`records`] is what the SBC says of the same calls.
 //! - [`exchange`] lets them call each other; [`sbc`] is what stands between.
-//! - [`mod@ladder`], [`report`] and [`style`] are what is printed.
+//! - [`mod@ladder`] and [`report`] are what is printed.
 //!
 //! Must not know: the engine's and the relay's insides; it meets them on the wire.
 
@@ -17,7 +17,6 @@ mod report;
 mod rtp;
 mod sbc;
 mod sdp;
-pub(super) mod style;
 mod trace;
 mod ua;
 
@@ -26,6 +25,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::cli::style::{Ink, Palette};
 use crate::runtime::{Clock, seed};
 use exchange::{CALLS_MAX, CallRecord, Direction, Exchange, Outcome};
 use ladder::{Ladder, Party};
@@ -33,7 +33,6 @@ use phone::Phone;
 use records::Record;
 use report::AudioRow;
 use sbc::{Addresses, Sbc};
-use style::{Ink, Palette};
 
 /// Threads of the demo beside those of the relay: one for each user agent.
 const THREADS: usize = 2;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::exchange::{CallRecord, Direction};
 use super::records::{Media, Relayed};
 use super::rtp::Heard;
-use super::style::{Ink, Palette};
+use crate::cli::style::{Ink, Palette};
 
 /// Calls that are listed; of more, only those that failed.
 const CALLS_LISTED_MAX: usize = 8;
@@ -178,10 +178,10 @@ fn rule(palette: Palette) -> String {
 mod tests {
     use expect_test::expect;
 
-    use super::super::style::framed;
     use super::super::trace::{Said, Step, Trace, Way};
     use super::*;
     use crate::base::Instant;
+    use crate::cli::style::framed;
     use crate::sip::{Method, Status};
 
     fn heard(count: u64, first_delay_us: u64) -> Heard {

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::b2bua::explain::{
-    EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep, TrunkStep, Verdict, Via,
+    Choice, ClaimStep, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep,
+    TrunkStep, Verdict, Via,
 };
 use crate::base::TrunkName;
 use crate::config::Fault;
@@ -28,7 +29,8 @@ pub(super) fn print(question: &Question, explanation: &Explanation) -> String {
             "entry": admission.entry.map(|entry| entry.to_string()),
             "by": admission.owner.as_ref().map(owner),
             "trunk": admission.trunk.as_ref().map(TrunkName::as_str),
-            "also_claimed_by": admission.rival.as_ref().map(TrunkName::as_str),
+            "also_claimed_by": admission.claims.iter().find(|claim| !claim.is_its).map(|claim| claim.trunk.as_str()),
+            "claims": admission.claims.iter().map(claim).collect::<Vec<_>>(),
             "allowed_in_other_realm": admission.is_of_other_realm,
             "names_not_looked_up": unknown.collect::<Vec<_>>(),
             "listener": explanation.listener.as_ref().map(via),
@@ -39,6 +41,7 @@ pub(super) fn print(question: &Question, explanation: &Explanation) -> String {
         "privacy": explanation.privacy,
         "routes": explanation.routes.iter().map(route).collect::<Vec<_>>(),
         "disabled_trunks": explanation.disabled.iter().map(TrunkName::as_str).collect::<Vec<_>>(),
+        "choices": explanation.choices.iter().map(choice).collect::<Vec<_>>(),
         "trunks": explanation.trunks.iter().map(trunk).collect::<Vec<_>>(),
         "verdict": verdict(&explanation.verdict),
     }))
@@ -70,6 +73,10 @@ fn owner(owner: &EntryOwner) -> Value {
     }
 }
 
+fn claim(claim: &ClaimStep) -> Value {
+    json!({ "trunk": claim.trunk.as_str(), "is_its": claim.is_its, "because": claim.because })
+}
+
 fn reading(reading: &Reading) -> Value {
     let kind = reading.result.as_ref().ok().map(|number| match number {
         Number::E164(_) => "e164",
@@ -98,6 +105,17 @@ fn route(route: &RouteStep) -> Value {
         "matches": route.mismatch.is_none(),
         "mismatch": mismatch,
         "pattern": route.pattern,
+    })
+}
+
+fn choice(choice: &Choice) -> Value {
+    let trunks =
+        choice.trunks.iter().map(|(name, weight)| json!({ "name": name.as_str(), "weight": weight }));
+    json!({
+        "tier": choice.tier,
+        "balance": choice.balance.as_str(),
+        "trunks": trunks.collect::<Vec<_>>(),
+        "settled": choice.is_settled,
     })
 }
 

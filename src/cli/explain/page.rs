@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::super::demo::style::{Ink, Palette};
 use crate::b2bua::explain::{
-    Admission, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep, TrunkStep,
-    Verdict,
+    Admission, Choice, ClaimStep, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep,
+    TargetStep, TrunkStep, Verdict,
 };
+use crate::base::TrunkName;
+use crate::cli::style::{Ink, Palette};
 use crate::numbering::Number;
-use crate::routing::Mismatch;
+use crate::routing::{Balance, Mismatch};
 
 /// Where what is said of a step begins.
 const INDENT: usize = 14;
@@ -57,7 +58,7 @@ impl Page {
     }
 
     fn admission(&self, question: &Question, explanation: &Explanation) -> Vec<String> {
-        let Admission { entry, owner, trunk, rival, .. } = &explanation.admission;
+        let Admission { entry, owner, trunk, claims, .. } = &explanation.admission;
         let Some(entry) = entry else { return self.stranger(question, explanation) };
         let by = match owner {
             Some(EntryOwner::TrunkAllow(trunk)) => format!("{entry}, in allow of trunk {trunk}"),
@@ -74,10 +75,10 @@ impl Page {
             Some(trunk) => lines.push(self.row("from", &format!("trunk {trunk}"))),
             None => lines.push(self.row("from", "no trunk: routes from the realm alone can match")),
         }
-        if let Some(rival) = rival {
-            lines.push(
-                self.row("", &self.faint(&format!("trunk {rival} claims this source, too, but comes later"))),
-            );
+        for claim in claims {
+            let ClaimStep { trunk, is_its, because } = claim;
+            let line = if *is_its { because.clone() } else { format!("not trunk {trunk}: {because}") };
+            lines.push(self.row("", &self.faint(&line)));
         }
         if trunk.is_none() {
             lines.extend(self.unknown_names(question, explanation));
@@ -156,6 +157,8 @@ impl Page {
             let label = if lines.is_empty() { "route" } else { "" };
             lines.push(self.row(label, &self.route(route, width, number)));
         }
+        lines
+            .extend(explanation.choices.iter().map(|choice| self.row("", &self.choice(choice, explanation))));
         for trunk in &explanation.disabled {
             lines.push(self.row("", &self.faint(&format!("trunk {trunk} is disabled and passed over"))));
         }
@@ -177,6 +180,34 @@ impl Page {
         let name = format!("{:<width$}", route.name);
         let why = if ink == Ink::Good { why } else { self.faint(&why) };
         format!("{} {name}  {why}", self.palette.paint(ink, mark))
+    }
+
+    /// "tier 2: one of a, b by weight 3:1; here a first".
+    fn choice(&self, choice: &Choice, explanation: &Explanation) -> String {
+        let (first, reserve): (Vec<_>, Vec<_>) = choice.trunks.iter().partition(|(_, weight)| *weight > 0);
+        let names = |members: &[&(TrunkName, u32)]| {
+            members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let weights = first.iter().map(|(_, weight)| weight.to_string()).collect::<Vec<_>>().join(":");
+        let rule = match choice.balance {
+            Balance::Weight => format!("by weight {weights}"),
+            Balance::RoundRobin => "in turn".to_owned(),
+            Balance::LeastCalls => format!("by the fewest calls for its weight {weights}"),
+            Balance::Hash => format!("by the caller's number, weight {weights}"),
+        };
+        let is_of_it = |trunk: &&TrunkStep| trunk.tier == choice.tier;
+        let chosen = explanation.trunks.iter().find(is_of_it).map(|trunk| trunk.name.as_str());
+        let chosen = match chosen {
+            Some(name) if choice.is_settled => format!("; {name} first for this caller"),
+            Some(name) => format!("; here {name} first"),
+            None => String::new(),
+        };
+        let spare = if reserve.is_empty() {
+            String::new()
+        } else {
+            format!(" (weight 0, in reserve: {})", names(&reserve))
+        };
+        format!("tier {}: one of {} {rule}{chosen}{spare}", choice.tier, names(&first))
     }
 
     fn trunk(&self, number: usize, trunk: &TrunkStep) -> Vec<String> {

@@ -125,11 +125,13 @@ fn events_and_gauges_reach_the_page_and_totals_of_the_relay_are_not_added_twice(
     meter.count(&Event::CallBegan { trunk: Some(TrunkName::from("b")) });
     meter.add_trunks(&[TrunkName::from("b")]);
     meter.count_unsent(realm, Unsent::QueueFull);
+    meter.count(&Event::CancelLost { realm });
     render(&metrics);
     let text = render(&metrics);
     for line in [
         r#"drawbridge_sip_messages_total{direction="out",kind="INVITE",realm="untrusted",transport="udp"} 1"#,
         r#"drawbridge_sip_retransmissions_total{realm="untrusted"} 1"#,
+        r#"drawbridge_sip_cancels_lost_total{realm="untrusted"} 1"#,
         r#"drawbridge_sip_dropped_total{realm="untrusted",reason="source_not_allowed"} 1"#,
         r#"drawbridge_sip_unsent_total{realm="untrusted",reason="queue_full"} 1"#,
         r#"drawbridge_calls_active{trunk="a"} 1"#,

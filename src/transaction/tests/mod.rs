@@ -1,6 +1,7 @@
 //! The transaction layer on virtual time: the machines as tables, the layer in scenarios.
 
 mod client;
+mod lost_connections;
 mod matching;
 mod random;
 mod server;
@@ -170,6 +171,7 @@ impl Stage {
             Effect::Response { client: _, response, hop: _ } => format!("tu: {}", name(response)),
             Effect::ClientEnded { client: _, why } => format!("tu: {why:?}"),
             Effect::Unreachable { client: _ } => "unreachable".to_owned(),
+            Effect::CancelLost { hop: _ } => "tu: CANCEL lost".to_owned(),
             Effect::ClientGone { client: _ } => "client gone".to_owned(),
             Effect::ServerEnded { server: _, why } => format!("tu: {why:?}"),
             Effect::ServerGone { server } => {

@@ -32,8 +32,19 @@ fn invite_client_is_figure_5_with_accepted() {
     use client_invite::Event::*;
     use client_invite::State::*;
     check(
-        &[Calling, Proceeding, Completed, Accepted, Terminated],
-        &[Provisional, Success, Failure, TimerA, TimerB, TimerD, TimerM, CancelTimer, TransportError],
+        &[Calling, Proceeding, Completed, Accepted, Abandoned, Terminated],
+        &[
+            Provisional,
+            Success,
+            Failure,
+            TimerA,
+            TimerB,
+            TimerD,
+            TimerM,
+            CancelTimer,
+            TransportError,
+            ConnectionLost,
+        ],
         client_invite::step,
         &expect![[r#"
             Calling    Provisional    Proceeding Stop(A), Stop(B), Deliver
@@ -45,6 +56,7 @@ fn invite_client_is_figure_5_with_accepted() {
             Calling    TimerM         =          -
             Calling    CancelTimer    =          -
             Calling    TransportError Terminated End(Transport)
+            Calling    ConnectionLost Abandoned  Stop(A), End(Transport)
             Proceeding Provisional    =          Deliver
             Proceeding Success        Accepted   Arm(M), Deliver
             Proceeding Failure        Completed  Arm(D), Ack, Deliver
@@ -54,6 +66,7 @@ fn invite_client_is_figure_5_with_accepted() {
             Proceeding TimerM         =          -
             Proceeding CancelTimer    Terminated End(Timeout)
             Proceeding TransportError =          Doubt
+            Proceeding ConnectionLost =          Doubt
             Completed  Provisional    =          -
             Completed  Success        =          -
             Completed  Failure        =          RepeatAck
@@ -63,6 +76,7 @@ fn invite_client_is_figure_5_with_accepted() {
             Completed  TimerM         =          -
             Completed  CancelTimer    =          -
             Completed  TransportError Terminated -
+            Completed  ConnectionLost Terminated -
             Accepted   Provisional    =          -
             Accepted   Success        =          Deliver
             Accepted   Failure        =          -
@@ -72,6 +86,17 @@ fn invite_client_is_figure_5_with_accepted() {
             Accepted   TimerM         Terminated -
             Accepted   CancelTimer    =          -
             Accepted   TransportError =          -
+            Accepted   ConnectionLost =          -
+            Abandoned  Provisional    Proceeding Stop(B), Deliver
+            Abandoned  Success        Accepted   Arm(M), Deliver
+            Abandoned  Failure        Completed  Arm(D), Ack, Deliver
+            Abandoned  TimerA         =          -
+            Abandoned  TimerB         Terminated -
+            Abandoned  TimerD         =          -
+            Abandoned  TimerM         =          -
+            Abandoned  CancelTimer    =          -
+            Abandoned  TransportError =          -
+            Abandoned  ConnectionLost =          -
             Terminated Provisional    =          -
             Terminated Success        =          -
             Terminated Failure        =          -
@@ -81,6 +106,7 @@ fn invite_client_is_figure_5_with_accepted() {
             Terminated TimerM         =          -
             Terminated CancelTimer    =          -
             Terminated TransportError =          -
+            Terminated ConnectionLost =          -
         "#]],
     );
 }

@@ -375,6 +375,7 @@ impl Agent {
                 Effect::ServerEnded { .. }
                 | Effect::ServerGone { .. }
                 | Effect::Unreachable { .. }
+                | Effect::CancelLost { .. }
                 | Effect::Dropped { .. } => {}
             }
         }

@@ -368,7 +368,9 @@ impl<'a> World<'a> {
         while let Some(letter) = self.network.take(self.now) {
             match letter {
                 Letter::ToAgent(at, hop, bytes) => {
-                    self.agents[at].receive(self.now, Message::parse(bytes).unwrap(), hop);
+                    let message = Message::parse(bytes).unwrap();
+                    self.shadow.on_arrived(&message);
+                    self.agents[at].receive(self.now, message, hop);
                 }
                 Letter::ToEngine(hop, bytes) => {
                     let message = Message::parse(bytes.clone()).unwrap();

@@ -15,6 +15,7 @@ use crate::b2bua::Cdr;
 use crate::base::{Hop, Instant, ListenerId};
 use crate::media::{MediaSessionId, PortPair, StreamPorts};
 use crate::sip::{Header, Message, Method, Status};
+use crate::transaction::MAX_CANCEL_REPEATS;
 
 /// 64·T1: how long a request is repeated, and a 2xx waits for its ACK.
 const TIMER_B: Duration = Duration::from_secs(32);
@@ -57,6 +58,10 @@ struct Asked {
     first_response: Option<Instant>,
     finished: Option<Instant>,
     cancelled: Option<Instant>,
+    /// Its CANCEL reached the callee, or the callee said that it knows of no such INVITE.
+    is_cancel_heard: bool,
+    /// How often its CANCEL was sent.
+    cancels: u32,
     /// Its transaction was over before what came came: nobody is left to ACK it.
     is_forgotten: bool,
 }
@@ -77,9 +82,7 @@ struct Leg {
 impl Shadow {
     /// Whether calls may swap legs.
     pub fn new(swaps_legs: bool) -> Shadow {
-        let mut shadow = Shadow { swaps_legs, ..Shadow::default() };
-        shadow.said.skips_versions = swaps_legs;
-        shadow
+        Shadow { swaps_legs, ..Shadow::default() }
     }
 
     /// The engine gets a message.
@@ -125,10 +128,18 @@ impl Shadow {
         (!asked.is_forgotten).then_some(asked.opens)
     }
 
-    /// A connection broke: INVITEs without an answer count as lost.
+    /// A connection broke: INVITEs within a dialog that have no answer end with it.
     pub fn on_transport_failed(&mut self, hop: Hop) {
-        for asked in self.asked.values_mut().filter(|asked| asked.hop == hop) {
+        for asked in self.asked.values_mut().filter(|asked| asked.hop == hop && !asked.opens) {
             asked.is_forgotten |= asked.first_response.is_none();
+        }
+    }
+
+    /// What the engine sent reaches an agent.
+    pub fn on_arrived(&mut self, message: &Message) {
+        if message.method() == Some(&Method::Cancel) {
+            let asked = self.asked.get_mut(&branch_of(message)).expect("an INVITE to CANCEL");
+            asked.is_cancel_heard = true;
         }
     }
 
@@ -150,12 +161,15 @@ impl Shadow {
                     first_response: None,
                     finished: None,
                     cancelled: None,
+                    is_cancel_heard: false,
+                    cancels: 0,
                     is_forgotten: false,
                 });
             }
             (Some(Method::Cancel), _) => {
                 let asked = self.asked.get_mut(&branch_of(message)).expect("an INVITE to CANCEL");
                 asked.cancelled.get_or_insert(now);
+                asked.cancels += 1;
             }
             (Some(Method::Ack), _) => {
                 self.acks.insert((id, to_tag, cseq.number));
@@ -293,6 +307,9 @@ impl Shadow {
             let Some(settled) = settled else { panic!("{:?} rings for ever", asked.call_id) };
             let due = ends.get(&asked.call_id).map_or(settled, |end| rang.max(*end));
             assert!(settled <= due + MAX_OUTLIVING, "{:?} rang for a call that was over", asked.call_id);
+            let was_told = asked.finished.is_some() || asked.is_cancel_heard;
+            let was_tried = asked.hop.transport.is_reliable() && asked.cancels > MAX_CANCEL_REPEATS.into();
+            assert!(was_told || was_tried, "{:?} was not told to stop ringing", asked.call_id);
         }
     }
 }

@@ -12,8 +12,6 @@ type Dialog = (Bytes, Bytes, u32);
 
 #[derive(Default)]
 pub struct Said {
-    /// In a transfer a description may be written that is never sent.
-    pub skips_versions: bool,
     /// Digests of what was sent already: repetitions say nothing new.
     known: BTreeSet<u64>,
     /// CSeq of the last request, by Call-ID and the peer's tag.
@@ -117,7 +115,7 @@ impl Said {
         let (all, said) = (&last.versions, lab::text(message));
         assert_eq!(last.session, session, "another origin:\n{said}");
         let is_next = highest.is_none_or(|highest| version <= highest + 1);
-        assert!(is_next || self.skips_versions, "a jump from {highest:?}:\n{said}");
+        assert!(is_next, "a jump from {highest:?}:\n{said}");
         assert!(version >= last.agreed, "{} is in force, but:\n{said}", last.agreed);
         let same = all.get(&version).is_none_or(|known| *known == rest);
         assert!(same, "the same version of something else:\n{said}\n{all:#?}");

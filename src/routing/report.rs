@@ -1,0 +1,166 @@
+//! What operators see of the trunks: one value that says how each is, made when somebody asks.
+//!
+//! Must not know: who asks, and how it is shown.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Host, Limits, RegistrationReport, Router, Switched, Trunk};
+use crate::base::{Instant, Realm, Transport, TrunkName};
+
+/// One trunk at the moment.
+#[derive(Clone, Debug)]
+pub struct TrunkReport {
+    /// `[trunk.NAME]`.
+    pub name: TrunkName,
+    /// The side on which it is.
+    pub realm: Realm,
+    /// `enabled` of the configuration.
+    pub configured: bool,
+    /// What an operator said since, where it differs.
+    pub switched: Option<Switched>,
+    /// Every place that a request may be sent to, in the order of the configuration.
+    pub targets: Vec<TargetReport>,
+    /// Every name of the trunk.
+    pub dns: Vec<HostReport>,
+    /// Every registration of ours there; empty if none is wanted.
+    pub registrations: Vec<RegistrationReport>,
+    /// Calls in progress, of both directions.
+    pub calls: u32,
+    /// How much may go over it.
+    pub limits: Limits,
+}
+
+impl TrunkReport {
+    /// Whether new calls may go over it.
+    pub fn is_enabled(&self) -> bool {
+        self.switched.map_or(self.configured, |switched| switched.enabled)
+    }
+
+    /// How it is, in a word.
+    pub fn state(&self) -> TrunkState {
+        let is_full = self.limits.calls.is_some_and(|limit| self.calls >= limit);
+        match () {
+            () if !self.is_enabled() => TrunkState::Disabled,
+            () if self.targets.is_empty() => TrunkState::Unresolved,
+            () if self.targets.iter().all(|target| target.state == TargetState::Down) => TrunkState::Down,
+            () if is_full => TrunkState::Full,
+            () => TrunkState::Up,
+        }
+    }
+}
+
+/// How a trunk is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrunkState {
+    /// By the configuration or by an operator: no new call goes over it.
+    Disabled,
+    /// No name of it has an address.
+    Unresolved,
+    /// Each of its targets is down.
+    Down,
+    /// It has as many calls as it may.
+    Full,
+    /// It takes calls.
+    Up,
+}
+
+impl TrunkState {
+    /// For people and for machines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TrunkState::Disabled => "disabled",
+            TrunkState::Unresolved => "unresolved",
+            TrunkState::Down => "down",
+            TrunkState::Full => "full",
+            TrunkState::Up => "up",
+        }
+    }
+}
+
+/// One target at the moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetReport {
+    /// The host as it is configured.
+    pub host: String,
+    /// Where requests are sent.
+    pub address: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// Whether calls are sent there.
+    pub state: TargetState,
+    /// When it became so; `None`: it never was otherwise.
+    pub since: Option<Instant>,
+    /// What failed last, and when.
+    pub last_failure: Option<(Instant, String)>,
+    /// How long the last answer took.
+    pub latency: Option<Duration>,
+}
+
+/// Whether calls are sent to a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TargetState {
+    /// Nothing is known against it.
+    #[default]
+    Up,
+    /// It was down and is let in gradually.
+    Returning,
+    /// It is passed over.
+    Down,
+}
+
+impl TargetState {
+    /// For people and for machines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TargetState::Up => "up",
+            TargetState::Returning => "returning",
+            TargetState::Down => "down",
+        }
+    }
+}
+
+/// What is known of a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostReport {
+    /// As it is configured, in lower case.
+    pub name: String,
+    /// What it resolved to last.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Router {
+    /// How every configured trunk is at the moment, in the order of the configuration.
+    pub fn report(&self, now: Instant) -> Vec<TrunkReport> {
+        self.settings().trunks.iter().map(|trunk| self.report_trunk(trunk, now)).collect()
+    }
+
+    fn report_trunk(&self, trunk: &Trunk, _now: Instant) -> TrunkReport {
+        let targets = self.targets(&trunk.name).into_iter().map(|target| TargetReport {
+            host: target.host,
+            address: target.address,
+            transport: target.transport,
+            state: TargetState::Up,
+            since: None,
+            last_failure: None,
+            latency: None,
+        });
+        let names = trunk.hosts.iter().filter_map(|at| match &at.host {
+            Host::Name(name) => Some(name),
+            Host::Address(_) => None,
+        });
+        let dns =
+            names.map(|name| HostReport { name: name.clone(), addresses: self.addresses_of(name).to_vec() });
+        TrunkReport {
+            name: trunk.name.clone(),
+            realm: trunk.realm,
+            configured: trunk.enabled,
+            switched: self.switched(&trunk.name),
+            targets: targets.collect(),
+            dns: dns.collect(),
+            registrations: self.registrations_of(&trunk.name).to_vec(),
+            calls: self.calls_of(&trunk.name),
+            limits: trunk.limits,
+        }
+    }
+}
