@@ -107,6 +107,13 @@ class LineOverTcp(Line):
 
     untrusted = "tcp"
 
+    def test_calls_take_the_connection_of_the_registration(self):
+        self.expect_registered()
+        self.call_out()
+        self.assertEqual(self.sbc.metric("drawbridge_sip_connections", realm="untrusted", transport="tcp"), 1)
+        self.expect_cdrs(1)
+        self.expect_nothing_left()
+
 
 class LineWithSha256(Line):
     """RFC 8760."""

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::lab::*;
 use crate::b2bua::{Event, Input, RegistrationChange, RegistrationFault, Settings};
-use crate::base::{Instant, Realm};
+use crate::base::{Hop, Instant, ListenerId, Realm, Transport};
 use crate::routing::{Credentials, Host, Register, RegisterTo, Resolution, ResolveFault, Trunk, TrunkHost};
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -487,6 +487,28 @@ fn a_resolver_that_refuses_ends_no_registration() {
         lab.engine.router.trunk_of_source(Realm::Untrusted, "198.51.100.1".parse().unwrap()),
         Some(&"carrier-a".into())
     );
+    end(lab);
+}
+
+#[test]
+fn what_was_registered_over_a_connection_that_broke_is_registered_anew_and_not_oftener_than_once_a_minute() {
+    let mut settings = settings_with(Register::default());
+    settings.listeners[1].transport = Transport::Tcp;
+    settings.routing.trunks[1].transport = Some(Transport::Tcp);
+    let mut lab = Lab::with(settings);
+    let hop = Hop::new(ListenerId(1), Transport::Tcp, CARRIER_A.parse().unwrap());
+    let start = lab.now;
+    let mut registers = 0;
+    while lab.now.since(start) < HOUR / 6 {
+        lab.advance(Duration::from_secs(1));
+        while let Some((_, message)) = lab.sent.pop_front() {
+            registers += 1;
+            let bytes = granted(&message, 3_600).as_bytes().clone();
+            lab.input(Input::Received { hop, bytes });
+            lab.input(Input::TransportFailed { hop });
+        }
+    }
+    assert!((9..=11).contains(&registers), "{registers}");
     end(lab);
 }
 
