@@ -12,7 +12,7 @@ use bytes::Bytes;
 use drawbridge::b2bua::{Cdr, Census, Engine, Event, Input, Output};
 use drawbridge::base::{Hop, Instant, ListenerId, Random, Transport, TrunkName};
 use drawbridge::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
-use drawbridge::routing::{Resolution, ResolveFault};
+use drawbridge::routing::{Endpoint, Resolution, ResolveFault};
 use drawbridge::sip::{Header, Message, Method, Status, Writer, response_to};
 
 #[path = "engine/seeds.rs"]
@@ -366,15 +366,14 @@ impl<'a> World<'a> {
             Output::Disconnect { hop } => {
                 self.connections.remove(&hop);
             }
-            Output::Resolve { host } => {
+            Output::Resolve { query, .. } => {
+                let address = "198.51.100.3:5060".parse().unwrap();
+                let endpoint = Endpoint::plain(&query.host, address, Transport::Udp);
                 let resolution = match self.relay_fails {
                     true => Err(ResolveFault::NoAnswer),
-                    false => Ok(Resolution {
-                        addresses: vec!["198.51.100.3".parse().unwrap()],
-                        valid_for: Duration::from_secs(1_000),
-                    }),
+                    false => Ok(Resolution::new(vec![endpoint], Duration::from_secs(1_000))),
                 };
-                self.engine.handle(self.now, Input::Resolved { host, resolution });
+                self.engine.handle(self.now, Input::Resolved { query, resolution });
             }
             Output::Media(command) if self.relay_holds => self.held.push_back(command),
             Output::Media(command) => self.relay(&command),

@@ -91,6 +91,7 @@ fn a_call_that_would_be_routed_is_shown_from_end_to_end() {
         "              ✗ help  +442079460999 is not of 112 999",
         "              ✓ out   from trusted, to +44*",
         "   1  trunk carrier  tier 1",
+        "      asks DNS   A sip.carrier.example",
         "      target     sip.carrier.example:5060 udp, where DNS says, sent from 203.0.113.5:5060",
         "        INVITE sip:+442079460999@sip.carrier.example SIP/2.0",
         "        P-Asserted-Identity: <sip:+442079460012@sip.carrier.example>",

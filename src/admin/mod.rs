@@ -4,6 +4,7 @@
 //! call. Must not know: the engine's insides.
 
 mod connections;
+mod names;
 mod status;
 
 use std::io;
@@ -22,6 +23,7 @@ use self::connections::{Bounded, Limits};
 use crate::base::Instant;
 use crate::config::{Config, Fault};
 use crate::relay::Relay;
+use crate::routing::HostReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
 use crate::telemetry::{Metrics, RelayTotals};
@@ -67,6 +69,13 @@ impl View {
         let (answer, vitals) = oneshot::channel();
         self.commands.try_send(Command::Census(answer)).ok()?;
         tokio::time::timeout(DRIVER_PATIENCE, vitals).await.ok()?.ok()
+    }
+
+    /// Asks the driver what is known of the names of trunks. `None`: it did not answer in time.
+    pub async fn hosts(&self) -> Option<Vec<HostReport>> {
+        let (answer, hosts) = oneshot::channel();
+        self.commands.try_send(Command::Hosts(answer)).ok()?;
+        tokio::time::timeout(DRIVER_PATIENCE, hosts).await.ok()?.ok()
     }
 }
 

@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::View;
+use super::names::NameStatus;
 use crate::base::{ByRealm, Realm};
 use crate::config::Fault;
 use crate::telemetry::rfc3339::utc_millis;
@@ -23,6 +24,8 @@ pub(super) struct Status {
     calls: Option<usize>,
     transactions: Option<usize>,
     media_ports: Option<MediaPorts>,
+    /// What is known of the names of trunks.
+    dns: Option<Vec<NameStatus>>,
     configuration: ConfigurationStatus,
 }
 
@@ -55,6 +58,7 @@ struct ConfigurationStatus {
 
 pub(super) async fn status(State(view): State<View>) -> Json<Status> {
     let vitals = view.vitals().await;
+    let hosts = if vitals.is_some() { view.hosts().await } else { None };
     let configuration = view.configuration.load();
     let running = &configuration.running;
     let census = vitals.map(|vitals| vitals.census);
@@ -72,6 +76,7 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
         calls: census.map(|census| census.calls),
         transactions: census.map(|census| census.transactions),
         media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
+        dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
         configuration: ConfigurationStatus {
             since: utc_millis(view.clock.time_of_day(configuration.since)),
             listeners: running.listeners.len(),

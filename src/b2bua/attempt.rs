@@ -12,7 +12,7 @@ use super::engine::{Engine, Outgoing, Purpose};
 use super::identity::{self, Addressing};
 use super::inbound::Rejection;
 use super::{Event, bodies, capabilities, header_policy, secured_media};
-use crate::base::{Hop, Instant};
+use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::Role;
 use crate::dialog::tagged;
 use crate::media::Side;
@@ -74,6 +74,10 @@ impl Engine {
             let trunk = call.plan.trunks.remove(0);
             let emergency = call.is_emergency();
             self.leave_egress_trunk(key);
+            if self.router.is_unresolved(&trunk) {
+                self.note_unresolved(key, trunk);
+                continue;
+            }
             if self.count_on_trunk(now, Some(&trunk), emergency).is_err() {
                 let call = self.calls.get_mut(key)?;
                 call.plan.passed_full = true;
@@ -81,7 +85,7 @@ impl Engine {
             }
             self.count_on_node(now, key, emergency);
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
-            let targets = self.router.targets(&trunk);
+            let targets = self.router.targets(&trunk, &mut self.random);
             let targets = self.router.prefer_registered(&trunk, targets, emergency);
             let call = self.calls.get_mut(key)?;
             call.plan.targets = call.plan.redirection.narrow(targets);
@@ -386,6 +390,9 @@ impl Engine {
             None if call.record.attempts.is_empty() => {
                 Rejection::new(503, "no trunk of the route has a target")
             }
+            None if call.record.attempts.iter().all(|attempt| attempt.result == AttemptResult::Dns) => {
+                Rejection::new(503, "no host of the route's trunks has an address in DNS")
+            }
             None => Rejection::new(503, "no target answered"),
         };
         self.reject_call(now, key, rejection);
@@ -494,8 +501,16 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(target) = call.plan.current.take() else { return };
         let millis = u64::try_from(now.since(call.plan.since).as_millis()).unwrap_or(u64::MAX);
-        let (trunk, target) = (target.trunk, target.address);
+        let (trunk, target) = (target.trunk, Some(target.address));
         call.record.attempts.push(Attempt { trunk, target, result, millis });
+    }
+
+    /// Writes down that DNS knows no address of a trunk: that is no failure of the carrier's.
+    fn note_unresolved(&mut self, key: CallKey, trunk: TrunkName) {
+        if let Some(call) = self.calls.get_mut(key) {
+            let result = AttemptResult::Dns;
+            call.record.attempts.push(Attempt { trunk, target: None, result, millis: 0 });
+        }
     }
 
     fn note_answer(&mut self, key: CallKey, status: Status) {

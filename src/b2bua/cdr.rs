@@ -55,7 +55,7 @@ impl Cdr {
             Outcome::Answered
         } else if self.ended_by == EndedBy::Caller {
             Outcome::Cancelled
-        } else if self.attempts.is_empty() {
+        } else if self.attempts.iter().all(|attempt| attempt.target.is_none()) {
             Outcome::Rejected
         } else {
             Outcome::Failed
@@ -92,8 +92,8 @@ pub struct CdrTransfer {
 pub struct Attempt {
     /// The trunk.
     pub trunk: TrunkName,
-    /// The target's address.
-    pub target: SocketAddr,
+    /// The target's address; `None`: no host of the trunk had one.
+    pub target: Option<SocketAddr>,
     /// How it ended.
     pub result: AttemptResult,
     /// How long it took.
@@ -109,6 +109,8 @@ pub enum AttemptResult {
     Timeout,
     /// It could not be sent.
     Transport,
+    /// There was no address to send it to: DNS knew none. No failure of the trunk's.
+    Dns,
     /// The call ended before it answered: the caller gave up, or we did.
     Cancelled,
 }

@@ -56,7 +56,7 @@ use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason};
 use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
 use crate::media::{MediaSessionId, PortPool, Side};
-use crate::routing::{Resolution, ResolveFault, Router};
+use crate::routing::{HostReport, Query, Resolution, ResolveFault, Router};
 use crate::sip::{Header, Message, MessageFault, Method, Scheme, Status, Uri, Writer, response_to};
 use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions, response_hop};
 
@@ -222,7 +222,7 @@ impl Engine {
         let ports = PortPool::new(&settings.media, random.fork());
         let branches = Branches::new(&mut random);
         let mut engine = Engine {
-            router: Router::new(settings.routing.clone()),
+            router: Router::reaching(settings.routing.clone(), settings.reach()),
             allowlist: Allowlist::new(settings.admission.clone()),
             connections: BTreeSet::new(),
             kept_peers: BTreeSet::new(),
@@ -263,7 +263,8 @@ impl Engine {
             Input::Connected { hop } => self.on_connected(hop),
             Input::TransportFailed { hop } => self.on_transport_failed(now, hop),
             Input::Undelivered { bytes } => self.transactions.undelivered(&bytes),
-            Input::Resolved { host, resolution } => self.on_resolved(now, &host, resolution),
+            Input::Resolved { query, resolution } => self.on_resolved(now, &query, resolution),
+            Input::NameServersChanged => self.ask_all_again(now),
             Input::Media(event) => self.on_media(now, event),
             Input::Settings(settings) => self.replace_settings(now, settings),
             Input::Drain { deadline } => self.drain(deadline),
@@ -302,10 +303,10 @@ impl Engine {
             self.transactions.next_deadline(),
             self.timers.next_deadline(),
             self.standalones.next_deadline(),
-            self.router.next_due_host(),
+            self.router.next_due(),
             self.router.next_due_probe(),
-            self.registrations.next_deadline(),
             self.drain_deadline,
+            self.registrations.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -602,15 +603,16 @@ impl Engine {
         self.router.replace(settings.routing.clone());
         self.tell_of_shared_sources(&shared_before);
         self.allowlist.replace(settings.admission.clone());
-        let hosts = self.router.hosts_to_resolve();
+        let queries: Vec<Query> = self.router.queries().cloned().collect();
+        let known: BTreeSet<String> = queries.iter().map(Query::to_string).collect();
         for realm in Realm::ALL {
-            self.allowlist.retain_resolved(realm, |host| hosts.iter().any(|known| known == host));
+            self.allowlist.retain_resolved(realm, |key| known.contains(key));
         }
         self.ports.set_realms(&settings.media.realms);
         self.snapshots.replace(settings);
         self.look_up_hosts(now);
-        for host in hosts {
-            self.admit_host(&host);
+        for query in queries {
+            self.admit_host(&query);
         }
         self.keep_peers_of_calls();
         self.follow_targets(now);
@@ -618,28 +620,39 @@ impl Engine {
     }
 
     fn look_up_hosts(&mut self, now: Instant) {
-        for host in self.router.take_due_hosts(now) {
-            self.outputs.push_back(Output::Resolve { host });
+        for (query, reach) in self.router.take_due(now) {
+            self.outputs.push_back(Output::Resolve { query, reach });
         }
     }
 
-    fn on_resolved(&mut self, now: Instant, host: &str, resolution: Result<Resolution, ResolveFault>) {
+    fn ask_all_again(&mut self, now: Instant) {
+        self.router.ask_all_again(now);
+        self.look_up_hosts(now);
+    }
+
+    fn on_resolved(&mut self, now: Instant, query: &Query, resolution: Result<Resolution, ResolveFault>) {
         let before = self.router.ambiguities().to_vec();
-        if self.router.resolved(host, resolution, now) {
+        if self.router.resolved(query, resolution, now, &mut self.random) {
             self.tell_of_shared_sources(&before);
-            self.admit_host(host);
+            self.admit_host(query);
             self.keep_peers_of_calls();
             self.follow_targets(now);
             self.follow_registrations(now);
         }
     }
 
+    /// What is known of the names of all trunks.
+    pub fn hosts(&self, now: Instant) -> Vec<HostReport> {
+        self.router.hosts(now)
+    }
+
     /// A trunk's resolved addresses may speak to the listeners of its realm.
-    fn admit_host(&mut self, host: &str) {
-        let realms: Vec<Realm> = self.router.realms_of_host(host).collect();
+    fn admit_host(&mut self, query: &Query) {
+        let realms: Vec<Realm> = self.router.realms_of(query).collect();
+        let (key, found) = (query.to_string(), self.router.addresses_of(query));
         for realm in Realm::ALL {
-            let addresses = if realms.contains(&realm) { self.router.addresses_of(host) } else { &[] };
-            self.allowlist.set_resolved(realm, host, addresses);
+            let addresses = if realms.contains(&realm) { found.as_slice() } else { &[] };
+            self.allowlist.set_resolved(realm, &key, addresses);
         }
     }
 

@@ -23,8 +23,8 @@ use crate::admission::DropReason;
 use crate::base::{Hop, Realm, Transport, TrunkName};
 use crate::numbering::{self, Number};
 use crate::routing::{
-    Balance, Claim, Fit, Host, Identity, Ingress, Misfit, Mismatch, NoRoute, Route, Selection, Target, Tier,
-    Trunk,
+    Balance, Claim, DnsQuestion, Fit, Host, Identity, Ingress, Misfit, Mismatch, NoRoute, Query, Route,
+    Selection, Target, Tier, Trunk,
 };
 use crate::sip::{Header, Message};
 use rehearsal::{Rehearsal, Sent};
@@ -172,8 +172,19 @@ pub struct TrunkStep {
     pub tier: usize,
     /// What its policy makes of the caller.
     pub caller: CallerStep,
+    /// What DNS is asked, in order, for its names; nobody was asked here.
+    pub lookups: Vec<LookupStep>,
     /// Its targets in the order in which they are tried.
     pub targets: Vec<TargetStep>,
+}
+
+/// The look-ups of a name (RFC 3263). Each that has an answer spares some that follow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LookupStep {
+    /// The name.
+    pub host: String,
+    /// In order.
+    pub questions: Vec<DnsQuestion>,
 }
 
 /// Who is shown to a trunk, and why.
@@ -391,10 +402,14 @@ const fn why_not_its(misfit: Misfit) -> &'static str {
 
 /// What of a trunk lets this source in.
 fn owner(rehearsal: &Rehearsal, settings: &Settings, name: &TrunkName, source: IpAddr) -> EntryOwner {
-    let hosts = settings.routing.trunk(name).map_or(&[][..], |trunk| &trunk.hosts);
+    let trunk = settings.routing.trunk(name);
+    let hosts = trunk.map_or(&[][..], |trunk| &trunk.hosts);
     let host = hosts.iter().find(|at| match &at.host {
         Host::Address(address) => address.to_canonical() == source,
-        Host::Name(name) => rehearsal.engine.router.addresses_of(name).contains(&source),
+        Host::Name(_) => {
+            let query = trunk.and_then(|trunk| trunk.query(at));
+            query.is_some_and(|query| rehearsal.engine.router.addresses_of(&query).contains(&source))
+        }
     });
     match host {
         Some(at) => EntryOwner::TrunkHost(name.clone(), crate::routing::host_text(&at.host)),
@@ -403,18 +418,13 @@ fn owner(rehearsal: &Rehearsal, settings: &Settings, name: &TrunkName, source: I
 }
 
 fn unknown_names(rehearsal: &Rehearsal, settings: &Settings, realm: Realm) -> Vec<(TrunkName, String)> {
-    let is_unknown = |name: &str| {
-        let addresses = rehearsal.engine.router.addresses_of(name);
+    let is_unknown = |query: &Query| {
+        let addresses = rehearsal.engine.router.addresses_of(query);
         addresses.iter().any(|address| rehearsal.made_up.contains(address))
     };
     let trunks = settings.routing.trunks.iter().filter(|trunk| trunk.realm == realm);
-    let named = trunks.flat_map(|trunk| trunk.hosts.iter().map(|at| (&trunk.name, &at.host)));
-    named
-        .filter_map(|(trunk, host)| match host {
-            Host::Name(name) if is_unknown(name) => Some((trunk.clone(), name.clone())),
-            Host::Name(_) | Host::Address(_) => None,
-        })
-        .collect()
+    let asked = trunks.flat_map(|trunk| trunk.queries().map(|query| (trunk.name.clone(), query)));
+    asked.filter(|(_, query)| is_unknown(query)).map(|(trunk, query)| (trunk, query.host)).collect()
 }
 
 /// What `inbound.rs` does when a call is planned, with the reasons.
@@ -512,12 +522,13 @@ fn explain_route(
     for (tier, name) in as_tried(&selection, rehearsal) {
         let Some(trunk) = settings.routing.trunk(&name) else { continue };
         let caller = caller_step(settings, numbers, trunk);
-        let targets = rehearsal.engine.router.targets(&name);
+        let targets = rehearsal.engine.router.all_targets(&name);
         let targets = targets
             .into_iter()
             .map(|target| target_step(settings, rehearsal, trunk, target, &caller, &mut sent));
         let targets = targets.collect();
-        explanation.trunks.push(TrunkStep { name, tier, caller, targets });
+        let lookups = lookups(settings, rehearsal, trunk);
+        explanation.trunks.push(TrunkStep { name, tier, caller, lookups, targets });
     }
 }
 
@@ -555,6 +566,17 @@ fn route_step(route: &Route, ingress: &Ingress, called: &Number) -> RouteStep {
         mismatch: route.mismatch(ingress, called),
         pattern: route.pattern_of(called).map(ToString::to_string),
     }
+}
+
+/// What DNS would be asked for a trunk's names, but for those that the question answers itself.
+fn lookups(settings: &Settings, rehearsal: &Rehearsal, trunk: &Trunk) -> Vec<LookupStep> {
+    let reach = settings.reach()[trunk.realm];
+    let is_asked = |query: &Query| {
+        let addresses = rehearsal.engine.router.addresses_of(query);
+        addresses.iter().any(|address| rehearsal.made_up.contains(address))
+    };
+    let step = |query: Query| LookupStep { questions: query.questions(reach), host: query.host };
+    trunk.queries().filter(is_asked).map(step).collect()
 }
 
 fn caller_step(settings: &Settings, numbers: &CallNumbers, trunk: &Trunk) -> CallerStep {

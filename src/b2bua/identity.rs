@@ -8,7 +8,7 @@ use super::call::CallNumbers;
 use super::caller::Privacy;
 use crate::base::Transport;
 use crate::numbering::{self, Number};
-use crate::routing::{CallerIdFallback, Identity, Target, Trunk};
+use crate::routing::{CallerIdFallback, Identity, Target, Trunk, TrunkHost, host_text};
 use crate::sip::{Header, Writer};
 
 /// How a call is addressed on its way to one trunk.
@@ -76,11 +76,14 @@ pub(super) fn domain_of(trunk: &Trunk) -> String {
     }
 }
 
-/// What a Request-URI to a target names: the trunk's domain. A port of its own belongs to the host it was
-/// written beside, not to another domain.
+/// What a Request-URI to a target names: the trunk's domain. A port that is written belongs to the host
+/// beside it, not to another domain. One that SRV gave is not written at all: it says where to send, not
+/// whom to call.
 pub(super) fn host_of(trunk: &Trunk, target: &Target) -> String {
-    let has_own_port =
-        target.host == trunk.domain && target.address.port() != target.transport.default_port();
+    let is_written = |at: &TrunkHost| at.port.is_some() && host_text(&at.host) == target.host;
+    let has_own_port = target.host == trunk.domain
+        && target.address.port() != target.transport.default_port()
+        && trunk.hosts.iter().any(is_written);
     let domain = domain_of(trunk);
     if has_own_port { format!("{domain}:{}", target.address.port()) } else { domain }
 }

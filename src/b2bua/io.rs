@@ -8,7 +8,7 @@ use super::{AuthenticationFault, Cdr, RegistrationChange, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::{Ambiguity, Resolution, ResolveFault};
+use crate::routing::{Ambiguity, Query, Reach, Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -40,10 +40,12 @@ pub enum Input {
     /// The answer to a `Resolve`.
     Resolved {
         /// As in the `Resolve`.
-        host: String,
-        /// Its addresses, or why there are none.
+        query: Query,
+        /// Where it leads, or why nowhere.
         resolution: Result<Resolution, ResolveFault>,
     },
+    /// The name servers are others: what they say of every name is asked for.
+    NameServersChanged,
     /// The relay's word.
     Media(MediaEvent),
     /// The configuration changed: calls from now on use this.
@@ -90,10 +92,12 @@ pub enum Output {
         /// As in the `Connected`, the `Received` or the `Send`.
         hop: Hop,
     },
-    /// Look this name up and answer with `Input::Resolved`.
+    /// Look this up and answer with `Input::Resolved`.
     Resolve {
-        /// A domain name of a trunk.
-        host: String,
+        /// A host of a trunk.
+        query: Query,
+        /// How its realm can send: which answers are of use.
+        reach: Reach,
     },
     /// Tell the relay.
     Media(MediaCommand),

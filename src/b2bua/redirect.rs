@@ -181,7 +181,8 @@ impl Engine {
             return false;
         }
         let tried_now = call.numbers_sent().called.as_str().to_owned();
-        let targets: Vec<SocketAddr> = call.record.attempts.iter().map(|attempt| attempt.target).collect();
+        let targets: Vec<SocketAddr> =
+            call.record.attempts.iter().filter_map(|attempt| attempt.target).collect();
         let current = call.plan.current.as_ref().map(|target| target.address);
         let mut tried = call.plan.redirection.tried.clone();
         tried.extend(targets.into_iter().chain(current).map(|target| (tried_now.clone(), target)));
@@ -230,7 +231,7 @@ impl Engine {
             let mut selection = self.router.route(ingress, number).ok()?;
             let mut only = Vec::new();
             selection.retain(|name| {
-                let mut targets = self.router.targets(name);
+                let mut targets = self.router.all_targets(name);
                 targets.retain(|target| {
                     let known = tried.contains(&(number.as_str().to_owned(), target.address));
                     !known && self.is_meant(contact, hop, target) && self.keeps_ports(call, target)

@@ -441,7 +441,7 @@ impl Engine {
     }
 
     fn targets_to_register(&mut self, key: &RegistrationKey) -> Vec<Target> {
-        let targets = self.router.targets(&key.trunk);
+        let targets = self.router.targets(&key.trunk, &mut self.random);
         let is_meant = |target: &Target| key.host.as_ref().is_none_or(|host| *host == target.host);
         targets.into_iter().filter(is_meant).collect()
     }

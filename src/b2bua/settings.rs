@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::base::{Hop, ListenerId, Realm, Transport, TrunkName};
+use crate::base::{ByRealm, Hop, ListenerId, Realm, Transport, TrunkName};
 pub use crate::routing::Timeouts;
-use crate::routing::Trunk;
+use crate::routing::{Reach, Trunk};
 use crate::{admission, media, numbering, routing};
 
 /// Everything that a call may ask of the configuration. A call keeps the value it started with.
@@ -45,6 +45,17 @@ impl Settings {
     /// Whether a peer is in our trust domain (RFC 3325 §2.3). Who is of no trunk is if its realm is.
     pub fn believes(&self, realm: Realm, trunk: Option<&Trunk>) -> bool {
         trunk.map_or(realm == Realm::Trusted, |trunk| trunk.trust_identity)
+    }
+
+    /// How each realm can send. An answer of DNS may lead to this very host where a realm lives on
+    /// loopback, and on the side that we trust.
+    pub fn reach(&self) -> ByRealm<Reach> {
+        let mut reach = ByRealm { trusted: Reach::default().with_loopback(), untrusted: Reach::default() };
+        for Listener { realm, transport, bind, .. } in &self.listeners {
+            let way = reach[*realm].with(*transport, bind.is_ipv6());
+            reach[*realm] = if bind.ip().is_loopback() { way.with_loopback() } else { way };
+        }
+        reach
     }
 
     /// The listener that sends to a peer of a realm: of its transport and address family, the

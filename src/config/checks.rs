@@ -113,11 +113,13 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
         if !serving(realm, true) && !serving(realm, false) {
             continue;
         }
+        // What DNS chooses has a listener, if there is any.
+        let is_dns_asked = trunk.what.queries().any(|query| query.asks_naptr());
         let transport = trunk.what.transport.unwrap_or(Transport::Udp);
         let speaks = |listener: &Placed<super::Listener>| {
             listener.what.realm == realm && listener.what.transport == transport
         };
-        if !draft.lacks_listeners && !draft.listeners.iter().any(speaks) {
+        if !draft.lacks_listeners && !is_dns_asked && !draft.listeners.iter().any(speaks) {
             let message = format!("the {realm} realm has no listener of transport {transport}");
             let port = transport.default_port();
             let cure = format!(

@@ -23,6 +23,8 @@ use crate::{admission, media, numbering, routing};
 const MAX_LISTENERS: usize = 64;
 /// More ring workers than this serve nobody.
 const MAX_WORKERS: u32 = 256;
+/// More name servers are not asked.
+const MAX_NAMESERVERS: usize = 8;
 /// Ports below are the system's.
 const FIRST_MEDIA_PORT: u16 = 1_024;
 
@@ -97,7 +99,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let cdr = section(main, "cdr", cdr);
     let mut trunks = Vec::new();
     let mut routes = Vec::new();
-    let mut clients = ClientLoader::default();
+    let mut clients = ClientLoader::new(serves_tls(&listeners));
     for (kind, root) in roots {
         root.value("trunk")
             .into_iter()
@@ -404,8 +406,21 @@ fn port_range(text: &Text<'_>) -> Option<(u16, u16)> {
 }
 
 fn nameservers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
-    let texts = table.value("nameservers")?.texts()?;
+    let value = table.value("nameservers")?;
+    let texts = value.texts()?;
+    if texts.len() > MAX_NAMESERVERS {
+        value.fault("these are too many", format!("write at most {MAX_NAMESERVERS}: they are asked in turn"));
+    }
     Some(texts.iter().filter_map(|text| text.socket_address(Some(53))).collect())
+}
+
+/// Which realms have a TLS listener.
+fn serves_tls(listeners: &[Placed<Listener>]) -> ByRealm<bool> {
+    let mut serves = ByRealm::default();
+    for listener in listeners.iter().filter(|listener| listener.what.transport == Transport::Tls) {
+        serves[listener.what.realm] = true;
+    }
+    serves
 }
 
 /// `[numbering]`, or a trunk's own over the node's.

@@ -320,8 +320,6 @@ fn what_later_versions_bring_is_refused() {
         r#"
 [media]
 zero_copy = "auto"
-[trunk.a]
-host = "192.0.2.1"
 "#,
     );
     let found = faults(&[("drawbridge.toml", &text)]);
@@ -641,6 +639,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
     assert_eq!(new.media.timeout.as_secs(), 30);
 }
 
+mod dns;
 mod load;
 mod matching;
 mod numbers;

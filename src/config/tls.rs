@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::reader::{Table, Text, Value};
-use crate::base::{PeerIdentity, Transport};
+use crate::base::{ByRealm, PeerIdentity, Transport};
 use crate::routing::{Trunk, TrunkHost, TrunkTls, host_text};
 use crate::transport::{ClientFiles, ClientTls, ServerFiles, ServerTls, TlsFault, is_server_name};
 
@@ -96,10 +96,16 @@ pub(super) fn trunk(table: &Table<'_>) -> TrunkTls {
 #[derive(Default)]
 pub(super) struct ClientLoader {
     pub(super) clients: TrunkClients,
+    pub(super) serves_tls: ByRealm<bool>,
     loaded: Vec<(ClientFiles, ClientTls)>,
 }
 
 impl ClientLoader {
+    /// For realms with and without TLS listeners.
+    pub(super) fn new(serves_tls: ByRealm<bool>) -> ClientLoader {
+        ClientLoader { serves_tls, ..ClientLoader::default() }
+    }
+
     /// Loads for a trunk of transport TLS; `table` is its `tls`, or the trunk if it has none.
     pub(super) fn load(&mut self, trunk: &Trunk, table: &Table<'_>) {
         let TrunkTls { ca, certificate, key, server_name: _, verify } = &trunk.tls;
@@ -111,11 +117,28 @@ impl ClientLoader {
         if client.exposed_key {
             warn_of_exposed_key(table);
         }
+        self.add(trunk, &client);
         if !verify {
             let message = "whoever answers at the trunk's address is believed, and hears its calls";
             let cure = "write ca = \"/path/to/ca.pem\" with the certificate that the peer has, instead";
             table.report.warn(&table.place, &format!("{}.verify", table.path), message, cure);
         }
+    }
+
+    /// Loads for a trunk that nobody wrote TLS for and that DNS may lead to TLS: by the system's
+    /// authorities, and if there are none it fails then.
+    pub(super) fn load_if_possible(&mut self, trunk: &Trunk, table: &Table<'_>) {
+        match self.client(ClientFiles { ca: None, own: None, verify: true }) {
+            Ok(client) => self.add(trunk, &client),
+            Err(TlsFault { message, .. }) => {
+                let message = format!("if DNS says TLS, it cannot be reached: {message}");
+                let cure = "write transport = \"udp\", or transport = \"tls\" with tls = { ca = \"/path\" }";
+                table.report.warn(&table.place, &table.path, message, cure);
+            }
+        }
+    }
+
+    fn add(&mut self, trunk: &Trunk, client: &ClientTls) {
         for TrunkHost { host, .. } in &trunk.hosts {
             let host = host_text(host);
             let name = trunk.server_name(&host);

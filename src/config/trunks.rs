@@ -16,7 +16,7 @@ use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
-    Identity, Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
+    Host, Identity, Limits, Redirect, Refer, Route, RouteSource, Srtp, Timeouts, Trunk, TrunkHost,
 };
 
 /// One trunk has no more hosts.
@@ -146,12 +146,19 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
     }
 }
 
-/// What a TLS trunk is known by. Without TLS the table would give a false sense of safety.
+/// What a TLS trunk is known by, also one for which DNS may choose TLS. Without TLS the table would give
+/// a false sense of safety.
 fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
     let own = table.value("tls").and_then(|value| value.table());
     match (trunk.transport, own) {
         (Some(Transport::Tls), own) => {
             clients.load(trunk, own.as_ref().unwrap_or(table));
+        }
+        (None, Some(own)) if trunk.may_use_tls() && clients.serves_tls[trunk.realm] => {
+            clients.load(trunk, &own);
+        }
+        (None, None) if trunk.may_use_tls() && clients.serves_tls[trunk.realm] => {
+            clients.load_if_possible(trunk, table);
         }
         (_, Some(own)) => {
             own.fault("the trunk does not use TLS", "write transport = \"tls\" in the trunk, too")
@@ -167,7 +174,7 @@ fn hosts(table: &Table<'_>) -> Vec<TrunkHost> {
     let several = table.value("hosts");
     match (single, several) {
         (Some(single), None) => {
-            let host = single.text().and_then(|text| text.host());
+            let host = single.text().and_then(|text| domain_or_address(&text));
             host.map(|host| TrunkHost { host, port, priority: 1, weight: 1 }).into_iter().collect()
         }
         (None, Some(several)) => {
@@ -192,7 +199,8 @@ fn hosts(table: &Table<'_>) -> Vec<TrunkHost> {
 
 fn listed_host(item: &Value<'_>, default_port: Option<u16>) -> Option<TrunkHost> {
     let table = item.table()?;
-    let host = table.required("host", "\"sip.example.com\"").and_then(|value| value.text()?.host());
+    let host =
+        table.required("host", "\"sip.example.com\"").and_then(|value| domain_or_address(&value.text()?));
     let port = table.value("port").and_then(|value| port(&value)).or(default_port);
     let small = |key| {
         table.value(key).and_then(|value| value.integer(0..=65_535)).and_then(|n| u16::try_from(n).ok())
@@ -200,6 +208,28 @@ fn listed_host(item: &Value<'_>, default_port: Option<u16>) -> Option<TrunkHost>
     let (priority, weight) = (small("priority").unwrap_or(1), small("weight").unwrap_or(1));
     table.finish();
     Some(TrunkHost { host: host?, port, priority, weight })
+}
+
+/// A host whose SRV records are looked up, not the name of those records itself.
+fn domain_or_address(text: &Text<'_>) -> Option<Host> {
+    let host = text.host()?;
+    if let Host::Name(name) = &host
+        && let Some(domain) = service_domain(name)
+    {
+        text.fault(
+            "is the name of SRV records",
+            format!("write \"{domain}\", without a port: its SRV records are looked up"),
+        );
+        return None;
+    }
+    Some(host)
+}
+
+/// `example.com` of `_sip._udp.example.com`.
+fn service_domain(name: &str) -> Option<&str> {
+    let (service, rest) = name.split_once('.')?;
+    let (protocol, domain) = rest.split_once('.')?;
+    (service.starts_with('_') && protocol.starts_with('_')).then_some(domain)
 }
 
 fn port(value: &Value<'_>) -> Option<u16> {

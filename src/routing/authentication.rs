@@ -34,12 +34,11 @@ impl Router {
         let address = address.to_canonical();
         let has = |trunk: &Trunk| {
             trunk.allow.iter().any(|network| network.contains(&address))
-                || trunk.hosts.iter().any(|at| match &at.host {
-                    Host::Address(own) => own.to_canonical() == address,
-                    Host::Name(name) => {
-                        self.addresses_of(name).iter().any(|own| own.to_canonical() == address)
-                    }
-                })
+                || trunk
+                    .hosts
+                    .iter()
+                    .any(|at| matches!(at.host, Host::Address(own) if own.to_canonical() == address))
+                || trunk.queries().any(|query| self.addresses_of(&query).contains(&address))
         };
         self.settings().trunk(trunk).is_some_and(has)
     }

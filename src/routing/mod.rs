@@ -5,10 +5,12 @@
 mod authentication;
 mod balance;
 mod breaker;
+mod draw;
 mod health;
 mod hosts;
 mod limits;
 mod matching;
+mod query;
 mod registration;
 mod report;
 mod router;
@@ -22,13 +24,16 @@ pub use authentication::Authentication;
 pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
 pub use breaker::{Obstacle, State as BreakerState};
 pub use health::{CallResult, DownBecause, Failure, HealthChange, ProbeResult, TargetKey, TargetsHealth};
-pub use hosts::{Resolution, ResolveFault};
+pub use hosts::HostReport;
 pub use limits::{CallLimits, LimitReached};
 pub use matching::{Fit, Misfit, RequestFacts, TrunkMatch};
+pub use query::{
+    DnsQuestion, Endpoint, Query, Reach, RecordKind, Resolution, ResolveFault, transport_of_service,
+};
 pub use registration::{
     Register, RegisterTo, RegistrationReport, Setback, begin_after, refresh_after, wait_after,
 };
-pub use report::{HostReport, TargetReport, TargetState, TrunkReport, TrunkState};
+pub use report::{TargetReport, TargetState, TrunkReport, TrunkState};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
     BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,

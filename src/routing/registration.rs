@@ -183,12 +183,13 @@ impl RegistrationReport {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registrations {
     reports: BTreeMap<TrunkName, Vec<RegistrationReport>>,
+    contact_users: BTreeMap<String, TrunkName>,
 }
 
 impl Router {
     /// The trunk that we have given this user as our Contact.
     pub fn registration_of(&self, contact_user: &str) -> Option<&TrunkName> {
-        self.registered.iter().find(|(_, user)| *user == contact_user).map(|(trunk, _)| trunk)
+        self.registrations.contact_users.get(contact_user)
     }
 
     /// Every registration of a trunk; empty if it does not register.
@@ -208,13 +209,13 @@ impl Router {
         contact_user: &str,
         reports: Vec<RegistrationReport>,
     ) {
-        self.set_registered_user(trunk, Some(contact_user));
+        self.registrations.contact_users.insert(contact_user.to_owned(), trunk.clone());
         self.registrations.reports.insert(trunk.clone(), reports);
     }
 
     /// The trunk has none any more.
     pub fn forget_registrations(&mut self, trunk: &TrunkName) {
-        self.set_registered_user(trunk, None);
+        self.registrations.contact_users.retain(|_, known| known != trunk);
         self.registrations.reports.remove(trunk);
     }
 

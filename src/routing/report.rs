@@ -2,10 +2,10 @@
 //!
 //! Must not know: who asks, and how it is shown.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Host, Limits, RegistrationReport, Router, Switched, Trunk};
+use super::{HostReport, Limits, RegistrationReport, Router, Switched, Trunk};
 use crate::base::{Instant, Realm, Transport, TrunkName};
 
 /// One trunk at the moment.
@@ -120,23 +120,14 @@ impl TargetState {
     }
 }
 
-/// What is known of a name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HostReport {
-    /// As it is configured, in lower case.
-    pub name: String,
-    /// What it resolved to last.
-    pub addresses: Vec<IpAddr>,
-}
-
 impl Router {
     /// How every configured trunk is at the moment, in the order of the configuration.
     pub fn report(&self, now: Instant) -> Vec<TrunkReport> {
         self.settings().trunks.iter().map(|trunk| self.report_trunk(trunk, now)).collect()
     }
 
-    fn report_trunk(&self, trunk: &Trunk, _now: Instant) -> TrunkReport {
-        let targets = self.targets(&trunk.name).into_iter().map(|target| TargetReport {
+    fn report_trunk(&self, trunk: &Trunk, now: Instant) -> TrunkReport {
+        let targets = self.all_targets(&trunk.name).into_iter().map(|target| TargetReport {
             host: target.host,
             address: target.address,
             transport: target.transport,
@@ -145,19 +136,13 @@ impl Router {
             last_failure: None,
             latency: None,
         });
-        let names = trunk.hosts.iter().filter_map(|at| match &at.host {
-            Host::Name(name) => Some(name),
-            Host::Address(_) => None,
-        });
-        let dns =
-            names.map(|name| HostReport { name: name.clone(), addresses: self.addresses_of(name).to_vec() });
         TrunkReport {
             name: trunk.name.clone(),
             realm: trunk.realm,
             configured: trunk.enabled,
             switched: self.switched(&trunk.name),
             targets: targets.collect(),
-            dns: dns.collect(),
+            dns: self.hosts_of(trunk, now),
             registrations: self.registrations_of(&trunk.name).to_vec(),
             calls: self.calls_of(&trunk.name),
             limits: trunk.limits,

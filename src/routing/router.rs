@@ -1,19 +1,21 @@
 //! The tables that answer "from which trunk?", "to which trunks?" and "at which addresses?".
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::balance::{self, Selection, Turns};
+use super::draw::{self, Ranked};
 use super::health::{ProbeResult, TargetKey, TargetsHealth};
-use super::hosts::Hosts;
+use super::hosts::{HostReport, Hosts};
 use super::matching::RequestFacts;
 use super::registration::Registrations;
 use super::sources::{Claim, Sources};
 use super::switches::{Switched, Switches};
 use super::{
-    Ambiguity, CallLimits, Host, NumberPattern, Resolution, ResolveFault, Route, RouteSource, Settings,
+    Ambiguity, CallLimits, Endpoint, Host, NumberPattern, Query, Reach, Resolution, ResolveFault, Route,
+    RouteSource, Settings, Trunk, TrunkHost, host_text,
 };
-use crate::base::{Instant, PeerIdentity, Random, Realm, Transport, TrunkName};
+use crate::base::{ByRealm, Instant, PeerIdentity, Random, Realm, Transport, TrunkName};
 use crate::numbering::Number;
 
 /// Where a call came from.
@@ -62,22 +64,28 @@ pub struct Target {
 #[derive(Clone, Debug, Default)]
 pub struct Router {
     settings: Settings,
+    reach: ByRealm<Reach>,
     hosts: Hosts,
     sources: Sources,
     limits: CallLimits,
+    /// Nothing is drawn: what a dry run says shall not change from one to the next.
+    is_rehearsal: bool,
     switches: Switches,
     health: TargetsHealth,
     turns: Turns,
-    /// The users of the Contacts that we registered.
-    pub(super) registered: BTreeMap<TrunkName, String>,
     ambiguities: Vec<Ambiguity>,
     pub(super) registrations: Registrations,
 }
 
 impl Router {
-    /// A router that has resolved nothing yet.
+    /// A router that has resolved nothing yet, of a node that can send by everything.
     pub fn new(settings: Settings) -> Router {
-        let mut router = Router::default();
+        Router::reaching(settings, ByRealm { trusted: Reach::ALL, untrusted: Reach::ALL })
+    }
+
+    /// The same, of a node whose realms can send so. Listeners stay until a restart.
+    pub fn reaching(settings: Settings, reach: ByRealm<Reach>) -> Router {
+        let mut router = Router { reach, ..Router::default() };
         router.replace(settings);
         router
     }
@@ -87,11 +95,15 @@ impl Router {
     pub fn replace(&mut self, settings: Settings) {
         self.switches.keep(&self.settings, &settings);
         self.settings = settings;
-        self.hosts.retain_only(names(&self.settings));
+        self.hosts.retain_only(queries(&self.settings));
         self.limits.configure(self.settings.limits, &self.settings.trunks);
-        self.registered.retain(|name, _| self.settings.trunk(name).is_some());
         self.turns.retain_only(&self.settings.routes);
         self.rebuild_sources();
+    }
+
+    /// Draws nothing from now on: of equals the heavier comes first.
+    pub fn rehearse(&mut self) {
+        self.is_rehearsal = true;
     }
 
     /// The configuration in use.
@@ -137,7 +149,7 @@ impl Router {
     /// settings have changed.
     pub fn follow_targets(&mut self, now: Instant, random: &mut Random) {
         let mut health = std::mem::take(&mut self.health);
-        health.follow(now, random, &self.settings, |trunk| self.targets(trunk));
+        health.follow(now, random, &self.settings, |trunk| self.all_targets(trunk));
         self.health = health;
     }
 
@@ -163,46 +175,76 @@ impl Router {
 
     // Names and their addresses.
 
-    /// Every name that needs an address.
-    pub fn hosts_to_resolve(&self) -> Vec<String> {
-        self.hosts.names().map(str::to_owned).collect()
+    /// Every query that trunks need an answer to.
+    pub fn queries(&self) -> impl Iterator<Item = &Query> {
+        self.hosts.queries()
     }
 
-    /// The names to look up now: new ones and those whose answer runs out. They are due again a
-    /// few seconds later should no answer come.
-    pub fn take_due_hosts(&mut self, now: Instant) -> Vec<String> {
-        self.hosts.take_due(now)
+    /// What to look up now, and what would be of use: new names and those whose answer runs out. They
+    /// are due again a little later should no word come.
+    pub fn take_due(&mut self, now: Instant) -> Vec<(Query, Reach)> {
+        let due = self.hosts.take_due(now);
+        due.into_iter()
+            .map(|query| {
+                let reach = self.reach_of(&query);
+                (query, reach)
+            })
+            .collect()
     }
 
-    /// When [`Self::take_due_hosts`] has something next.
-    pub fn next_due_host(&self) -> Option<Instant> {
+    /// When [`Self::take_due`] has something next.
+    pub fn next_due(&self) -> Option<Instant> {
         self.hosts.next_due()
     }
 
-    /// Takes the answer to a look-up; says whether the addresses of `host` are others than before
-    /// (then the allowlists want them). Without an answer the last good addresses serve on.
-    pub fn resolved(&mut self, host: &str, answer: Result<Resolution, ResolveFault>, now: Instant) -> bool {
-        let changed = self.hosts.answer(host, answer, now);
+    /// Every name is due: the name servers are others.
+    pub fn ask_all_again(&mut self, now: Instant) {
+        self.hosts.ask_all_again(now);
+    }
+
+    /// Takes the answer to a look-up; says whether it leads elsewhere than the one before (then the
+    /// allowlists want it). Without an answer the last good one serves on.
+    pub fn resolved(
+        &mut self,
+        query: &Query,
+        answer: Result<Resolution, ResolveFault>,
+        now: Instant,
+        random: &mut Random,
+    ) -> bool {
+        let changed = self.hosts.answer(query, answer, self.reach_of(query), now, random);
         if changed {
             self.rebuild_sources();
         }
         changed
     }
 
-    /// What `host` resolved to last.
-    pub fn addresses_of(&self, host: &str) -> &[IpAddr] {
-        self.hosts.addresses(host)
+    /// The addresses that a query led to last, each once.
+    pub fn addresses_of(&self, query: &Query) -> Vec<IpAddr> {
+        self.hosts.addresses(query).into_iter().collect()
     }
 
-    /// The realms in which trunks with this host name are: whose allowlists its addresses join.
-    pub fn realms_of_host(&self, host: &str) -> impl Iterator<Item = Realm> + '_ {
-        let host = host.to_owned();
+    /// The realms in which trunks ask this: whose allowlists its addresses join.
+    pub fn realms_of(&self, query: &Query) -> impl Iterator<Item = Realm> + '_ {
+        let query = query.clone();
         Realm::ALL.into_iter().filter(move |realm| {
-            self.settings.trunks.iter().any(|trunk| {
-                trunk.realm == *realm
-                    && trunk.hosts.iter().any(|at| matches!(&at.host, Host::Name(name) if *name == host))
-            })
+            let mut trunks = self.settings.trunks.iter().filter(|trunk| trunk.realm == *realm);
+            trunks.any(|trunk| trunk.asks(&query))
         })
+    }
+
+    /// What is known of the names of a trunk.
+    pub fn hosts_of(&self, trunk: &Trunk, now: Instant) -> Vec<HostReport> {
+        trunk.queries().filter_map(|query| self.hosts.report(&query, now)).collect()
+    }
+
+    /// What is known of every name.
+    pub fn hosts(&self, now: Instant) -> Vec<HostReport> {
+        self.hosts.queries().filter_map(|query| self.hosts.report(query, now)).collect()
+    }
+
+    /// How the realms can send that ask this.
+    fn reach_of(&self, query: &Query) -> Reach {
+        self.realms_of(query).fold(Reach::default(), |reach, realm| reach.or(self.reach[realm]))
     }
 
     // Decisions.
@@ -223,16 +265,7 @@ impl Router {
     /// Every trunk that has the source of a request, with why the request is its or not. If it is
     /// anybody's, that trunk comes first.
     pub fn claims(&self, realm: Realm, facts: &RequestFacts<'_>) -> Vec<Claim<'_>> {
-        self.sources.claims(&self.settings, &self.registered, realm, facts)
-    }
-
-    /// Notes the user of the Contact that was registered with a trunk, or that there is none any more.
-    /// A call to it is that trunk's.
-    pub fn set_registered_user(&mut self, trunk: &TrunkName, user: Option<&str>) {
-        match user {
-            Some(user) => self.registered.insert(trunk.clone(), user.to_owned()),
-            None => self.registered.remove(trunk),
-        };
+        self.sources.claims(&self.settings, self.registration_of(facts.user), realm, facts)
     }
 
     /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in.
@@ -264,35 +297,79 @@ impl Router {
         balance::order(selection, caller, &mut self.turns, &self.limits, random)
     }
 
-    /// Where to send a request for `trunk`: its hosts by priority, then weight, then as written, all
-    /// addresses of each. A name that is not resolved gives none.
-    pub fn targets(&self, trunk: &TrunkName) -> Vec<Target> {
+    /// Where to send a call for `trunk`, in order: its hosts by priority, the endpoints of each by
+    /// theirs, and a draw by weight among equals (RFC 2782), anew each time. The addresses of one
+    /// target of SRV stay together. A name that is not resolved gives none.
+    pub fn targets(&self, trunk: &TrunkName, random: &mut Random) -> Vec<Target> {
+        self.ordered_targets(trunk, Some(random).filter(|_| !self.is_rehearsal))
+    }
+
+    /// The same targets without a draw: of equals the heavier first.
+    pub fn all_targets(&self, trunk: &TrunkName) -> Vec<Target> {
+        self.ordered_targets(trunk, None)
+    }
+
+    /// Whether no host of a trunk has an address that could be sent to, and DNS is why.
+    pub fn is_unresolved(&self, trunk: &TrunkName) -> bool {
+        let Some(trunk) = self.settings.trunk(trunk) else { return false };
+        let reach = self.reach[trunk.realm];
+        let is_usable = |at: &Endpoint| reach.leads_to(at.address, at.transport);
+        let is_known = |at: &TrunkHost| match trunk.query(at) {
+            Some(query) => self.hosts.endpoints(&query).iter().any(is_usable),
+            None => true,
+        };
+        !trunk.hosts.iter().any(is_known)
+    }
+
+    fn ordered_targets(&self, trunk: &TrunkName, mut random: Option<&mut Random>) -> Vec<Target> {
         let Some(trunk) = self.settings.trunk(trunk) else { return Vec::new() };
-        let transport = trunk.transport.unwrap_or(Transport::Udp);
-        let mut hosts: Vec<_> = trunk.hosts.iter().collect();
-        hosts.sort_by_key(|host| (host.priority, std::cmp::Reverse(host.weight)));
+        let hosts = trunk.hosts.iter();
+        let hosts = hosts.map(|at| Ranked { priority: at.priority, weight: at.weight, what: at });
+        let hosts = draw::order(hosts.collect(), random.as_deref_mut());
+        let mut seen = BTreeSet::new();
         let mut targets = Vec::new();
         for at in hosts {
-            let port = at.port.unwrap_or(transport.default_port());
-            let (name, addresses) = match &at.host {
-                Host::Name(name) => (name.clone(), self.hosts.addresses(name)),
-                Host::Address(address) => (address.to_string(), std::slice::from_ref(address)),
-            };
-            let identity =
-                if transport == Transport::Tls { trunk.identity(&name) } else { PeerIdentity::NONE };
-            targets.extend(addresses.iter().map(|address| Target {
-                trunk: trunk.name.clone(),
-                host: name.clone(),
-                address: SocketAddr::new(*address, port),
-                transport,
-                identity,
-            }));
+            let groups = draw::order(self.groups(trunk, at), random.as_deref_mut());
+            let found = groups.into_iter().flatten();
+            targets.extend(found.filter(|target| seen.insert((target.address, target.transport))));
         }
         targets
     }
 
+    /// The targets of one host, those of a name that SRV gave together.
+    fn groups(&self, trunk: &Trunk, at: &TrunkHost) -> Vec<Ranked<Vec<Target>>> {
+        let Some(query) = trunk.query(at) else {
+            let what = self.literal_target(trunk, at).into_iter().collect();
+            return vec![Ranked { priority: 0, weight: 0, what }];
+        };
+        let reach = self.reach[trunk.realm];
+        let mut groups: Vec<(&Endpoint, Ranked<Vec<Target>>)> = Vec::new();
+        for endpoint in self.hosts.endpoints(&query) {
+            if !reach.leads_to(endpoint.address, endpoint.transport) {
+                continue;
+            }
+            let target = target(trunk, at, endpoint.address, endpoint.transport);
+            match groups.iter_mut().find(|(first, _)| is_of_one_target(first, endpoint)) {
+                Some((_, group)) => group.what.push(target),
+                None => {
+                    let Endpoint { priority, weight, .. } = *endpoint;
+                    groups.push((endpoint, Ranked { priority, weight, what: vec![target] }));
+                }
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// A host that is an address (RFC 3263 §4.1, §4.2).
+    fn literal_target(&self, trunk: &Trunk, at: &TrunkHost) -> Option<Target> {
+        let Host::Address(address) = at.host else { return None };
+        let transport = trunk.transport.unwrap_or(Transport::Udp);
+        let address = SocketAddr::new(address, at.port.unwrap_or(transport.default_port()));
+        Some(target(trunk, at, address, transport))
+    }
+
     fn rebuild_sources(&mut self) {
-        self.sources = Sources::build(&self.settings, |name| self.hosts.addresses(name));
+        self.sources = Sources::build(&self.settings, |query| self.hosts.places(query));
         self.ambiguities = self.sources.ambiguities(&self.settings);
     }
 }
@@ -341,10 +418,26 @@ impl NumberPattern {
     }
 }
 
-fn names(settings: &Settings) -> impl Iterator<Item = &str> {
-    let hosts = settings.trunks.iter().flat_map(|trunk| &trunk.hosts);
-    hosts.filter_map(|host| match &host.host {
-        Host::Name(name) => Some(name.as_str()),
-        Host::Address(_) => None,
-    })
+fn queries(settings: &Settings) -> impl Iterator<Item = Query> {
+    settings.trunks.iter().flat_map(Trunk::queries)
+}
+
+fn target(trunk: &Trunk, at: &TrunkHost, address: SocketAddr, transport: Transport) -> Target {
+    // RFC 5922 §4: the name that was asked for is the one that must be in the certificate, whatever
+    // DNS made of it. An answer of DNS cannot choose whom we believe.
+    let host = host_text(&at.host);
+    let identity = match transport {
+        Transport::Tls => trunk.identity(&host),
+        Transport::Udp | Transport::Tcp => PeerIdentity::NONE,
+    };
+    Target { trunk: trunk.name.clone(), host, address, transport, identity }
+}
+
+/// Whether two endpoints are addresses of one SRV record's target.
+fn is_of_one_target(one: &Endpoint, other: &Endpoint) -> bool {
+    let key = |endpoint: &Endpoint| {
+        let Endpoint { address, transport, priority, weight, .. } = *endpoint;
+        (priority, weight, address.port(), transport)
+    };
+    one.host == other.host && key(one) == key(other)
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::balance::{Balance, TierTrunk};
 use super::matching::TrunkMatch;
+use super::query::Query;
 use super::tls::TrunkTls;
 use super::{Authentication, Register, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
@@ -40,7 +41,7 @@ pub struct Trunk {
     pub realm: Realm,
     /// Where to send, in order.
     pub hosts: Vec<TrunkHost>,
-    /// How to send; absent: UDP (a later NAPTR look-up may say otherwise).
+    /// How to send; absent: as DNS says (NAPTR, SRV), else UDP.
     pub transport: Option<Transport>,
     /// How it is known over TLS.
     pub tls: TrunkTls,
@@ -137,6 +138,33 @@ impl Trunk {
             enabled: true,
         }
     }
+
+    /// What is asked of DNS for one of its hosts; `None`: nothing, it is an address.
+    pub fn query(&self, at: &TrunkHost) -> Option<Query> {
+        match &at.host {
+            Host::Name(name) => Some(Query::new(name, at.port, self.transport)),
+            Host::Address(_) => None,
+        }
+    }
+
+    /// What is asked of DNS for its hosts.
+    pub fn queries(&self) -> impl Iterator<Item = Query> {
+        self.hosts.iter().filter_map(|at| self.query(at))
+    }
+
+    /// Whether it asks this.
+    pub fn asks(&self, query: &Query) -> bool {
+        let is_host = |at: &TrunkHost| {
+            at.port == query.port && matches!(&at.host, Host::Name(name) if *name == query.host)
+        };
+        self.transport == query.transport && self.hosts.iter().any(is_host)
+    }
+
+    /// Whether a call may go to it over TLS: it is written so, or DNS may say so.
+    pub fn may_use_tls(&self) -> bool {
+        let asks = |query: Query| query.asks_srv();
+        self.transport == Some(Transport::Tls) || (self.transport.is_none() && self.queries().any(asks))
+    }
 }
 
 impl Trunk {
@@ -159,11 +187,11 @@ impl Trunk {
 pub struct TrunkHost {
     /// Name or address.
     pub host: Host,
-    /// The port; absent: 5060 (5061 for TLS).
+    /// The port; absent: as SRV says, else 5060 (5061 for TLS).
     pub port: Option<u16>,
     /// Lower is tried first.
     pub priority: u16,
-    /// Among equals of a priority the higher is tried first.
+    /// Its share among equals of a priority (RFC 2782).
     pub weight: u16,
 }
 

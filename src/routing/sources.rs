@@ -1,14 +1,15 @@
 //! Which trunk a message comes from: by source address, longest prefix first, and among the trunks of
 //! one prefix by what the request says of itself (`matching.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
 use super::matching::{self, Fit, Misfit, RequestFacts};
+use super::query::Query;
 use super::settings::{Host, Settings, Trunk, TrunkHost};
 use crate::base::{ByRealm, Realm, Transport, TrunkName};
 
@@ -101,16 +102,13 @@ struct Table {
 }
 
 impl Sources {
-    /// `resolved` gives the addresses of a name.
-    pub(super) fn build<'a>(settings: &Settings, resolved: impl Fn(&str) -> &'a [IpAddr]) -> Sources {
+    /// `resolved` gives the addresses and ports that a query led to.
+    pub(super) fn build(settings: &Settings, resolved: impl Fn(&Query) -> BTreeSet<SocketAddr>) -> Sources {
         let mut sources = Sources::default();
         for (index, trunk) in settings.trunks.iter().enumerate() {
             sources.claim_literal(trunk, index);
-            for host in &trunk.hosts {
-                let Host::Name(name) = &host.host else { continue };
-                for address in resolved(name) {
-                    sources.claim(trunk, index, IpNet::from(*address), Some(port_of(trunk, host)));
-                }
+            for at in trunk.queries().flat_map(|query| resolved(&query)) {
+                sources.claim(trunk, index, IpNet::from(at.ip()), Some(at.port()));
             }
         }
         sources
@@ -124,11 +122,11 @@ impl Sources {
 
     /// Every trunk that has the source of a request: whose it is comes first, if it is anybody's. A
     /// longer prefix comes before a shorter one, a better fit before one that is less good, and else
-    /// counts the order of the configuration.
+    /// counts the order of the configuration. `registered`: whose Contact of ours the request is for.
     pub(super) fn claims<'s>(
         &self,
         settings: &'s Settings,
-        registered: &BTreeMap<TrunkName, String>,
+        registered: Option<&TrunkName>,
         realm: Realm,
         facts: &RequestFacts<'_>,
     ) -> Vec<Claim<'s>> {
@@ -136,8 +134,8 @@ impl Sources {
         for (entry, claimants) in self.covering(realm, facts.source.ip()).into_iter().rev() {
             let trunks = claimants.iter().filter_map(|claimant| {
                 let trunk = settings.trunks.get(claimant.index)?;
-                let registered = registered.get(&trunk.name).map(String::as_str);
-                let fit = matching::fit(trunk, registered, &claimant.ports, facts);
+                let is_registered = registered == Some(&trunk.name);
+                let fit = matching::fit(trunk, is_registered, &claimant.ports, facts);
                 Some(Claim { entry, trunk: &trunk.name, fit })
             });
             // Who claims the source twice has its closer claim.

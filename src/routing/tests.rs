@@ -1,8 +1,8 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::*;
-use crate::base::{Instant, Realm, TrunkName};
+use crate::base::{Instant, Random, Realm, Transport, TrunkName};
 use crate::numbering::Number;
 
 fn trunk(name: &str, realm: Realm, hosts: &[&str], allow: &[&str]) -> Trunk {
@@ -58,9 +58,28 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// Addresses at port 5060 over UDP, for a name without SRV records.
 fn answer(addresses: &[&str], seconds: u64) -> Result<Resolution, ResolveFault> {
-    let addresses = addresses.iter().map(|address| ip(address)).collect();
-    Ok(Resolution { addresses, valid_for: Duration::from_secs(seconds) })
+    let at = |address: &&str| Endpoint::plain("", SocketAddr::new(ip(address), 5060), Transport::Udp);
+    Ok(Resolution::new(addresses.iter().map(at).collect(), Duration::from_secs(seconds)))
+}
+
+fn query(host: &str) -> Query {
+    Query::new(host, None, None)
+}
+
+/// DNS answers; says whether addresses changed.
+fn resolve(
+    router: &mut Router,
+    query: &Query,
+    answer: Result<Resolution, ResolveFault>,
+    now: Instant,
+) -> bool {
+    router.resolved(query, answer, now, &mut Random::from_number(now.as_micros()))
+}
+
+fn due(router: &mut Router, now: Instant) -> Vec<String> {
+    router.take_due(now).iter().map(|(query, _)| query.to_string()).collect()
 }
 
 fn chosen(router: &Router, ingress: &Ingress, called: &Number) -> String {
@@ -117,9 +136,9 @@ fn a_source_belongs_to_the_trunk_with_the_longest_prefix() {
     assert_eq!(of(&router, Realm::Untrusted, "198.51.100.1").as_deref(), Some("vonage"));
     assert_eq!(of(&router, Realm::Trusted, "198.51.100.1"), None);
     assert_eq!(of(&router, Realm::Untrusted, "203.0.113.7"), None);
-    assert!(router.resolved("sip.example", answer(&["203.0.113.7"], 60), Instant::ZERO));
+    assert!(resolve(&mut router, &query("sip.example"), answer(&["203.0.113.7"], 60), Instant::ZERO));
     assert_eq!(of(&router, Realm::Untrusted, "203.0.113.7").as_deref(), Some("sinch"));
-    assert_eq!(router.realms_of_host("sip.example").collect::<Vec<_>>(), [Realm::Untrusted]);
+    assert_eq!(router.realms_of(&query("sip.example")).collect::<Vec<_>>(), [Realm::Untrusted]);
 }
 
 #[test]
@@ -144,48 +163,191 @@ fn targets_are_all_addresses_of_all_hosts_by_priority() {
     let mut router = Router::new(settings);
     let addresses = |router: &Router, name: &str| -> Vec<String> {
         router
-            .targets(&name.into())
+            .all_targets(&name.into())
             .iter()
             .map(|target| format!("{} {}", target.host, target.address))
             .collect()
     };
     assert_eq!(addresses(&router, "sinch"), Vec::<String>::new(), "nothing is resolved yet");
+    assert!(router.is_unresolved(&"sinch".into()));
     assert_eq!(addresses(&router, "vonage"), ["198.51.100.1 198.51.100.1:5060"]);
     assert_eq!(addresses(&router, "nobody"), Vec::<String>::new());
-    router.resolved("sip.example", answer(&["203.0.113.7", "203.0.113.7", "2001:db8::7"], 60), Instant::ZERO);
-    router.resolved("backup.example", answer(&["203.0.113.8"], 60), Instant::ZERO);
+    assert!(!router.is_unresolved(&"vonage".into()) && !router.is_unresolved(&"nobody".into()));
+    let found = answer(&["203.0.113.7", "203.0.113.7", "2001:db8::7"], 60);
+    resolve(&mut router, &query("sip.example"), found, Instant::ZERO);
+    let backup = Query::new("backup.example", Some(5080), None);
+    let found = vec![Endpoint::plain("backup.example", "203.0.113.8:5080".parse().unwrap(), Transport::Udp)];
+    let found = Ok(Resolution::new(found, Duration::from_secs(60)));
+    resolve(&mut router, &backup, found, Instant::ZERO);
     assert_eq!(
         addresses(&router, "sinch"),
         ["backup.example 203.0.113.8:5080", "sip.example 203.0.113.7:5060", "sip.example [2001:db8::7]:5060"]
     );
+    assert!(!router.is_unresolved(&"sinch".into()));
+}
+
+fn srv(host: &str, address: &str, transport: Transport, priority: u16, weight: u16) -> Endpoint {
+    Endpoint { host: host.to_owned(), address: address.parse().unwrap(), transport, priority, weight }
 }
 
 #[test]
-fn names_are_asked_again_before_they_are_missed_and_dead_dns_changes_nothing() {
+fn each_call_draws_its_order_and_the_addresses_of_a_target_stay_together() {
+    let mut router = Router::new(settings());
+    let found = vec![
+        srv("a.example", "203.0.113.1:5060", Transport::Udp, 10, 75),
+        srv("a.example", "203.0.113.2:5060", Transport::Udp, 10, 75),
+        srv("b.example", "203.0.113.3:5070", Transport::Udp, 10, 25),
+        srv("last.example", "203.0.113.4:5060", Transport::Udp, 20, 0),
+        // The same place again, by another name.
+        srv("b2.example", "203.0.113.3:5070", Transport::Udp, 30, 0),
+    ];
+    let found = Ok(Resolution::new(found, Duration::from_secs(60)));
+    resolve(&mut router, &query("sip.example"), found, Instant::ZERO);
+    let mut random = Random::from_number(4);
+    let mut a_first = 0;
+    for _ in 0..4_000 {
+        let targets = router.targets(&"sinch".into(), &mut random);
+        let last: Vec<u8> = targets.iter().map(|target| last_octet(target.address)).collect();
+        match last.as_slice() {
+            [1, 2, 3, 4] => a_first += 1,
+            [3, 1, 2, 4] => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(targets.iter().all(|target| target.host == "sip.example"), "as it is configured");
+    }
+    assert!((2_850..3_150).contains(&a_first), "{a_first}");
+}
+
+fn last_octet(address: SocketAddr) -> u8 {
+    match address.ip() {
+        IpAddr::V4(v4) => v4.octets()[3],
+        IpAddr::V6(v6) => v6.octets()[15],
+    }
+}
+
+#[test]
+fn hosts_of_one_priority_share_by_weight() {
+    let mut settings = settings();
+    let host = |address: &str, weight| TrunkHost {
+        host: Host::Address(ip(address)),
+        port: None,
+        priority: 1,
+        weight,
+    };
+    settings.trunks[1].hosts = vec![host("203.0.113.1", 1), host("203.0.113.2", 3)];
+    let router = Router::new(settings);
+    let mut random = Random::from_number(5);
+    let mut first = || last_octet(router.targets(&"sinch".into(), &mut random)[0].address);
+    let heavy = (0..4_000).filter(|_| first() == 2).count();
+    assert!((2_700..3_050).contains(&heavy), "{heavy}");
+}
+
+#[test]
+fn dns_chooses_the_transport_but_not_whom_we_believe() {
+    let reach = Reach::default().with(Transport::Udp, false).with(Transport::Tls, false);
+    let reach = crate::base::ByRealm { trusted: reach, untrusted: reach };
+    let mut router = Router::reaching(settings(), reach);
+    let found = vec![
+        srv("edge.carrier.example", "203.0.113.1:5061", Transport::Tls, 10, 1),
+        srv("edge.carrier.example", "203.0.113.1:5060", Transport::Tcp, 20, 1),
+        srv("edge.carrier.example", "[2001:db8::1]:5060", Transport::Udp, 20, 1),
+    ];
+    let found = Ok(Resolution::new(found, Duration::from_secs(60)));
+    resolve(&mut router, &query("sip.example"), found, Instant::ZERO);
+    let targets = router.all_targets(&"sinch".into());
+    assert_eq!(targets.len(), 1, "what no listener leads to is none: {targets:?}");
+    assert_eq!((targets[0].transport, targets[0].address.port()), (Transport::Tls, 5061));
+    let sinch = router.settings().trunk(&"sinch".into()).unwrap();
+    assert_eq!(sinch.server_name(&targets[0].host), "sip.example");
+    assert_eq!(targets[0].identity, sinch.identity("sip.example"));
+}
+
+#[test]
+fn names_are_asked_again_before_they_run_out_and_dead_dns_changes_nothing() {
     let mut router = Router::new(settings());
     let start = Instant::from_millis(1_000);
-    assert_eq!(router.take_due_hosts(start), ["backup.example", "sip.example"]);
-    assert!(router.take_due_hosts(start).is_empty(), "an answer is on its way");
-    router.resolved("backup.example", answer(&["203.0.113.8"], 3_600), start);
-    router.resolved("sip.example", answer(&["203.0.113.7"], 60), start);
-    assert_eq!(router.next_due_host(), Some(start + Duration::from_secs(60)));
-    let later = start + Duration::from_secs(60);
-    assert_eq!(router.take_due_hosts(later), ["sip.example"]);
-    assert!(!router.resolved("sip.example", Err(ResolveFault::NoAnswer), later));
-    assert_eq!(router.targets(&"sinch".into()).len(), 2, "the last good addresses serve on");
-    let again = router.next_due_host().unwrap();
-    assert!(again > later && again <= later + Duration::from_secs(10));
-    assert!(router.resolved("sip.example", Err(ResolveFault::NoSuchHost), again));
-    assert_eq!(router.targets(&"sinch".into()).len(), 1);
+    assert_eq!(due(&mut router, start), ["backup.example", "sip.example"]);
+    assert!(due(&mut router, start).is_empty(), "an answer is on its way");
+    let (sip, backup) = (query("sip.example"), query("backup.example"));
+    resolve(&mut router, &backup, answer(&["203.0.113.8"], 3_600), start);
+    resolve(&mut router, &sip, answer(&["203.0.113.7"], 60), start);
+    let refresh = router.next_due().unwrap().since(start);
+    assert!((48..=54).contains(&refresh.as_secs()), "{refresh:?}");
+    let mut now = start + refresh;
+    for wait in [10, 20, 40, 60, 60] {
+        assert_eq!(due(&mut router, now), ["sip.example"]);
+        assert!(!resolve(&mut router, &sip, Err(ResolveFault::NoAnswer), now));
+        assert_eq!(router.all_targets(&"sinch".into()).len(), 2, "the last good addresses serve on");
+        let next = router.next_due().unwrap().since(now);
+        assert!(next >= Duration::from_secs(wait) && next <= Duration::from_secs(wait) * 11 / 10, "{next:?}");
+        now = now + next;
+    }
+    let report = router.hosts(now).pop().unwrap();
+    assert_eq!((report.query, report.valid_for), (sip.clone(), Some(Duration::ZERO)));
+    assert!(report.age.unwrap() > Duration::from_secs(180), "{:?}", report.age);
+    assert_eq!(report.fault.map(|(fault, _)| fault), Some(ResolveFault::NoAnswer));
     // A TTL of 0 is no reason to storm.
-    router.resolved("sip.example", answer(&["203.0.113.9"], 0), again);
-    assert!(router.take_due_hosts(again + Duration::from_secs(1)).is_empty());
+    resolve(&mut router, &sip, answer(&["203.0.113.9"], 0), now);
+    assert!(due(&mut router, now + Duration::from_secs(4)).is_empty());
+    assert_eq!(router.hosts(now).pop().unwrap().fault, None);
+}
+
+#[test]
+fn what_dns_promised_holds_for_its_ttl_and_a_name_that_never_was_has_nothing() {
+    let mut router = Router::new(settings());
+    let start = Instant::from_millis(1_000);
+    let (sip, backup) = (query("sip.example"), query("backup.example"));
+    let gone = Err(ResolveFault::NoSuchHost { valid_for: Duration::from_secs(600) });
+    assert!(!resolve(&mut router, &backup, gone.clone(), start));
+    resolve(&mut router, &sip, answer(&["203.0.113.7"], 60), start);
+    due(&mut router, start + Duration::from_secs(54));
+    let early = start + Duration::from_secs(54);
+    assert!(!resolve(&mut router, &sip, gone.clone(), early));
+    assert_eq!(router.all_targets(&"sinch".into()).len(), 1, "a zone that is broken for a moment");
+    let late = start + Duration::from_secs(66);
+    assert_eq!(due(&mut router, late), ["backup.example", "sip.example"]);
+    assert!(resolve(&mut router, &sip, gone, late));
+    assert!(router.is_unresolved(&"sinch".into()));
+    assert_eq!(router.trunk_of_source(Realm::Untrusted, ip("203.0.113.7")), None);
+}
+
+#[test]
+fn an_answer_got_round_a_silent_question_does_not_push_out_a_whole_one() {
+    let mut router = Router::new(settings());
+    let start = Instant::from_millis(1_000);
+    let sip = query("sip.example");
+    let partial = |address| Ok(Resolution { is_partial: true, ..answer(&[address], 300).unwrap() });
+    let first = |router: &Router| router.all_targets(&"sinch".into())[0].address.ip().to_string();
+    assert!(resolve(&mut router, &sip, partial("203.0.113.1"), start), "better than nothing");
+    let soon = router.hosts(start).pop().unwrap();
+    assert!(soon.is_partial);
+    assert!(resolve(&mut router, &sip, answer(&["203.0.113.7"], 60), start));
+    assert!(!resolve(&mut router, &sip, partial("203.0.113.1"), start + Duration::from_secs(50)));
+    assert!(!resolve(&mut router, &sip, partial("203.0.113.1"), start + Duration::from_secs(3_600)));
+    assert_eq!(first(&router), "203.0.113.7");
+    assert!(resolve(&mut router, &sip, partial("203.0.113.1"), start + Duration::from_secs(3_660)));
+    assert_eq!(first(&router), "203.0.113.1", "for ever would be too long");
+}
+
+#[test]
+fn nobodys_address_is_taken_from_dns() {
+    let mut router = Router::reaching(settings(), {
+        let reach = Reach::default().with(Transport::Udp, false);
+        crate::base::ByRealm { trusted: reach.with_loopback(), untrusted: reach }
+    });
+    let sip = query("sip.example");
+    let found = answer(&["0.0.0.0", "127.0.0.1", "224.0.0.7", "255.255.255.255", "203.0.113.7"], 60);
+    resolve(&mut router, &sip, found, Instant::ZERO);
+    assert_eq!(router.addresses_of(&sip), [ip("203.0.113.7")]);
+    assert!(!resolve(&mut router, &sip, answer(&["127.0.0.1"], 60), Instant::ZERO), "as if there were none");
+    let report = router.hosts(Instant::ZERO).pop().unwrap();
+    assert!(report.fault.is_some_and(|(fault, _)| fault.is_no_such_host()));
 }
 
 #[test]
 fn a_reload_keeps_addresses_and_running_calls() {
     let mut router = Router::new(settings());
-    router.resolved("sip.example", answer(&["203.0.113.7"], 60), Instant::ZERO);
+    resolve(&mut router, &query("sip.example"), answer(&["203.0.113.7"], 60), Instant::ZERO);
     let sinch = TrunkName::from("sinch");
     let vonage = TrunkName::from("vonage");
     router.limits().try_begin(&sinch, Instant::ZERO).unwrap();
@@ -194,7 +356,7 @@ fn a_reload_keeps_addresses_and_running_calls() {
     next.trunks[1].limits.calls = Some(1);
     next.trunks.remove(2);
     router.replace(next);
-    assert_eq!(router.targets(&sinch).len(), 1);
+    assert_eq!(router.all_targets(&sinch).len(), 1);
     assert_eq!(router.trunk_of_source(Realm::Untrusted, ip("203.0.113.7")), Some(&sinch));
     assert_eq!(router.limits().try_begin(&sinch, Instant::ZERO), Err(LimitReached::Calls));
     assert_eq!(router.limits().calls(&vonage), 1, "a removed trunk's call still runs");
@@ -252,14 +414,15 @@ fn a_report_says_how_each_trunk_is() {
         reports.iter().map(line).collect::<Vec<_>>().join(", ")
     };
     assert_eq!(states(&router), "pbx up 1, sinch unresolved 0, vonage up 1");
-    router.resolved("sip.example", answer(&["203.0.113.7", "203.0.113.8"], 60), Instant::ZERO);
+    let found = answer(&["203.0.113.7", "203.0.113.8"], 60);
+    resolve(&mut router, &query("sip.example"), found, Instant::ZERO);
     router.limits().begin_unlimited(&"vonage".into());
     router.switch(&"pbx".into(), false, Instant::ZERO);
     assert_eq!(states(&router), "pbx disabled 1, sinch up 2, vonage full 1");
     let reports = router.report(Instant::ZERO);
     assert!(reports[0].configured && !reports[0].is_enabled());
     let names: Vec<_> =
-        reports[1].dns.iter().map(|host| (host.name.as_str(), host.addresses.len())).collect();
+        reports[1].dns.iter().map(|host| (host.query.host.as_str(), host.endpoints.len())).collect();
     assert_eq!(names, [("sip.example", 2), ("backup.example", 0)]);
     assert_eq!(reports[1].targets[1].address.to_string(), "203.0.113.8:5060");
 }
@@ -346,14 +509,14 @@ fn a_call_to_a_registered_contact_is_the_trunks_that_registered_it() {
     let registering = TrunkMatch { registration: true, ..TrunkMatch::default() };
     let mut router = Router::new(sharing(&[TrunkMatch::default(), registering, to(&["+1555*"])]));
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "a", "nothing is registered yet");
-    router.set_registered_user(&"b".into(), Some("k3x9"));
-    router.set_registered_user(&"a".into(), Some("p0w2"));
+    router.set_registrations(&"b".into(), "k3x9", Vec::new());
+    router.set_registrations(&"a".into(), "p0w2", Vec::new());
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "b");
     assert_eq!(owner(&router, FROM_SHARED, "p0w2", &[]), "a");
     assert_eq!(owner(&router, FROM_SHARED, "+15551000000", &[]), "c");
     router.replace(router.settings().clone());
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "b", "a reload forgets no registration");
-    router.set_registered_user(&"b".into(), None);
+    router.forget_registrations(&"b".into());
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "a");
 }
 

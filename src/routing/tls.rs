@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::settings::{Host, Trunk};
-use crate::base::{PeerIdentity, Transport};
+use crate::base::PeerIdentity;
 
 /// `tls` of a trunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,10 +61,10 @@ impl Trunk {
         PeerIdentity(number.max(1))
     }
 
-    /// The identity of its first host, or nobody's if it is not reached over TLS.
+    /// The identity of its first host, or nobody's if it cannot be reached over TLS.
     pub fn first_identity(&self) -> PeerIdentity {
         match self.hosts.first() {
-            Some(first) if self.transport == Some(Transport::Tls) => self.identity(&host_text(&first.host)),
+            Some(first) if self.may_use_tls() => self.identity(&host_text(&first.host)),
             Some(_) | None => PeerIdentity::NONE,
         }
     }

@@ -13,25 +13,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use super::Clock;
+use super::lookups::{Lookups, Resolved};
 use crate::b2bua::{CallReport, Census, Engine, Event, Input, Output, Settings};
 use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
-use crate::routing::{Resolution, ResolveFault, TrunkReport};
+use crate::routing::{HostReport, TrunkReport};
 use crate::telemetry::{CdrSink, Meter, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
 /// Media events taken in one turn.
 const MEDIA_EVENTS_A_TURN: usize = 128;
-/// Look-ups that run at once.
-const LOOKUPS_AT_ONCE: usize = 32;
-/// Look-ups that wait for one of those; a trunk's host each.
-const LOOKUPS_WAITING: usize = 1_024;
 /// From SIGTERM until the loop ends, whatever is still going on (the process has 10 s).
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
 /// When the last call is over, its transactions may still have an answer to send or to absorb.
@@ -69,6 +65,8 @@ pub enum Command {
     HangUp(String, oneshot::Sender<bool>),
     /// Take no new calls, end those in progress, then end.
     Shutdown,
+    /// Say what is known of the names of trunks.
+    Hosts(oneshot::Sender<Vec<HostReport>>),
     /// Say how things are: also the proof that the loop turns.
     Census(oneshot::Sender<Vitals>),
 }
@@ -119,8 +117,7 @@ pub const fn shard_of(_message: &[u8]) -> u8 {
 pub struct Driver {
     clock: Clock,
     parts: Parts,
-    lookups: JoinSet<(String, Result<Resolution, ResolveFault>)>,
-    lookups_waiting: VecDeque<String>,
+    lookups: Lookups,
     /// Reused: what the listeners gave in this turn.
     arrivals: Vec<Arrival>,
     /// What executing an output gave back: fed once the outputs are through.
@@ -143,7 +140,7 @@ enum Woken {
     /// A listener, the timer, or a portion that was not the last.
     Turn,
     Media(MediaEvent),
-    Resolved(String, Result<Resolution, ResolveFault>),
+    Resolved(Resolved),
     Command(Command),
     /// Nobody can ask any more.
     Orphaned,
@@ -155,9 +152,8 @@ impl Driver {
         Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             clock,
+            lookups: Lookups::new(parts.resolver.clone()),
             parts,
-            lookups: JoinSet::new(),
-            lookups_waiting: VecDeque::new(),
             arrivals: Vec::new(),
             echoes: VecDeque::new(),
             armed: None,
@@ -176,7 +172,7 @@ impl Driver {
             match self.wait().await {
                 Woken::Turn => {}
                 Woken::Media(event) => self.feed_media(event),
-                Woken::Resolved(host, resolution) => self.feed(Input::Resolved { host, resolution }),
+                Woken::Resolved((query, resolution)) => self.feed(Input::Resolved { query, resolution }),
                 Woken::Command(command) => self.obey(command),
                 Woken::Orphaned => self.begin_shutdown(),
             }
@@ -199,7 +195,7 @@ impl Driver {
                 Woken::Turn
             }
             Some(event) = parts.media_events.recv() => Woken::Media(event),
-            Some(Ok((host, resolution))) = self.lookups.join_next() => Woken::Resolved(host, resolution),
+            Some(resolved) = self.lookups.next() => Woken::Resolved(resolved),
             () = poll_fn(|cx| parts.transports.poll_ready(cx)) => Woken::Turn,
         }
     }
@@ -229,7 +225,6 @@ impl Driver {
             self.parts.engine.on_time(now);
             self.execute();
         }
-        self.start_lookups();
         more
     }
 
@@ -290,7 +285,11 @@ impl Driver {
                 }
             }
             Output::Disconnect { hop } => self.parts.transports.close(hop),
-            Output::Resolve { host } => self.resolve(host),
+            Output::Resolve { query, reach } => {
+                if let Some((query, resolution)) = self.lookups.ask(query, reach) {
+                    self.echoes.push_back(Input::Resolved { query, resolution });
+                }
+            }
             Output::Media(command) => {
                 if let Err(busy) = self.parts.relay.command(command) {
                     self.relay_refused(busy.0);
@@ -330,26 +329,6 @@ impl Driver {
         }
     }
 
-    fn resolve(&mut self, host: String) {
-        if self.lookups_waiting.len() < LOOKUPS_WAITING {
-            self.lookups_waiting.push_back(host);
-            self.start_lookups();
-        } else {
-            self.echoes.push_back(Input::Resolved { host, resolution: Err(ResolveFault::NoAnswer) });
-        }
-    }
-
-    fn start_lookups(&mut self) {
-        while self.lookups.len() < LOOKUPS_AT_ONCE {
-            let Some(host) = self.lookups_waiting.pop_front() else { return };
-            let resolver = self.parts.resolver.clone();
-            self.lookups.spawn(async move {
-                let resolution = resolver.resolve(&host).await;
-                (host, resolution)
-            });
-        }
-    }
-
     fn obey(&mut self, command: Command) {
         match command {
             Command::Settings(settings) => {
@@ -358,7 +337,10 @@ impl Driver {
                 self.feed(Input::Settings(settings));
             }
             Command::Tls(material) => self.parts.transports.set_tls(*material),
-            Command::Resolver(resolver) => self.parts.resolver = *resolver,
+            Command::Resolver(resolver) => {
+                self.lookups.set_resolver(*resolver);
+                self.feed(Input::NameServersChanged);
+            }
             Command::Drain { deadline } => {
                 let deadline = deadline.map(|after| self.clock.now() + after);
                 self.feed(Input::Drain { deadline });
@@ -378,6 +360,10 @@ impl Driver {
             Command::SetTrunkEnabled(trunk, enabled, answer) => self.switch_trunk(trunk, enabled, answer),
             Command::HangUp(call, answer) => self.hang_up(call, answer),
             Command::Shutdown => self.begin_shutdown(),
+            Command::Hosts(answer) => {
+                // Who asked may have given up.
+                let _ = answer.send(self.parts.engine.hosts(self.clock.now()));
+            }
             Command::Census(answer) => {
                 let engine = &self.parts.engine;
                 let draining = self.shutdown.is_some() || engine.is_draining();

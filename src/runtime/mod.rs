@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod driver;
+mod lookups;
 pub mod notify;
 pub mod seed;
 pub mod signals;

@@ -287,12 +287,13 @@ impl<'a> From<&'a CdrTransfer> for TransferRecord<'a> {
 #[derive(Serialize)]
 struct AttemptRecord<'a> {
     trunk: &'a str,
-    target: SocketAddr,
+    /// Null where DNS knew none.
+    target: Option<SocketAddr>,
     status: AttemptStatus,
     ms: u64,
 }
 
-/// A status code, or `"timeout"`, `"transport"`, `"cancelled"`.
+/// A status code, or `"timeout"`, `"transport"`, `"dns"`, `"cancelled"`.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum AttemptStatus {
@@ -306,6 +307,7 @@ impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
             AttemptResult::Status(code) => AttemptStatus::Code(code),
             AttemptResult::Timeout => AttemptStatus::Word("timeout"),
             AttemptResult::Transport => AttemptStatus::Word("transport"),
+            AttemptResult::Dns => AttemptStatus::Word("dns"),
             AttemptResult::Cancelled => AttemptStatus::Word("cancelled"),
         };
         AttemptRecord { trunk: attempt.trunk.as_str(), target: attempt.target, status, ms: attempt.millis }

@@ -151,7 +151,7 @@ impl TrunkMeter {
                 metrics.calls.with_label_values(&[name, direction, outcome.as_str()]);
             }
         }
-        for code in ["200", "timeout", "transport"] {
+        for code in ["200", "timeout", "transport", "dns"] {
             metrics.attempts.with_label_values(&[name, code]);
         }
         TrunkMeter {
@@ -232,6 +232,7 @@ fn code_label(result: AttemptResult) -> std::borrow::Cow<'static, str> {
         },
         AttemptResult::Timeout => "timeout".into(),
         AttemptResult::Transport => "transport".into(),
+        AttemptResult::Dns => "dns".into(),
         AttemptResult::Cancelled => "cancelled".into(),
     }
 }

@@ -13,15 +13,15 @@ pub fn log(event: &Event) {
         Event::NotAuthenticated { trunk, fault } => {
             tracing::warn!(%trunk, "the trunk's challenge is not answered: {fault}");
         }
-        Event::Registration { trunk, host, change, .. } => {
-            let at = host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));
-            log_registration(trunk.as_str(), &at, change);
-        }
         Event::SourceShared(Ambiguity { source, first, second, .. }) => {
             tracing::warn!(
                 %source, %first, %second,
                 "DNS gave two trunks the same source: calls from there are taken for the first, unless match tells them apart"
             );
+        }
+        Event::Registration { trunk, host, change, .. } => {
+            let at = host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));
+            log_registration(trunk.as_str(), &at, change);
         }
         _ => {}
     }

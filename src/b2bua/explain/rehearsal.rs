@@ -12,9 +12,9 @@ use crate::b2bua::attempt::MAX_ATTEMPTS;
 use crate::b2bua::call::{CallKey, Phase};
 use crate::b2bua::identity::escape_user;
 use crate::b2bua::{Cdr, Engine, Event, Input, Output, Settings};
-use crate::base::{Hop, Instant, ListenerId, Random, Realm};
+use crate::base::{Hop, Instant, ListenerId, Random};
 use crate::media::{MediaCommand, MediaEvent, MediaReport};
-use crate::routing::{Resolution, Target};
+use crate::routing::{Endpoint, Query, Reach, RecordKind, Resolution, Target};
 use crate::sip::{Header, Message, Method, Status, Writer};
 
 /// A configuration has not so many names that the numbers of made-up addresses would not do.
@@ -132,30 +132,31 @@ pub(super) fn rehearse(
         cdr: None,
         made_up: BTreeSet::new(),
     };
-    rehearsal.drain(settings, question);
+    rehearsal.engine.router.rehearse();
+    rehearsal.drain(question);
     let bytes = invite.as_bytes().clone();
-    rehearsal.input(settings, question, Input::Received { hop, bytes });
+    rehearsal.input(question, Input::Received { hop, bytes });
     for _ in 0..=MAX_ATTEMPTS {
         let Some(key) = rehearsal.call_in_setup() else { break };
         rehearsal.engine.on_no_provisional(NOW, key);
         rehearsal.engine.on_time(NOW);
-        rehearsal.drain(settings, question);
+        rehearsal.drain(question);
     }
-    rehearsal.input(settings, question, Input::Abandon);
+    rehearsal.input(question, Input::Abandon);
     rehearsal
 }
 
 impl Rehearsal {
-    fn input(&mut self, settings: &Settings, question: &Question, input: Input) {
+    fn input(&mut self, question: &Question, input: Input) {
         self.engine.handle(NOW, input);
-        self.drain(settings, question);
+        self.drain(question);
     }
 
     fn call_in_setup(&self) -> Option<CallKey> {
         self.engine.calls.iter().find(|(_, call)| call.phase == Phase::Setup).map(|(key, _)| key)
     }
 
-    fn drain(&mut self, settings: &Settings, question: &Question) {
+    fn drain(&mut self, question: &Question) {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Send { hop, bytes } => {
@@ -163,10 +164,9 @@ impl Rehearsal {
                         self.note_sent(hop, message);
                     }
                 }
-                Output::Resolve { host } => {
-                    let addresses = self.addresses_of(settings, question, &host);
-                    let resolution = Ok(Resolution { addresses, valid_for: VALID_FOR });
-                    self.engine.handle(NOW, Input::Resolved { host, resolution });
+                Output::Resolve { query, reach } => {
+                    let resolution = Ok(self.resolution(question, &query, reach));
+                    self.engine.handle(NOW, Input::Resolved { query, resolution });
                 }
                 Output::Media(command) => {
                     if let Some(event) = relayed(command) {
@@ -192,18 +192,23 @@ impl Rehearsal {
         }
     }
 
+    /// Without NAPTR and SRV: nobody is asked.
+    fn resolution(&mut self, question: &Question, query: &Query, reach: Reach) -> Resolution {
+        let transport = query.plain_transport(reach);
+        let port = query.port.unwrap_or(transport.default_port());
+        let addresses = self.addresses_of(question, &query.host, reach);
+        let at = |address| Endpoint::plain(&query.host, SocketAddr::new(address, port), transport);
+        Resolution::new(addresses.into_iter().map(at).collect(), VALID_FOR)
+    }
+
     /// What the question says, or an address that nobody has, of a family that the trunk's side speaks.
-    fn addresses_of(&mut self, settings: &Settings, question: &Question, host: &str) -> Vec<IpAddr> {
+    fn addresses_of(&mut self, question: &Question, host: &str, reach: Reach) -> Vec<IpAddr> {
         let said = question.resolved.iter().filter(|(name, _)| name.eq_ignore_ascii_case(host));
         let said: Vec<IpAddr> = said.map(|(_, address)| *address).collect();
         if !said.is_empty() {
             return said;
         }
-        let realms: Vec<Realm> = self.engine.router.realms_of_host(host).collect();
-        let speaks_v4 = settings
-            .listeners
-            .iter()
-            .any(|listener| realms.contains(&listener.realm) && listener.bind.is_ipv4());
+        let speaks_v4 = reach.address_kinds().contains(&RecordKind::A);
         let number = u32::try_from(self.made_up.len()).unwrap_or(u32::MAX).saturating_add(1);
         // 240.0.0.0/4 is reserved (RFC 1112 §4), 100::/64 is for nobody (RFC 6666).
         let address = if speaks_v4 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lab::*;
 use super::setup::begin;
 use crate::b2bua::{AttemptResult, Input, Settings};
-use crate::routing::{Host, Limits, Resolution, ResolveFault};
+use crate::routing::{Host, Limits};
 use crate::sip::{Header, Message, Method};
 
 /// Carrier B answers, and the caller hangs up.
@@ -160,19 +160,16 @@ fn with_named_trunk() -> Settings {
 #[test]
 fn a_name_without_an_address_fails_at_once_and_serves_when_it_has_one() {
     let mut lab = Lab::with(with_named_trunk());
-    assert_eq!(lab.lookups, ["carrier.example"]);
-    let host = "carrier.example".to_owned();
-    lab.input(Input::Resolved { host: host.clone(), resolution: Err(ResolveFault::NoSuchHost) });
+    assert_eq!(lab.lookups.iter().map(ToString::to_string).collect::<Vec<_>>(), ["carrier.example:5060"]);
+    lab.resolved("carrier.example", no_such_host());
     lab.receive(PBX, &invite(PBX, "+442079460000", "0", Some(SDP_PBX)));
     lab.take_response(PBX, 100);
     lab.take_response(PBX, 503);
-    assert!(lab.cdr().attempts.is_empty());
+    assert_eq!(results(&lab), [AttemptResult::Dns], "which is not the carrier's failure");
     // The name resolves: its address is called, and may call.
     lab.receive(CARRIER_A, &invite(CARRIER_A, "+14155550111", "early", Some(SDP_CARRIER)));
     lab.expect_silence();
-    let addresses = vec!["198.51.100.1".parse().unwrap()];
-    let resolution = Ok(Resolution { addresses, valid_for: Duration::from_secs(60) });
-    lab.input(Input::Resolved { host, resolution });
+    lab.resolved("carrier.example", found("carrier.example", &[CARRIER_A]));
     let (first, outgoing) = begin(&mut lab, Some(SDP_PBX));
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
     lab.take_request(CARRIER_A, &Method::Ack);

@@ -18,7 +18,8 @@ use crate::media::{
 };
 use crate::numbering;
 use crate::routing::{
-    self, Balance, Health, Host, Limits, NumberPattern, Route, RouteSource, TierTrunk, Trunk,
+    self, Balance, Endpoint, Health, Host, Limits, NumberPattern, Query, Resolution, ResolveFault, Route,
+    RouteSource, TierTrunk, Trunk,
 };
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -46,7 +47,8 @@ pub struct Lab {
     pub events: Vec<Event>,
     /// Connections that the engine wanted closed.
     pub disconnected: Vec<Hop>,
-    pub lookups: Vec<String>,
+    /// What DNS was asked for, in order.
+    pub lookups: Vec<Query>,
     /// What the relay was told, in order.
     pub media: Vec<MediaCommand>,
     /// Sessions that the relay has open.
@@ -94,6 +96,14 @@ impl Lab {
     pub fn input(&mut self, input: Input) {
         self.engine.handle(self.now, input);
         self.drain();
+    }
+
+    /// DNS answers the last look-up of a host.
+    #[track_caller]
+    pub fn resolved(&mut self, host: &str, resolution: Result<Resolution, ResolveFault>) {
+        let query = self.lookups.iter().rev().find(|query| query.host == host).cloned();
+        let query = query.unwrap_or_else(|| panic!("{host} was not looked up; but: {:?}", self.lookups));
+        self.input(Input::Resolved { query, resolution });
     }
 
     /// A message arrives from `peer`, at the listener of its side.
@@ -219,7 +229,7 @@ impl Lab {
                     }
                     self.sent.push_back((hop, message));
                 }
-                Output::Resolve { host } => self.lookups.push(host),
+                Output::Resolve { query, .. } => self.lookups.push(query),
                 Output::Media(command) => {
                     self.media.push(command.clone());
                     self.relay(command);
@@ -435,6 +445,17 @@ pub fn route(name: &str, from: RouteSource, trunks: &[&str]) -> Route {
     let to: Vec<NumberPattern> = vec![];
     let tiers = trunks.iter().map(|trunk| vec![TierTrunk::from(*trunk)]).collect();
     Route { name: name.to_owned(), from, to, tiers, balance: Balance::default() }
+}
+
+/// What DNS says of a host without SRV records: UDP at these addresses, for 60 s.
+pub fn found(host: &str, addresses: &[&str]) -> Result<Resolution, ResolveFault> {
+    let at = |address: &&str| Endpoint::plain(host, address.parse().unwrap(), Transport::Udp);
+    Ok(Resolution::new(addresses.iter().map(at).collect(), Duration::from_secs(60)))
+}
+
+/// DNS says that there is no such host.
+pub fn no_such_host() -> Result<Resolution, ResolveFault> {
+    Err(ResolveFault::NoSuchHost { valid_for: Duration::from_secs(10) })
 }
 
 /// The ports that a session was last asked to open.

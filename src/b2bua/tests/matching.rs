@@ -2,9 +2,9 @@
 
 use super::explain::ask;
 use super::lab::*;
-use crate::b2bua::{Event, Input, Settings};
+use crate::b2bua::{Event, Settings};
 use crate::base::{Realm, TrunkName};
-use crate::routing::{Host, NumberPattern, Resolution, RouteSource, Trunk, TrunkMatch};
+use crate::routing::{Host, NumberPattern, RouteSource, Trunk, TrunkMatch};
 use crate::sip::{Header, Message, Method};
 
 fn prefix(text: &str) -> NumberPattern {
@@ -110,7 +110,7 @@ fn regions_of_one_carrier_are_told_apart_by_their_domains() {
 fn a_call_to_a_registered_contact_is_of_its_trunk() {
     let registration = TrunkMatch { registration: true, ..TrunkMatch::default() };
     let mut lab = Lab::with(two_of_one_carrier(registration, TrunkMatch::default()));
-    lab.engine.router.set_registered_user(&"carrier-a".into(), Some("r4e8z1"));
+    lab.engine.router.set_registrations(&"carrier-a".into(), "r4e8z1", Vec::new());
     let from = "sip:+12025550123@carrier.example";
     let to = "sip:+442079460000@carrier.example";
     assert_eq!(trunk_of(&mut lab, "1", "sip:r4e8z1@203.0.113.5:5060", from, to), named("carrier-a"));
@@ -162,15 +162,16 @@ fn names_that_come_to_share_an_address_are_told_of_once() {
     let mut settings = settings();
     let mut named = |name: &str| {
         let host = Host::Name(format!("{name}.example"));
-        settings.routing.trunks.push(Trunk::new(name, Realm::Untrusted, host, None));
+        let mut trunk = Trunk::new(name, Realm::Untrusted, host, None);
+        trunk.health.interval = std::time::Duration::ZERO;
+        settings.routing.trunks.push(trunk);
     };
     named("euc1");
     named("use1");
     let mut lab = Lab::with(settings);
     let resolve = |lab: &mut Lab, name: &str, address: &str| {
-        let addresses = vec![address.parse().unwrap()];
-        let resolution = Ok(Resolution { addresses, valid_for: std::time::Duration::from_secs(60) });
-        lab.input(Input::Resolved { host: format!("{name}.example"), resolution });
+        let host = format!("{name}.example");
+        lab.resolved(&host, found(&host, &[&format!("{address}:5060")]));
     };
     let told = |lab: &Lab| {
         let shared = lab.events.iter().filter_map(|event| match event {

@@ -10,6 +10,7 @@ mod carriers;
 mod challenges;
 mod credentials;
 mod diversion;
+mod dns;
 mod early_dialogs;
 mod explain;
 mod failover;

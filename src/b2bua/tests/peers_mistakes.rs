@@ -11,7 +11,7 @@ use crate::b2bua::{AttemptResult, EndedBy, Input, Outcome};
 use crate::base::{Realm, Transport};
 use crate::media::{MediaAddress, MediaEvent, RealmMedia};
 use crate::numbering::NumberForm;
-use crate::routing::{CodePattern, Credentials, Host, Identity, ResolveFault};
+use crate::routing::{CodePattern, Credentials, Host, Identity};
 use crate::sip::{Header, Message, Method};
 
 /// jambonz sbc-outbound 198: a callee that is busy, or declines, was called again over the next
@@ -63,7 +63,7 @@ fn a_code_that_is_named_moves_the_call_on() {
 /// siphon-sip 280: a host name that does not resolve cost 30 s, and then it was the carrier that had
 /// not answered (408).
 #[test]
-fn a_name_that_does_not_resolve_costs_no_time_and_is_no_attempt() {
+fn a_name_that_does_not_resolve_costs_no_time_and_is_not_the_carriers_failure() {
     for has_second in [true, false] {
         let flow = Flow::changed(|settings| {
             settings.routing.trunks[1].hosts[0].host = Host::Name("carrier.example".to_owned());
@@ -72,8 +72,7 @@ fn a_name_that_does_not_resolve_costs_no_time_and_is_no_attempt() {
             }
         });
         flow.lab(|lab| {
-            let resolution = Err(ResolveFault::NoSuchHost);
-            lab.input(Input::Resolved { host: "carrier.example".to_owned(), resolution });
+            lab.resolved("carrier.example", no_such_host());
         });
         let (mut alice, mut second) = (flow.phone(PBX), flow.phone(CARRIER_B));
         let sent = alice.invites(Some(SDP_PBX));
@@ -86,7 +85,8 @@ fn a_name_that_does_not_resolve_costs_no_time_and_is_no_attempt() {
             alice.is_refused(&sent, 503);
         }
         let record = flow.record();
-        assert_eq!(record.attempts.len(), usize::from(has_second));
+        assert_eq!(record.attempts.len(), 1 + usize::from(has_second));
+        assert_eq!((record.attempts[0].target, record.attempts[0].result), (None, AttemptResult::Dns));
         assert_eq!(record.end, record.start);
     }
 }

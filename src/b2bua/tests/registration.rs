@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::lab::*;
 use crate::b2bua::{Event, Input, RegistrationChange, RegistrationFault, Settings};
 use crate::base::{Hop, Instant, ListenerId, Realm, Transport};
-use crate::routing::{Credentials, Host, Register, RegisterTo, Resolution, ResolveFault, Trunk, TrunkHost};
+use crate::routing::{
+    Credentials, Endpoint, Host, Register, RegisterTo, Resolution, ResolveFault, Trunk, TrunkHost,
+};
 use crate::sip::{Header, Message, Method, Status, Writer, response_to};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -473,12 +475,13 @@ fn a_resolver_that_refuses_ends_no_registration() {
     assert_eq!(faults(&lab), []);
     lab.advance(Duration::from_secs(15));
     assert_eq!(faults(&lab), [RegistrationFault::Unresolved]);
-    let addresses = vec![CARRIER_A.parse::<std::net::SocketAddr>().unwrap().ip()];
-    let resolution = Ok(Resolution { addresses, valid_for: Duration::from_secs(30) });
-    lab.input(Input::Resolved { host: name.to_owned(), resolution });
+    let address = CARRIER_A.parse().unwrap();
+    let found =
+        Endpoint { host: name.to_owned(), address, transport: Transport::Udp, priority: 0, weight: 0 };
+    lab.resolved(name, Ok(Resolution::new(vec![found], Duration::from_secs(30))));
     register(&mut lab, 600);
     for _ in 0..4 {
-        lab.input(Input::Resolved { host: name.to_owned(), resolution: Err(ResolveFault::NoAnswer) });
+        lab.resolved(name, Err(ResolveFault::NoAnswer));
         let renewed = next_register(&mut lab, CARRIER_A, Duration::from_secs(600));
         lab.receive(CARRIER_A, &granted(&renewed, 600));
     }

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::b2bua::explain::{
-    Choice, ClaimStep, EntryOwner, Explanation, InviteSent, Question, Reading, RouteStep, TargetStep,
-    TrunkStep, Verdict, Via,
+    Choice, ClaimStep, EntryOwner, Explanation, InviteSent, LookupStep, Question, Reading, RouteStep,
+    TargetStep, TrunkStep, Verdict, Via,
 };
 use crate::base::TrunkName;
 use crate::config::Fault;
@@ -125,8 +125,15 @@ fn trunk(trunk: &TrunkStep) -> Value {
         "name": trunk.name.as_str(),
         "tier": trunk.tier,
         "caller_id": { "shown": caller.shown, "number": caller.number, "because": caller.because },
+        "lookups": trunk.lookups.iter().map(lookups).collect::<Vec<_>>(),
         "targets": trunk.targets.iter().map(target).collect::<Vec<_>>(),
     })
+}
+
+fn lookups(step: &LookupStep) -> Value {
+    let questions = step.questions.iter();
+    let questions = questions.map(|asked| json!({ "kind": asked.kind.as_str(), "name": asked.name }));
+    json!({ "host": step.host, "questions": questions.collect::<Vec<_>>() })
 }
 
 fn target(target: &TargetStep) -> Value {

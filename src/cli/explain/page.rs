@@ -226,6 +226,11 @@ impl Page {
             format!("  {number:>2}  {name}  {tier}"),
             format!("      {}{shown}: {}", self.faint("caller id  "), caller.because),
         ];
+        for lookup in &trunk.lookups {
+            let questions: Vec<String> = lookup.questions.iter().map(ToString::to_string).collect();
+            let asked = questions.join(", ");
+            lines.push(format!("      {}{asked}", self.faint("asks DNS   ")));
+        }
         if trunk.targets.is_empty() {
             lines.push(format!("      {}", self.palette.paint(Ink::Bad, "it has no target")));
         }

@@ -37,13 +37,13 @@ fn cdr(clock: &Clock) -> Cdr {
         attempts: vec![
             Attempt {
                 trunk: TrunkName::from("a"),
-                target: "203.0.113.7:5060".parse().unwrap(),
+                target: "203.0.113.7:5060".parse().ok(),
                 result: AttemptResult::Timeout,
                 millis: 4_000,
             },
             Attempt {
                 trunk: TrunkName::from("b"),
-                target: "[2001:db8::5]:5060".parse().unwrap(),
+                target: "[2001:db8::5]:5060".parse().ok(),
                 result: AttemptResult::Status(200),
                 millis: 1_990,
             },

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use super::lab::*;
 use crate::b2bua::Input;
-use crate::base::{Hop, Instant};
+use crate::base::{Hop, Instant, Transport};
 use crate::config::{self, Config};
-use crate::routing::{Resolution, ResolveFault};
+use crate::routing::{Endpoint, Query, Resolution, ResolveFault};
 use crate::sip::digest::{Answerer, Challenge, Request};
 use crate::sip::{Header, Message, Method, Status, response_to};
 
@@ -295,16 +295,17 @@ impl Bench {
 
     /// DNS, for what the engine has asked.
     fn look_up(&mut self) {
-        for host in std::mem::take(&mut self.lab.lookups) {
-            let found =
-                self.providers.iter().flat_map(|provider| &provider.zone).find(|(name, _)| *name == host);
-            let resolution = match found {
-                Some((_, addresses)) => {
-                    Ok(Resolution { addresses: addresses.clone(), valid_for: Duration::from_secs(3_600) })
-                }
-                None => Err(ResolveFault::NoSuchHost),
+        let hour = Duration::from_secs(3_600);
+        for query in std::mem::take(&mut self.lab.lookups) {
+            let mut zones = self.providers.iter().flat_map(|provider| &provider.zone);
+            let resolution = match zones.find(|(name, _)| *name == query.host) {
+                Some((_, addresses)) => Ok(Resolution::new(
+                    addresses.iter().map(|at| plain_endpoint(&query, *at)).collect(),
+                    hour,
+                )),
+                None => Err(ResolveFault::NoSuchHost { valid_for: hour }),
             };
-            self.lab.input(Input::Resolved { host, resolution });
+            self.lab.input(Input::Resolved { query, resolution });
         }
     }
 
@@ -402,4 +403,11 @@ pub fn first_line(message: &Message) -> String {
 /// The value of a header as text; empty where there is none.
 pub fn value(message: &Message, header: Header) -> String {
     String::from_utf8_lossy(message.header(header).unwrap_or_default()).into_owned()
+}
+
+/// An address of a name that has neither NAPTR nor SRV records.
+fn plain_endpoint(query: &Query, address: IpAddr) -> Endpoint {
+    let transport = query.transport.unwrap_or(Transport::Udp);
+    let address = SocketAddr::new(address, query.port.unwrap_or(transport.default_port()));
+    Endpoint { host: query.host.clone(), address, transport, priority: 0, weight: 0 }
 }

@@ -25,7 +25,7 @@ use super::lab;
 use crate::b2bua::{Census, Engine, Input, Output, Settings};
 use crate::base::{Hop, Instant, ListenerId, Random, Realm, Transport};
 use crate::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
-use crate::routing::{Host, Redirect, Refer, Resolution, ResolveFault};
+use crate::routing::{Endpoint, Host, Query, Redirect, Refer, Resolution, ResolveFault};
 use crate::sip::{Header, Message};
 
 /// Seeds of an ordinary test run.
@@ -256,9 +256,9 @@ impl<'a> World<'a> {
                 "reload".to_owned()
             }
             _ => {
-                let resolution = self.resolution();
-                let host = "carrier-b.example".to_owned();
-                self.engine.handle(self.now, Input::Resolved { host, resolution });
+                let query = self.settings.routing.trunks[2].queries().next().expect("it has a name");
+                let resolution = self.resolution(&query);
+                self.engine.handle(self.now, Input::Resolved { query, resolution });
                 "a name changed".to_owned()
             }
         }
@@ -292,12 +292,16 @@ impl<'a> World<'a> {
         format!("{session:?} falls silent")
     }
 
-    fn resolution(&mut self) -> Result<Resolution, ResolveFault> {
+    fn resolution(&mut self, query: &Query) -> Result<Resolution, ResolveFault> {
         let address: SocketAddr = lab::CARRIER_B.parse().unwrap();
         match self.random.below(4) {
             0 => Err(ResolveFault::NoAnswer),
-            1 => Err(ResolveFault::NoSuchHost),
-            _ => Ok(Resolution { addresses: vec![address.ip()], valid_for: Duration::from_secs(30) }),
+            1 => Err(ResolveFault::NoSuchHost { valid_for: Duration::from_secs(1) }),
+            _ => {
+                let transport = query.transport.unwrap_or(Transport::Udp);
+                let endpoint = Endpoint::plain(&query.host, address, transport);
+                Ok(Resolution::new(vec![endpoint], Duration::from_secs(30)))
+            }
         }
     }
 
@@ -398,9 +402,9 @@ impl<'a> World<'a> {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Send { hop, bytes } => self.send_from_engine(hop, bytes),
-                Output::Resolve { host } => {
-                    let resolution = self.resolution();
-                    self.engine.handle(self.now, Input::Resolved { host, resolution });
+                Output::Resolve { query, .. } => {
+                    let resolution = self.resolution(&query);
+                    self.engine.handle(self.now, Input::Resolved { query, resolution });
                 }
                 Output::Media(command) => self.relay(command),
                 Output::Disconnect { hop } => panic!("nobody is a stranger: {hop:?}"),
