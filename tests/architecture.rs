@@ -130,7 +130,7 @@ fn the_bounds_are_what_the_documentation_says() {
     expect_none(&faults);
 }
 
-/// docs/rfc.md says which test shows what; whoever renames one is told.
+/// docs/rfc.md and docs/providers.md say which test shows what; whoever renames one is told.
 #[test]
 fn the_tests_that_the_documentation_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -140,10 +140,15 @@ fn the_tests_that_the_documentation_names_are_there() {
         .map(|(_, text)| text)
         .collect();
     let mut faults = String::new();
-    for word in include_str!("../docs/rfc.md").split('`').skip(1).step_by(2).filter(|word| is_sentence(word))
-    {
-        if !texts.iter().any(|text| text.contains(&format!("fn {word}("))) {
-            writeln!(faults, "docs/rfc.md: there is no test {word}").unwrap();
+    let pages = [
+        ("docs/rfc.md", include_str!("../docs/rfc.md")),
+        ("docs/providers.md", include_str!("../docs/providers.md")),
+    ];
+    for (page, text) in pages {
+        for word in text.split('`').skip(1).step_by(2).filter(|word| is_sentence(word)) {
+            if !texts.iter().any(|text| text.contains(&format!("fn {word}("))) {
+                writeln!(faults, "{page}: there is no test {word}").unwrap();
+            }
         }
     }
     expect_none(&faults);

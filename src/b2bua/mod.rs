@@ -25,6 +25,7 @@ mod identity;
 mod in_dialog;
 mod inbound;
 mod ingress;
+pub mod inquiry;
 mod io;
 mod loops;
 mod operator;

@@ -8,6 +8,7 @@ mod explain;
 mod profiles;
 mod style;
 mod trunk;
+mod trunk_test;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -644,6 +644,7 @@ mod load;
 mod matching;
 mod numbers;
 mod profiles;
+mod providers_page;
 mod samples;
 mod tls;
 

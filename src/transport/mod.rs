@@ -26,7 +26,9 @@ use bytes::Bytes;
 use crate::admission::DropReason;
 use crate::base::{Hop, ListenerId, Transport};
 
-pub use tls::{ClientFiles, ClientTls, ServerFiles, ServerTls, TlsFault, TlsMaterial, is_server_name};
+pub use tls::{
+    ClientFiles, ClientTls, Seen, ServerFiles, ServerTls, TlsFault, TlsMaterial, Watched, is_server_name,
+};
 
 #[cfg(test)]
 pub(crate) use tls::tests::Authority;

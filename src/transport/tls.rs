@@ -6,6 +6,8 @@
 //!
 //! Must not know: trunks, SIP.
 
+mod watched;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
@@ -13,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -40,6 +43,8 @@ pub struct ServerFiles {
     /// Who must have signed the peer's certificate; absent: peers need none.
     pub client_ca: Option<PathBuf>,
 }
+
+pub use watched::{Seen, Watched};
 
 /// The files of a trunk, and what they are for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +81,7 @@ pub struct ServerTls {
 #[derive(Clone)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
+    verifier: Arc<dyn ServerCertVerifier>,
     fingerprint: [u8; 32],
     /// As in [`ServerTls`].
     pub exposed_key: bool,
@@ -116,13 +122,12 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable("ca", &error))?;
-        let builder = match &files.ca {
-            _ if !files.verify => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(BelieveAnybody(provider())))
-            }
-            Some(path) => builder.with_root_certificates(roots("ca", path, &mut fingerprint)?),
-            None => builder.with_root_certificates(system_roots()?),
+        let verifier: Arc<dyn ServerCertVerifier> = match &files.ca {
+            _ if !files.verify => Arc::new(BelieveAnybody(provider())),
+            Some(path) => verifier(roots("ca", path, &mut fingerprint)?)?,
+            None => verifier(system_roots()?)?,
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::clone(&verifier));
         let (config, exposed_key) = match &files.own {
             None => (builder.with_no_client_auth(), false),
             Some((certificate, key_path)) => {
@@ -131,7 +136,8 @@ impl ClientTls {
                 (config, is_exposed(key_path))
             }
         };
-        Ok(ClientTls { config: Arc::new(config), fingerprint: fingerprint.finalize().into(), exposed_key })
+        let fingerprint = fingerprint.finalize().into();
+        Ok(ClientTls { config: Arc::new(config), verifier, fingerprint, exposed_key })
     }
 }
 
@@ -273,6 +279,12 @@ fn roots(key: &'static str, path: &Path, fingerprint: &mut Sha256) -> Result<Roo
         })?;
     }
     Ok(store)
+}
+
+/// Verifies against these authorities, and nothing else.
+fn verifier(roots: RootCertStore) -> Result<Arc<dyn ServerCertVerifier>, TlsFault> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    Ok(verifier.map_err(|error| unusable("ca", &error))?)
 }
 
 /// What of the system's store can be read; one odd certificate in it spoils no other.

@@ -4,6 +4,7 @@
 
 mod any;
 mod elevenlabs;
+mod secured;
 mod signalwire;
 mod sinch;
 mod telnyx;
