@@ -97,7 +97,7 @@ fn r22_a_region_by_address_needs_both_of_its_addresses() {
         "{told}"
     );
     let both = format!(
-        "[trunk.sinch]\nprofile = \"sinch\"\nhosts = [{{ host = \"{}\" }}, {{ host = \"{}\" }}]\n{keys}{}",
+        "[trunk.sinch]\nprofile = \"sinch\"\nhosts = [{{ host = \"{}\", priority = 1 }}, {{ host = \"{}\", priority = 2 }}]\n{keys}{}",
         EDGES[0],
         EDGES[1],
         routes("sinch")
