@@ -43,6 +43,7 @@ impl Engine {
             }
         }
         self.transactions.transport_failed(now, hop, identity);
+        self.renew_over_new_connection(now, hop);
     }
 
     /// A 2xx that is still without its ACK takes another connection.

@@ -276,6 +276,7 @@ impl Engine {
             Input::SetTrunkEnabled { trunk, enabled } => {
                 self.router.switch(&trunk, enabled, now);
                 self.follow_targets(now);
+                self.follow_registrations(now);
             }
             Input::HangUp { call } => self.hang_up(now, &call),
             Input::Shutdown => self.shut_down(now),

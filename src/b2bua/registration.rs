@@ -39,6 +39,8 @@ const MAX_LENGTHENED: u8 = 2;
 const MAX_EXPIRES: Duration = Duration::from_secs(7 * 86_400);
 /// When a name without an address is looked at again; its answer comes sooner by itself.
 const UNRESOLVED_WAIT: Duration = Duration::from_secs(10);
+/// So long after a registration its connection may break without another one.
+const NEW_CONNECTION_WAIT: Duration = Duration::from_secs(60);
 /// When a REGISTER for which there was no room is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(2);
 
@@ -201,6 +203,8 @@ struct Registration {
 struct Bound {
     target: Target,
     hop: Hop,
+    /// When it was granted last.
+    made: Instant,
     until: Instant,
 }
 
@@ -243,7 +247,7 @@ impl Registrations {
 /// Which registrations a trunk has.
 fn keys_of(trunk: &Trunk) -> Vec<RegistrationKey> {
     let key = |host: Option<String>| RegistrationKey { trunk: trunk.name.clone(), host };
-    let Some(register) = trunk.register.as_ref().filter(|_| trunk.enabled) else { return Vec::new() };
+    let Some(register) = trunk.register.as_ref() else { return Vec::new() };
     match register.to {
         RegisterTo::First => vec![key(None)],
         RegisterTo::All => {
@@ -277,7 +281,8 @@ impl Engine {
         }
     }
 
-    /// Follows the configuration and the names: what is new begins, what waits for an address goes on.
+    /// Follows the configuration, the operators and the names: what is new begins, what waits for an address
+    /// goes on, what is switched off is left.
     pub(super) fn follow_registrations(&mut self, now: Instant) {
         if self.registrations.is_over {
             return;
@@ -287,18 +292,24 @@ impl Engine {
             .routing
             .trunks
             .iter()
+            .filter(|trunk| self.router.is_enabled(&trunk.name))
             .flat_map(|trunk| keys_of(trunk).into_iter().map(move |key| (key, trunk)))
             .filter_map(|(key, trunk)| Some((key, Identity::of(trunk, &settings.node)?, Terms::of(trunk)?)))
             .collect();
+        let is_left = |key: &&RegistrationKey| wanted.iter().all(|(wanted, ..)| wanted != *key);
+        let left: Vec<_> = self.registrations.entries.keys().filter(is_left).cloned().collect();
+        for key in left {
+            self.leave(now, &key);
+        }
         let is_new = |(key, ..): &&(RegistrationKey, _, _)| !self.registrations.entries.contains_key(key);
-        let begins = wanted.iter().filter(is_new).count();
+        let (begins, all) = (wanted.iter().filter(is_new).count(), wanted.len());
         for (key, identity, terms) in wanted {
             match self.registrations.entries.get_mut(&key) {
                 Some(entry) => {
                     if entry.fault == Some(RegistrationFault::Unresolved) && entry.due.is_some() {
                         entry.due = Some(now);
                     }
-                    entry.follow(now, terms);
+                    entry.follow(now + begin_after(all, &mut self.random), terms);
                 }
                 None => self.begin_registration(now, &key, identity, terms, begins),
             }
@@ -336,6 +347,22 @@ impl Engine {
         };
         self.registrations.entries.insert(key.clone(), entry);
         self.tell_registration(key, RegistrationChange::Begins);
+    }
+
+    /// A connection is gone: what was registered over it is registered anew, for who registered us may call
+    /// us over it alone (RFC 5626 §4.4: "the UA needs to form a new flow to replace the failed one"). A
+    /// registrar that always hangs up is asked once in a while.
+    pub(super) fn renew_over_new_connection(&mut self, now: Instant, lost: Hop) {
+        let is_over = |entry: &Registration| entry.bound.as_ref().is_some_and(|bound| bound.hop == lost);
+        let of_it = self.registrations.entries.iter().filter(|(_, entry)| is_over(entry));
+        let keys: Vec<RegistrationKey> = of_it.map(|(key, _)| key.clone()).collect();
+        let soon = now + begin_after(keys.len(), &mut self.random);
+        for key in keys {
+            let Some(entry) = self.registrations.entries.get_mut(&key) else { continue };
+            let earliest = entry.bound.as_ref().map_or(now, |bound| bound.made + NEW_CONNECTION_WAIT);
+            entry.due = entry.due.map(|due| due.min(soon.max(earliest)));
+            self.registrations.plan(&key);
+        }
     }
 
     /// Does what is due.
@@ -571,7 +598,8 @@ impl Engine {
         if granted.is_zero() {
             return self.next_or_wait(now, key, RegistrationFault::Nothing);
         }
-        let before = entry.bound.replace(Bound { target: target.clone(), hop, until: now + granted });
+        let before =
+            entry.bound.replace(Bound { target: target.clone(), hop, made: now, until: now + granted });
         let is_news = entry.fault.is_some()
             || before.as_ref().is_none_or(|before| before.target.address != target.address);
         if before.is_none() {
@@ -649,14 +677,14 @@ impl Engine {
 
 impl Registration {
     /// Takes what a reload changed: whoever mended the password wants to see it work.
-    fn follow(&mut self, now: Instant, terms: Terms) {
+    fn follow(&mut self, soon: Instant, terms: Terms) {
         if self.terms == terms {
             return;
         }
         (self.expires, self.lengthened, self.failures) = (terms.expires, 0, 0);
         self.terms = terms;
         self.untried.clear();
-        self.due = self.due.map(|due| due.min(now));
+        self.due = self.due.map(|due| due.min(soon));
     }
 
     /// Takes the Min-Expires of a 423 (§10.2.8); false: it makes no sense.

@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{BreakerState, HostReport, Limits, Router, Switched, Target, TargetHealth, Trunk};
+use super::{
+    BreakerState, HostReport, Limits, RegistrationReport, Router, Switched, Target, TargetHealth, Trunk,
+};
 use crate::base::{Instant, Realm, Transport, TrunkName};
 
 /// One trunk at the moment.
@@ -23,6 +25,8 @@ pub struct TrunkReport {
     pub targets: Vec<TargetReport>,
     /// Every name of the trunk.
     pub dns: Vec<HostReport>,
+    /// Every registration of ours there; empty if none is wanted.
+    pub registrations: Vec<RegistrationReport>,
     /// Calls in progress, of both directions.
     pub calls: u32,
     /// How much may go over it.
@@ -155,6 +159,7 @@ impl Router {
             switched: self.switched(&trunk.name),
             targets: targets.collect(),
             dns: self.hosts_of(trunk, now),
+            registrations: self.registrations_of(&trunk.name).to_vec(),
             calls: self.calls_of(&trunk.name),
             limits: trunk.limits,
         }

@@ -113,6 +113,14 @@ class Script:
         self.says(200, self._sdp(codecs="0 101") if body == "" else body, [f"Allow: {ALLOW}", *headers])
         return self.hears_request("ACK", has=ack_has)
 
+    def answers_over_proxies(self):
+        """An INVITE that came over proxies: every Via and Record-Route goes back with the 200."""
+        self._receive('request="INVITE" rrs="true"')
+        fields = ["[last_Via:]", "[last_Record-Route:]", "[last_From:]", f"[last_To:];tag={TAG}",
+                  "[last_Call-ID:]", "[last_CSeq:]", f"Contact: {CONTACT}"]
+        self._send("SIP/2.0 200 Said", fields, [f"Allow: {ALLOW}"], self._sdp(codecs="0 101"), retransmits=True)
+        return self.hears_request("ACK")
+
     def refuses(self, status, headers=()):
         self.says(status, headers=headers)
         return self.hears_request("ACK").lingers()

@@ -34,6 +34,7 @@ mod privacy;
 mod redirect;
 mod refusals;
 mod registration;
+mod registration_simulation;
 mod reinvite;
 mod reliable;
 mod secured_media;

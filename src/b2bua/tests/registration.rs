@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::lab::*;
 use crate::b2bua::{Event, Input, RegistrationChange, RegistrationFault, Settings};
-use crate::base::{Instant, Realm, Transport};
+use crate::base::{Hop, Instant, ListenerId, Realm, Transport};
 use crate::routing::{
     Credentials, Endpoint, Host, Register, RegisterTo, Resolution, ResolveFault, Trunk, TrunkHost,
 };
@@ -407,6 +407,21 @@ fn what_a_reload_removes_or_disables_is_taken_back_and_what_it_keeps_stays() {
 }
 
 #[test]
+fn a_trunk_that_an_operator_switches_off_is_left_and_registered_at_when_it_is_on_again() {
+    let mut lab = lab_with(Register::default());
+    let first = register(&mut lab, 3_600);
+    for enabled in [false, true] {
+        lab.input(Input::SetTrunkEnabled { trunk: "carrier-a".into(), enabled });
+        let next = next_register(&mut lab, CARRIER_A, Duration::from_secs(1));
+        assert_eq!(number(&next, Header::Expires), if enabled { 3_600 } else { 0 });
+        assert_eq!(next.header(Header::Contact), first.header(Header::Contact));
+        lab.receive(CARRIER_A, &granted(&next, if enabled { 3_600 } else { 0 }));
+        assert_eq!(is_registered(&lab), enabled.then_some(true));
+    }
+    end(lab);
+}
+
+#[test]
 fn a_password_that_is_mended_is_tried_at_once() {
     let own = Register { contact_user: Some("line".to_owned()), ..Register::default() };
     for register in [own, Register::default()] {
@@ -475,6 +490,28 @@ fn a_resolver_that_refuses_ends_no_registration() {
         lab.engine.router.trunk_of_source(Realm::Untrusted, "198.51.100.1".parse().unwrap()),
         Some(&"carrier-a".into())
     );
+    end(lab);
+}
+
+#[test]
+fn what_was_registered_over_a_connection_that_broke_is_registered_anew_and_not_oftener_than_once_a_minute() {
+    let mut settings = settings_with(Register::default());
+    settings.listeners[1].transport = Transport::Tcp;
+    settings.routing.trunks[1].transport = Some(Transport::Tcp);
+    let mut lab = Lab::with(settings);
+    let hop = Hop::new(ListenerId(1), Transport::Tcp, CARRIER_A.parse().unwrap());
+    let start = lab.now;
+    let mut registers = 0;
+    while lab.now.since(start) < HOUR / 6 {
+        lab.advance(Duration::from_secs(1));
+        while let Some((_, message)) = lab.sent.pop_front() {
+            registers += 1;
+            let bytes = granted(&message, 3_600).as_bytes().clone();
+            lab.input(Input::Received { hop, bytes });
+            lab.input(Input::TransportFailed { hop });
+        }
+    }
+    assert!((9..=11).contains(&registers), "{registers}");
     end(lab);
 }
 

@@ -37,7 +37,7 @@ fn the_sample_files_load_with_everything_uncommented() {
 }
 
 /// The files that read keys.
-const READERS: [&str; 8] = [
+const READERS: [&str; 9] = [
     include_str!("../numbers.rs"),
     include_str!("../matching.rs"),
     include_str!("../balance.rs"),
@@ -45,6 +45,7 @@ const READERS: [&str; 8] = [
     include_str!("../trunks.rs"),
     include_str!("../calls.rs"),
     include_str!("../health.rs"),
+    include_str!("../registration.rs"),
     include_str!("../tls.rs"),
 ];
 
