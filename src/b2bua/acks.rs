@@ -131,11 +131,7 @@ impl Engine {
         if let Some(outgoing) = self.clients.get(client) {
             writer = challenge::repeat_credentials(writer, &outgoing.request);
         }
-        let ack = match body {
-            Some(body) => writer.finish_with(b"application/sdp", body),
-            None => writer.finish(),
-        };
-        if let Ok(ack) = ack {
+        if let Ok(ack) = writer.finish_with_sdp(body) {
             self.keep_and_send_ack(client, tag, ack, hop);
         }
     }

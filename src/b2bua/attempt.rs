@@ -86,6 +86,7 @@ impl Engine {
             self.count_on_node(now, key, emergency);
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
             let targets = self.router.targets(&trunk, &mut self.random);
+            let targets = self.router.prefer_registered(&trunk, targets, emergency);
             let call = self.calls.get_mut(key)?;
             call.plan.targets = call.plan.redirection.narrow(targets);
             call.plan.egress_counted = Some(trunk);

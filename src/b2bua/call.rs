@@ -181,7 +181,9 @@ pub struct LegSdp {
 pub struct CallNumbers {
     /// User of the Request-URI, unescaped.
     pub called_received: String,
-    /// The same as it was written, if every byte of it may stand in a URI: so a name crosses, in which
+    /// The same without an access code that the caller's trunk dials before it.
+    pub called_dialled: String,
+    /// The user as it was written, if every byte of it may stand in a URI: so a name crosses, in which
     /// `;` and `%3B` are not the same (RFC 3261 §19.1.4).
     pub called_written: Option<String>,
     /// What it means.
@@ -373,5 +375,20 @@ impl Leg {
             speaker: None,
             hides_other: false,
         }
+    }
+
+    /// Whether an INVITE is under way on it, whoever's, or waits to be carried on.
+    pub fn has_open_invite(&self) -> bool {
+        self.incoming.is_some() || self.outgoing.is_some() || self.deferred.is_some()
+    }
+
+    /// Whether a 2xx to an INVITE is without its ACK, the peer's or ours.
+    pub fn awaits_ack(&self) -> bool {
+        self.unacked.is_some() || self.owed_ack.is_some()
+    }
+
+    /// Whether no INVITE of ours can be sent on it now (RFC 3261 §14.1).
+    pub fn is_busy(&self) -> bool {
+        self.has_open_invite() || self.awaits_ack()
     }
 }

@@ -162,7 +162,7 @@ impl Diversion {
     /// The party as this trunk is told. Who asks for privacy is named within the trust domain alone
     /// (RFC 5806 §9, RFC 7044 §10.1.2), and who has no name never.
     fn uri(&self, trunk: &Trunk, numbering: &numbering::Settings, domain: &str) -> String {
-        let user = numbering.format(&self.number, &self.party.user, trunk.send_numbers);
+        let user = trunk.number(numbering, &self.number, &self.party.user);
         if user.is_empty() || (self.is_private && !trunk.trust_identity) {
             return "sip:anonymous@anonymous.invalid".to_owned();
         }

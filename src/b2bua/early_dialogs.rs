@@ -321,11 +321,7 @@ impl Engine {
         let rack = format!("{} {} {}", owed.rseq, sequence.number, Method::Invite.label());
         let writer = dialog.request(&Method::Prack, &via).header(Header::RAck, rack);
         let used = dialog.local_sequence;
-        let prack = match body {
-            Some(body) => writer.finish_with(b"application/sdp", body),
-            None => writer.finish(),
-        };
-        if let Ok(prack) = prack {
+        if let Ok(prack) = writer.finish_with_sdp(body) {
             self.send_request(now, key, Side::B, Purpose::Prack, prack, hop);
         }
         self.note_early_sequence(key, Side::B, used);

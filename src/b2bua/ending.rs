@@ -141,6 +141,7 @@ impl Engine {
     pub(super) fn shut_down(&mut self, now: Instant) {
         self.draining = true;
         self.stop_probes();
+        self.stop_registrations(now);
         let keys: Vec<CallKey> = self.calls.keys().collect();
         for key in keys {
             self.end_call(now, key, End::new(EndedBy::Sbc, "shutdown"));

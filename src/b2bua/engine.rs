@@ -27,7 +27,7 @@
 //! | **sending** | |
 //! | connections, and over which a request goes | `connections.rs` |
 //! | our requests, by their transaction | `outgoing.rs` |
-//! | requests of ours that are of no call; OPTIONS to the trunks | `standalone.rs`; `probes.rs` |
+//! | requests of ours that are of no call; OPTIONS to the trunks; REGISTER | `standalone.rs`; `probes.rs`; `registration.rs` |
 //! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
@@ -49,6 +49,7 @@ use super::ending::End;
 use super::fairness::Setups;
 use super::loops::Branches;
 use super::outgoing::Outgoings;
+use super::registration::Registrations;
 use super::snapshots::Snapshots;
 use super::standalone::Standalones;
 use super::{Census, Event, Input, Output, Settings, capabilities};
@@ -101,6 +102,7 @@ pub struct Engine {
     pub(super) branches: Branches,
     /// What trunks have asked us for, to be answered before they ask again.
     pub(super) nonces: Nonces,
+    pub(super) registrations: Registrations,
     pub(super) setups: Setups,
     shard: u8,
     pub(super) last_media_session: u64,
@@ -240,6 +242,7 @@ impl Engine {
             random,
             branches,
             nonces: Nonces::default(),
+            registrations: Registrations::default(),
             setups: Setups::default(),
             shard,
             last_media_session: 0,
@@ -249,6 +252,7 @@ impl Engine {
         };
         engine.look_up_hosts(now);
         engine.follow_targets(now);
+        engine.follow_registrations(now);
         engine
     }
 
@@ -283,6 +287,7 @@ impl Engine {
         }
         self.on_standalone_time(now);
         self.send_due_probes(now);
+        self.on_registration_time(now);
         self.settle(now);
         self.look_up_hosts(now);
         self.end_drain(now);
@@ -298,6 +303,7 @@ impl Engine {
             self.router.next_due(),
             self.router.next_due_probe(),
             self.drain_deadline,
+            self.registrations.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -588,6 +594,7 @@ impl Engine {
     }
 
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
+        self.leave_registrations(now, &settings.routing, &settings.node);
         self.keep_nonces(&settings.routing);
         let shared_before = self.router.ambiguities().to_vec();
         self.router.replace(settings.routing.clone());
@@ -606,6 +613,7 @@ impl Engine {
         }
         self.keep_peers_of_calls();
         self.follow_targets(now);
+        self.follow_registrations(now);
     }
 
     fn look_up_hosts(&mut self, now: Instant) {
@@ -626,6 +634,7 @@ impl Engine {
             self.admit_host(query);
             self.keep_peers_of_calls();
             self.follow_targets(now);
+            self.follow_registrations(now);
         }
     }
 

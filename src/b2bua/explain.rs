@@ -446,9 +446,20 @@ fn read_numbers(
     let called = called.map(|()| numbers.called.clone());
     explanation.privacy = privacy_name(numbers.privacy);
     explanation.caller =
-        Some(reading(numbering, &numbers.caller_received, Ok(numbers.caller.clone()), false));
+        Some(reading(numbering, &numbers.caller_received, Ok(numbers.caller.clone()), Vec::new()));
     let is_called = called.is_ok();
-    explanation.called = Some(reading(numbering, &numbers.called_received, called, is_service));
+    let mut steps = Vec::new();
+    if is_service {
+        steps.push("the emergency service: the first of numbering.emergency".to_owned());
+    }
+    let behind_code = numbering.normalise_called(&numbers.called_received).ok();
+    if let Some(code) = behind_code.and_then(|dialled| dialled.access_code) {
+        steps.push(format!("access code {code} taken off: {}", numbers.called_dialled));
+    }
+    let read = if is_service { "" } else { &numbers.called_dialled };
+    let mut called = reading(numbering, read, called, steps);
+    called.received.clone_from(&numbers.called_received);
+    explanation.called = Some(called);
     if is_called {
         explain_route(settings, rehearsal, &ingress, &numbers, explanation);
     }
@@ -458,13 +469,10 @@ fn reading(
     numbering: &numbering::Settings,
     received: &str,
     result: Result<Number, String>,
-    is_service: bool,
+    mut steps: Vec<String>,
 ) -> Reading {
-    let mut steps = Vec::new();
     let mut fault = result.as_ref().err().cloned();
-    if is_service {
-        steps.push("the emergency service: the first of numbering.emergency".to_owned());
-    } else if !received.is_empty() {
+    if !received.is_empty() {
         let plain = numbering.normalise_with_steps(received, &mut steps);
         match &result {
             // A local number with the context of RFC 3966 §5.1.5.

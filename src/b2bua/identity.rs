@@ -47,7 +47,7 @@ pub fn address(
     let host = host_of(trunk, target);
     let called = match (&numbers.called, &numbers.called_written) {
         (Number::Name(_), Some(written)) => written.clone(),
-        _ => escape_user(&numbering.format(&numbers.called, &numbers.called_received, trunk.send_numbers)),
+        _ => escape_user(&trunk.called_number(numbering, &numbers.called, &numbers.called_dialled)),
     };
     let request_uri = format!("sip:{called}@{host}");
     let to = format!("<sip:{called}@{domain}>");
@@ -69,7 +69,7 @@ pub fn address(
 }
 
 /// The domain of a trunk as it stands in a URI.
-fn domain_of(trunk: &Trunk) -> String {
+pub(super) fn domain_of(trunk: &Trunk) -> String {
     match trunk.domain.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),
         Err(_) => trunk.domain.clone(),
@@ -213,7 +213,7 @@ pub(super) fn choose_caller(
 ) -> Result<CallerChoice, CallerRefused> {
     let chosen = |who, because| Ok(CallerChoice { who, because });
     let policy = &trunk.caller_id;
-    let own = numbering.format(&numbers.caller, &numbers.caller_received, trunk.send_numbers);
+    let own = trunk.number(numbering, &numbers.caller, &numbers.caller_received);
     // A name is no number that somebody could own.
     let owned = match &numbers.caller {
         Number::E164(text) | Number::Short(text) => Some(text.as_str()),
@@ -248,7 +248,7 @@ fn instead_of_caller(
     let otherwise = if emergency { CallerIdFallback::Default } else { policy.otherwise };
     match (otherwise, &policy.default) {
         (CallerIdFallback::Default, Some(default)) => {
-            let number = numbering.format(&Number::E164(default.clone()), default, trunk.send_numbers);
+            let number = trunk.number(numbering, &Number::E164(default.clone()), default);
             let is_unnamed = own.is_empty();
             chosen(
                 Who::Default(number),

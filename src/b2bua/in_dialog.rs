@@ -100,9 +100,8 @@ impl Engine {
         let is_mere_refresh = self.is_mere_refresh(key, side, &request);
         let Some(call) = self.calls.get_mut(key) else { return };
         let offered_by = call.media.offered_by();
-        let other_is_busy = call
-            .leg(side.other())
-            .is_none_or(|leg| leg.unacked.is_some() || leg.owed_ack.is_some() || leg.is_refreshed_by_offer());
+        let other_is_busy =
+            call.leg(side.other()).is_none_or(|leg| leg.awaits_ack() || leg.is_refreshed_by_offer());
         let is_setup = call.phase == Phase::Setup;
         let Some(leg) = call.leg_mut(side) else { return };
         let is_glare = leg.outgoing.is_some() || offered_by == Some(side.other());
@@ -449,10 +448,7 @@ impl Engine {
         if !self.undo_replacement(now, key, status) {
             self.respond_in_dialog(now, key, to.other(), server, status);
         }
-        if is_unsent {
-            return;
-        }
-        if is_early || is_notify {
+        if is_unsent || is_early || is_notify {
             return;
         }
         self.end_call(now, key, End::new(EndedBy::Sbc, "one side does not answer within the call any more"));

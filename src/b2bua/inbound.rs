@@ -178,6 +178,8 @@ impl Engine {
 
     /// Numbers, route and the ingress trunk's limits.
     fn plan_call(&mut self, now: Instant, key: CallKey) -> Result<(), Rejection> {
+        let over_registration =
+            self.calls.get(key).and_then(|call| self.called_over_registration(&call.invite));
         let Some(call) = self.calls.get_mut(key) else { return Ok(()) };
         let settings = self.snapshots.get(call.snapshot);
         let trunk = settings.trunk_of(call.a.trunk.as_ref());
@@ -186,7 +188,13 @@ impl Engine {
         // Of a call that we place ourselves, for a transfer, the numbers are known.
         if !call.has_no_record {
             call.numbers.learn_caller(&call.invite, is_believed, numbering);
-            call.numbers.learn_called(&call.invite, numbering)?;
+            match over_registration {
+                Some(dialled) => {
+                    call.numbers.call_instead(&dialled);
+                    call.numbers.learn_called_uri(&dialled, numbering)?;
+                }
+                None => call.numbers.learn_called(&call.invite, numbering)?,
+            }
         }
         let ingress = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
         let selection = self.router.route(&ingress, &call.numbers.called);
@@ -349,6 +357,7 @@ impl CallNumbers {
             called: Number::Name(called_received.clone()),
             caller: Number::Name(from_received.clone()),
             called_written,
+            called_dialled: called_received.clone(),
             called_received,
             caller_received: from_received.clone(),
             from_received,

@@ -54,11 +54,12 @@ fn called_number(request: &Message, numbering: &numbering::Settings) -> Option<N
         return numbering.emergency.first().map(|number| Number::Emergency(number.clone()));
     }
     let by_uri = Uri::parse(raw).ok().map(|uri| Party::of(&uri));
-    let by_uri = by_uri.and_then(|party| party.normalise(numbering).ok());
+    let called = |party: Party| party.normalise_called(numbering).ok().map(|dialled| dialled.number);
+    let by_uri = by_uri.and_then(called);
     if by_uri.as_ref().is_some_and(|number| !matches!(number, Number::Name(_))) {
         return by_uri;
     }
     let to = request.to().and_then(|to| to.uri().ok()).map(|uri| Party::of(&uri));
-    let to = to.and_then(|party| party.normalise(numbering).ok());
+    let to = to.and_then(called);
     to.filter(|number| !matches!(number, Number::Name(_))).or(by_uri)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{AuthenticationFault, Cdr, Settings};
+use super::{AuthenticationFault, Cdr, RegistrationChange, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
@@ -148,6 +148,17 @@ pub enum Event {
         trunk: TrunkName,
         /// Why, and what to do.
         fault: AuthenticationFault,
+    },
+    /// Something changed with a registration. Told once a change.
+    Registration {
+        /// Whose.
+        trunk: TrunkName,
+        /// At which of its hosts; `None`: at whichever takes it.
+        host: Option<String>,
+        /// What.
+        change: RegistrationChange,
+        /// Whether the trunk has any binding now; `None`: it registers nowhere any more.
+        is_registered: Option<bool>,
     },
     /// A call began on this trunk (once for the trunk it came from, once for each tried).
     CallBegan {

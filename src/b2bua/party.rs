@@ -5,7 +5,7 @@
 
 use super::call::CallNumbers;
 use super::inbound::Rejection;
-use crate::numbering::{self, Number, NumberFault};
+use crate::numbering::{self, Dialled, Number, NumberFault};
 use crate::sip::{Message, Params, Scheme, Uri, unescape};
 
 /// The longest `phone-context` that is looked at: E.164 with as many visual separators.
@@ -59,6 +59,20 @@ impl Party {
     }
 }
 
+impl Party {
+    /// The same of a party that is called, behind the access code that its peer may dial. One with a
+    /// context was put together by a network, and has none.
+    pub(super) fn normalise_called(&self, numbering: &numbering::Settings) -> Result<Dialled, NumberFault> {
+        match self.context {
+            None => numbering.normalise_called(&self.user),
+            Some(_) => {
+                let number = self.normalise(numbering)?;
+                Ok(Dialled { number, received: self.user.clone(), access_code: None })
+            }
+        }
+    }
+}
+
 /// The user part as it was written, if RFC 3261 §25.1 allows all of it (with `escaped`).
 pub(super) fn written_user(uri: &Uri<'_>) -> Option<String> {
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(byte);
@@ -85,7 +99,7 @@ pub(super) fn is_emergency_service(uri: &[u8]) -> bool {
 pub(super) fn is_emergency(request: &Message, numbering: &numbering::Settings) -> bool {
     let uri = request.request_uri_raw();
     is_emergency_service(uri)
-        || Uri::parse(uri).is_ok_and(|uri| numbering.emergency.contains(&Party::of(&uri).user))
+        || Uri::parse(uri).is_ok_and(|uri| numbering.calls_emergency(&Party::of(&uri).user))
 }
 
 impl CallNumbers {
@@ -96,12 +110,21 @@ impl CallNumbers {
         invite: &Message,
         numbering: &numbering::Settings,
     ) -> Result<(), Rejection> {
-        let raw = invite.request_uri_raw();
+        self.learn_called_uri(invite.request_uri_raw(), numbering)
+    }
+
+    /// The same of any URI.
+    pub(super) fn learn_called_uri(
+        &mut self,
+        raw: &[u8],
+        numbering: &numbering::Settings,
+    ) -> Result<(), Rejection> {
         if is_emergency_service(raw) {
             let Some(number) = numbering.emergency.first() else {
                 return Err(Rejection::new(416, "no emergency number is configured"));
             };
             self.called_received.clone_from(number);
+            self.called_dialled.clone_from(number);
             self.called = Number::Emergency(number.clone());
             return Ok(());
         }
@@ -109,7 +132,10 @@ impl CallNumbers {
         if party.user.is_empty() {
             return Err(Rejection::new(484, "the Request-URI names nobody"));
         }
-        self.called = party.normalise(numbering).map_err(|fault| Rejection::new(484, &fault.to_string()))?;
+        let dialled = party.normalise_called(numbering);
+        let dialled = dialled.map_err(|fault| Rejection::new(484, &fault.to_string()))?;
+        self.called = dialled.number;
+        self.called_dialled = dialled.received;
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ use super::engine::Engine;
 use super::identity;
 use super::party::{Party, written_user};
 use crate::base::{Hop, Instant, TrunkName};
-use crate::numbering::{self, Number};
+use crate::numbering::{self, Dialled, Number};
 use crate::routing::{Ingress, Redirect, Selection, Target, Trunk};
 use crate::sip::{Header, Message, NameAddr, Scheme, Status, Uri};
 
@@ -129,10 +129,11 @@ impl Call {
             Some(Called { received, written, number }) => {
                 let mut numbers = self.numbers.clone();
                 if *number != numbers.called {
-                    numbers.diversions.add_redirected(&numbers.called, &numbers.called_received);
+                    numbers.diversions.add_redirected(&numbers.called, &numbers.called_dialled);
                 }
                 numbers.called.clone_from(number);
                 numbers.called_received.clone_from(received);
+                numbers.called_dialled.clone_from(received);
                 numbers.called_written.clone_from(written);
                 Cow::Owned(numbers)
             }
@@ -322,8 +323,7 @@ fn contact_of<'a>(address: NameAddr<'a>, numbering: &numbering::Settings) -> Opt
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) || party.user.is_empty() {
         return None;
     }
-    let number = party.normalise(numbering).ok()?;
-    let received = party.user;
+    let Dialled { number, received, .. } = party.normalise_called(numbering).ok()?;
     let q = address.params.value("q").map_or(Some(FULL_Q), thousandths)?;
     let called = Called { received, written: written_user(&uri), number };
     Some(Contact { uri, called, q })

@@ -164,7 +164,7 @@ impl Engine {
 
     /// It is time to refresh a leg.
     pub(super) fn on_refresh_due(&mut self, now: Instant, key: CallKey, side: Side) {
-        if self.is_busy(key, side) {
+        if self.cannot_refresh(key, side) {
             return self.arm(key, CallTimer::Refresh(side), now + BUSY_WAIT);
         }
         let Some((request, hop)) = self.write_refresh(key, side) else {
@@ -181,31 +181,25 @@ impl Engine {
     }
 
     /// Whether an INVITE or an offer is under way on a leg, or is on its way to it.
-    fn is_busy(&self, key: CallKey, side: Side) -> bool {
+    fn cannot_refresh(&self, key: CallKey, side: Side) -> bool {
         let Some(call) = self.calls.get(key).filter(|call| call.phase == Phase::Answered) else {
             return true;
         };
         let Some(leg) = call.leg(side) else { return true };
         let is_carried_to = call.leg(side.other()).is_some_and(|other| other.incoming.is_some());
-        let invites = leg.incoming.is_some() || leg.outgoing.is_some() || leg.deferred.is_some();
-        let acks = leg.unacked.is_some() || leg.owed_ack.is_some();
-        invites || acks || is_carried_to || call.media.offered_by().is_some() || call.media.is_opening()
+        leg.is_busy() || is_carried_to || call.media.offered_by().is_some() || call.media.is_opening()
     }
 
     fn write_refresh(&mut self, key: CallKey, side: Side) -> Option<(Message, Hop)> {
         let leg = self.calls.get_mut(key)?.leg_mut(side)?;
         let by_update = leg.peer.update;
-        let body = if by_update { Vec::new() } else { leg.sdp.say_again() };
-        if !by_update && body.is_empty() {
+        let body = (!by_update).then(|| leg.sdp.say_again());
+        if body.as_ref().is_some_and(Vec::is_empty) {
             return None;
         }
         let method = if by_update { Method::Update } else { Method::Invite };
         let (writer, hop) = self.begin_target_refresh(key, side, &method)?;
-        let request = match by_update {
-            true => writer.finish(),
-            false => writer.finish_with(b"application/sdp", &body),
-        };
-        Some((request.ok()?, hop))
+        Some((writer.finish_with_sdp(body.as_deref()).ok()?, hop))
     }
 
     /// A response to a refresh.
@@ -269,7 +263,7 @@ impl Engine {
     /// chosen value between 2.1 and 4 seconds in units of 10 ms. If the UAC is not the owner […], T
     /// has a randomly chosen value of between 0 and 2 seconds in units of 10 ms." (A
     /// leg that changed calls is no longer on the side that says which.)
-    fn glare_wait(&mut self, key: CallKey, side: Side) -> Duration {
+    pub(super) fn glare_wait(&mut self, key: CallKey, side: Side) -> Duration {
         let is_owner =
             self.calls.get(key).and_then(|call| call.leg(side)).is_some_and(|leg| leg.owns_call_id);
         let units = if is_owner { 210 + self.random.below(191) } else { self.random.below(201) };

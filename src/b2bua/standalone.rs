@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use super::challenge::Asked;
 use super::credentials::Answers;
 use super::engine::Engine;
+use super::registration::RegistrationKey;
 use super::resending::rewrite;
 use crate::base::{Hop, Instant, TimerId, Timers, TrunkName};
-use crate::routing::TargetKey;
+use crate::routing::{Target, TargetKey};
 use crate::sip::{Header, Message};
 use crate::transaction::{ClientEnd, ClientId};
 
@@ -25,6 +26,10 @@ pub(super) const MAX_STANDALONES: usize = 8_192;
 pub(super) enum Kind {
     /// To learn whether a target is alive (`probes.rs`).
     Probe(TargetKey),
+    /// To register at a target (`registration.rs`).
+    Register(RegistrationKey, Target),
+    /// To take a binding back; nobody waits for the answer.
+    Unregister,
 }
 
 /// A request that waits for its answer.
@@ -209,6 +214,8 @@ impl Engine {
     fn end_standalone(&mut self, now: Instant, standalone: &Standalone, ending: Ending<'_>) {
         match &standalone.kind {
             Kind::Probe(target) => self.on_probe_ended(now, target, standalone.since, ending),
+            Kind::Register(key, target) => self.on_registration_ended(now, key, (target, standalone), ending),
+            Kind::Unregister => {}
         }
         // A trunk that is gone was heard for the sake of this answer.
         self.release_peers();

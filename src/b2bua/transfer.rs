@@ -19,7 +19,7 @@ use super::inbound::status_of;
 use super::party::{Party, written_user};
 use crate::base::{Instant, Realm, TrunkName};
 use crate::media::Side;
-use crate::numbering::Number;
+use crate::numbering::{Dialled, Number};
 use crate::routing::{Ingress, Refer};
 use crate::sip::{Header, Message, NameAddr, Scheme, Status};
 use crate::transaction::ServerId;
@@ -89,7 +89,8 @@ impl Engine {
         let trunk = call.leg(side).and_then(|leg| settings.trunk_of(leg.trunk.as_ref()));
         let numbering = settings.numbering_of(trunk);
         let party = Party::of(&uri);
-        let number = party.normalise(numbering).map_err(|_| Status::of(484))?;
+        let Dialled { number, received, .. } =
+            party.normalise_called(numbering).map_err(|_| Status::of(484))?;
         if number.is_emergency() {
             return Err(Status::of(603));
         }
@@ -102,7 +103,7 @@ impl Engine {
                 Some(found.ok_or(Status::of(603))?)
             }
         };
-        Ok(Referred { received: party.user, written: written_user(&uri), number, replaces })
+        Ok(Referred { received, written: written_user(&uri), number, replaces })
     }
 
     /// The other call that a transferor wants to join to this one: an answered one of ours, of which

@@ -57,15 +57,10 @@ impl Engine {
     pub(super) fn method_towards(&self, key: CallKey, to: Side, request: &Message) -> Option<Method> {
         let call = self.calls.get(key)?;
         let leg = call.leg(to)?;
-        let is_busy = leg.outgoing.is_some()
-            || leg.incoming.is_some()
-            || leg.unacked.is_some()
-            || leg.owed_ack.is_some()
-            || leg.deferred.is_some();
         match request.method()? {
             Method::Prack => Some(Method::Update),
             Method::Update if !leg.peer.update && call.phase == Phase::Answered => {
-                (!is_busy).then_some(Method::Invite)
+                (!leg.is_busy()).then_some(Method::Invite)
             }
             method => Some(method.clone()),
         }

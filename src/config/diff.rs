@@ -162,9 +162,12 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
         domain,
         credentials,
         authentication,
+        register,
         allow,
         matching,
         send_numbers,
+        prefix,
+        tech_prefix,
         numbering: own_numbering,
         caller_id,
         identity,
@@ -192,10 +195,14 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
+    put("register", register.as_ref().map_or("false".to_owned(), |register| format!("{register:?}")));
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
     put("match", match_text(matching));
     put("send_numbers", format!("{send_numbers:?}"));
+    put("strip_prefix", or_none(&prefix.strip));
+    put("add_prefix", or_none(&prefix.add));
+    put("tech_prefix", or_none(tech_prefix));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", format!("{caller_id:?}"));
     put("identity", format!("{identity:?}"));
@@ -227,11 +234,12 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut BTreeMap<String, Shown>) {
 fn numbering(settings: &crate::numbering::Settings) -> String {
     let short: Vec<_> = settings.short.iter().map(regex::Regex::as_str).collect();
     format!(
-        "country {}, prefixes {}, short {}, emergency {}",
+        "country {}, prefixes {}, short {}, emergency {}, access codes {}",
         settings.country.as_deref().unwrap_or("none"),
         settings.prefixes.join(" "),
         short.join(" "),
-        settings.emergency.join(" ")
+        settings.emergency.join(" "),
+        list(&settings.access_codes)
     )
 }
 
@@ -255,6 +263,10 @@ fn calls(timeouts: &Timeouts) -> [(&'static str, String); 5] {
         ("min_session_expires", min_session_expires),
     ]
     .map(|(name, value)| (name, format!("{value:?}")))
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "none".to_owned() } else { text.to_owned() }
 }
 
 fn list<T: ToString>(items: &[T]) -> String {

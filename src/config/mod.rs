@@ -14,6 +14,7 @@ mod expand;
 mod fault;
 mod health;
 mod matching;
+mod numbers;
 mod profile;
 mod reader;
 mod registration;

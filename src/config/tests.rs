@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 
@@ -7,8 +8,8 @@ use super::*;
 use crate::base::Realm;
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, RouteSource,
-    Timeouts,
+    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, Register,
+    RegisterTo, RouteSource, Timeouts,
 };
 
 /// A file and its text.
@@ -319,16 +320,12 @@ fn what_later_versions_bring_is_refused() {
         r#"
 [media]
 zero_copy = "auto"
-[trunk.a]
-host = "192.0.2.1"
-register = true
 "#,
     );
     let found = faults(&[("drawbridge.toml", &text)]);
     let keys: Vec<_> = found.lines().filter(|line| line.contains("not yet")).collect();
     expect![[r#"
-        drawbridge.toml:14:13: media.zero_copy: zero-copy sending: not yet in this version; leave zero_copy out
-        drawbridge.toml:17:12: trunk.a.register: registration: not yet in this version; write register = false"#]].assert_eq(&keys.join("\n"));
+        drawbridge.toml:14:13: media.zero_copy: zero-copy sending: not yet in this version; leave zero_copy out"#]].assert_eq(&keys.join("\n"));
 }
 
 #[test]
@@ -645,6 +642,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
 mod dns;
 mod load;
 mod matching;
+mod numbers;
 mod profiles;
 mod samples;
 mod tls;
@@ -701,4 +699,38 @@ fn a_trunk_says_which_challenges_it_answers() {
     )]);
     assert!(found.contains("trunk.a.auth_realm: \"\" is no realm"), "{found}");
     assert!(found.contains("write \"MD5\" or \"SHA-256\" or \"SHA-512-256\""), "{found}");
+}
+
+#[test]
+fn a_trunk_may_be_registered_at() {
+    let account = "username = \"u\"\npassword = \"p\"\n";
+    let trunk = |register: &str| format!("[trunk.a]\nhost = \"a.example\"\n{account}register = {register}\n");
+    let read = |register: &str| valid(&trunk(register)).routing.trunks[0].register.clone();
+    assert_eq!(read("false"), None);
+    assert_eq!(read("true"), Some(Register::default()));
+    assert_eq!(read("{}"), Some(Register::default()));
+    let all = "{ expires = \"10m\", registrar = \"Sip.Example\", user = \"line1\", contact_user = \"me\", to = \"first\", required = true }";
+    let expected = Register {
+        expires: Duration::from_secs(600),
+        registrar: Some("sip.example".to_owned()),
+        user: Some("line1".to_owned()),
+        contact_user: Some("me".to_owned()),
+        to: RegisterTo::First,
+        required: true,
+    };
+    assert_eq!(read(all), Some(expected));
+    let found = |text: &str| faults(&[("drawbridge.toml", &minimal_and(text))]);
+    let nobody = found("[trunk.a]\nhost = \"a.example\"\nregister = true\n");
+    assert!(nobody.contains("trunk.a.register: there is nobody to register; write username"), "{nobody}");
+    let odd = found(&trunk("{ expires = \"5s\", user = \"a@b\", to = \"some\", expire = \"1h\" }"));
+    for fault in [
+        "trunk.a.register.expires: this is out of range; write \"60s\" to \"24h\"",
+        "trunk.a.register.user: \"a@b\" is no user",
+        "trunk.a.register.to: \"some\" is not known here; write \"all\" or \"first\"",
+        "trunk.a.register.expire: unknown key; did you mean \"expires\"?",
+    ] {
+        assert!(odd.contains(fault), "{fault}\n{odd}");
+    }
+    let bare = valid("[trunk.a]\nhost = \"a.example\"\nregister = { user = \"pbx\" }\n");
+    assert_eq!(bare.routing.trunks[0].registered_user(), Some("pbx"));
 }

@@ -6,10 +6,11 @@ use super::balance::{TierDraft, read_balance, read_tier, read_weight};
 use super::calls::read_calls;
 use super::health::health;
 use super::matching::read_match;
+use super::numbers::{read_own_numbering, read_prefix, read_tech_prefix};
 use super::profile;
 use super::reader::{Place, Table, Text, Value};
-use super::registration::read_authentication;
-use super::sections::{REALMS, read_numbering, section, transport};
+use super::registration::{read_authentication, read_register};
+use super::sections::{REALMS, section, transport};
 use super::tls::{self, ClientLoader};
 use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
@@ -102,7 +103,6 @@ fn is_trunk_name(name: &str) -> bool {
 }
 
 fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: &Timeouts) -> Trunk {
-    refuse_what_is_to_come(table);
     let realm = table.value("realm").and_then(|value| value.text()?.one_of(&REALMS));
     let hosts = hosts(table);
     let domain = table.value("domain").and_then(|value| domain(&value.text()?));
@@ -115,10 +115,13 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         domain,
         credentials: credentials(table),
         authentication: read_authentication(table),
+        register: read_register(table),
         allow: table.value("allow").map(|value| value.networks()).unwrap_or_default(),
         matching: section(table, "match", read_match).unwrap_or_default(),
         send_numbers: send_numbers(table).unwrap_or_default(),
-        numbering: section(table, "numbering", |own| Some(read_numbering(own, numbering))),
+        prefix: read_prefix(table),
+        tech_prefix: read_tech_prefix(table),
+        numbering: section(table, "numbering", |own| Some(read_own_numbering(own, numbering))),
         caller_id: section(table, "caller_id", caller_id).unwrap_or_default(),
         identity: identity(table).unwrap_or_default(),
         // A PBX says who calls; what a carrier says counts where its contract says so.
@@ -161,14 +164,6 @@ fn load_tls(trunk: &Trunk, table: &Table<'_>, clients: &mut ClientLoader) {
             own.fault("the trunk does not use TLS", "write transport = \"tls\" in the trunk, too")
         }
         (_, None) => {}
-    }
-}
-
-fn refuse_what_is_to_come(table: &Table<'_>) {
-    if let Some(value) = table.value("register")
-        && value.boolean() == Some(true)
-    {
-        value.not_yet("registration", "write register = false");
     }
 }
 

@@ -30,6 +30,23 @@ impl Settings {
     }
 }
 
+/// What is taken from, and then put before, every number that a trunk is sent. Only E.164 numbers have
+/// such prefixes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PrefixRule {
+    /// Taken off where the number, in the trunk's form, begins so.
+    pub strip: String,
+    /// Put before what is left.
+    pub add: String,
+}
+
+impl PrefixRule {
+    /// The number as it is sent.
+    pub fn apply(&self, text: &str) -> String {
+        format!("{}{}", self.add, text.strip_prefix(self.strip.as_str()).unwrap_or(text))
+    }
+}
+
 fn digits(e164: &str) -> &str {
     e164.strip_prefix('+').unwrap_or(e164)
 }

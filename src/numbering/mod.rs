@@ -16,14 +16,22 @@
 //! France and valid nowhere else, is refused and never guessed at. National before prefix, because
 //! in some countries `011` begins national numbers (Leeds is 0113).
 //!
+//! A peer may dial an **access code** before the numbers that it calls (`9` for an outside line): it is
+//! taken off, if what is left is a number, an emergency number or a short code. What is one of the
+//! latter two as it came stays as it came, so that 911 is 911 behind an access code 9, too, and so is
+//! 9911. Callers are read without it.
+//!
 //! Must not know: SIP (it is given the user part of a URI, unescaped).
 
+mod access;
 mod format;
 mod normalise;
 mod plan;
 
 use std::fmt;
 
+pub use access::Dialled;
+pub use format::PrefixRule;
 pub use plan::{is_country, load};
 
 /// E.164 without its `+` has at least so many digits: what is shorter is rather a misdialled
@@ -45,6 +53,8 @@ pub struct Settings {
     pub short: Vec<regex::Regex>,
     /// Emergency numbers: never rewritten, never limited, shed or banned.
     pub emergency: Vec<String>,
+    /// Access codes that a peer dials before a number (`9` for an outside line).
+    pub access_codes: Vec<String>,
 }
 
 impl Default for Settings {
@@ -54,6 +64,7 @@ impl Default for Settings {
             prefixes: vec!["00".to_owned(), "011".to_owned()],
             short: whole_user_pattern("1[0-9]{2}").into_iter().collect(),
             emergency: vec!["911".to_owned(), "112".to_owned()],
+            access_codes: Vec::new(),
         }
     }
 }

@@ -120,16 +120,15 @@ pub enum Misfit {
     Registration,
 }
 
-/// Whether a request from a source of `trunk` is the trunk's. `registered`: the user of the Contact
-/// that we registered; `ports`: those of its hosts.
+/// Whether a request from a source of `trunk` is the trunk's. `is_registered`: whether it is for
+/// the Contact that we registered; `ports`: those of its hosts.
 pub(super) fn fit(
     trunk: &Trunk,
-    registered: Option<&str>,
+    is_registered: bool,
     ports: &[u16],
     facts: &RequestFacts<'_>,
 ) -> Result<Fit, Misfit> {
     let TrunkMatch { to, domains, registration } = &trunk.matching;
-    let is_registered = !facts.user.is_empty() && registered == Some(facts.user);
     let port = ports.iter().copied().find(|port| *port == facts.source.port());
     let mut found = Fit {
         is_registered,

@@ -11,6 +11,7 @@ mod hosts;
 mod limits;
 mod matching;
 mod query;
+mod registration;
 mod report;
 mod router;
 mod settings;
@@ -28,6 +29,9 @@ pub use limits::{CallLimits, LimitReached};
 pub use matching::{Fit, Misfit, RequestFacts, TrunkMatch};
 pub use query::{
     DnsQuestion, Endpoint, Query, Reach, RecordKind, Resolution, ResolveFault, transport_of_service,
+};
+pub use registration::{
+    Register, RegisterTo, RegistrationReport, Setback, begin_after, refresh_after, wait_after,
 };
 pub use report::{TargetReport, TargetState, TrunkReport, TrunkState};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Target};

@@ -1,6 +1,6 @@
 //! The tables that answer "from which trunk?", "to which trunks?" and "at which addresses?".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::balance::{self, Selection, Turns};
@@ -8,6 +8,7 @@ use super::draw::{self, Ranked};
 use super::health::{ProbeResult, TargetKey, TargetsHealth};
 use super::hosts::{HostReport, Hosts};
 use super::matching::RequestFacts;
+use super::registration::Registrations;
 use super::sources::{Claim, Sources};
 use super::switches::{Switched, Switches};
 use super::{
@@ -72,9 +73,8 @@ pub struct Router {
     switches: Switches,
     health: TargetsHealth,
     turns: Turns,
-    /// The users of the Contacts that we registered.
-    registered: BTreeMap<TrunkName, String>,
     ambiguities: Vec<Ambiguity>,
+    pub(super) registrations: Registrations,
 }
 
 impl Router {
@@ -97,7 +97,6 @@ impl Router {
         self.settings = settings;
         self.hosts.retain_only(queries(&self.settings));
         self.limits.configure(self.settings.limits, &self.settings.trunks);
-        self.registered.retain(|name, _| self.settings.trunk(name).is_some());
         self.turns.retain_only(&self.settings.routes);
         self.rebuild_sources();
     }
@@ -266,16 +265,7 @@ impl Router {
     /// Every trunk that has the source of a request, with why the request is its or not. If it is
     /// anybody's, that trunk comes first.
     pub fn claims(&self, realm: Realm, facts: &RequestFacts<'_>) -> Vec<Claim<'_>> {
-        self.sources.claims(&self.settings, &self.registered, realm, facts)
-    }
-
-    /// Notes the user of the Contact that was registered with a trunk, or that there is none any more.
-    /// A call to it is that trunk's.
-    pub fn set_registered_user(&mut self, trunk: &TrunkName, user: Option<&str>) {
-        match user {
-            Some(user) => self.registered.insert(trunk.clone(), user.to_owned()),
-            None => self.registered.remove(trunk),
-        };
+        self.sources.claims(&self.settings, self.registration_of(facts.user), realm, facts)
     }
 
     /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in.

@@ -10,9 +10,9 @@ use super::balance::{Balance, TierTrunk};
 use super::matching::TrunkMatch;
 use super::query::Query;
 use super::tls::TrunkTls;
-use super::{Authentication, Timeouts};
+use super::{Authentication, Register, Timeouts};
 use crate::base::{Realm, Transport, TrunkName};
-use crate::numbering::{self, NumberForm};
+use crate::numbering::{self, Number, NumberForm, PrefixRule};
 
 /// All that routing needs to know, filled by `config`.
 #[derive(Clone, Debug, Default)]
@@ -51,12 +51,18 @@ pub struct Trunk {
     pub credentials: Option<Credentials>,
     /// Which challenges it answers.
     pub authentication: Authentication,
+    /// Whether and how we register there.
+    pub register: Option<Register>,
     /// Sources beside the addresses of `hosts`.
     pub allow: Vec<IpNet>,
     /// Which calls from these sources are its own, where another trunk has them too.
     pub matching: TrunkMatch,
     /// The form of numbers sent.
     pub send_numbers: NumberForm,
+    /// What is taken from and put before every number sent, in that form.
+    pub prefix: PrefixRule,
+    /// Put before the number that is called, and before no other (a wholesale carrier's tech prefix).
+    pub tech_prefix: String,
     /// How numbers are read that come from this trunk, where it differs from the node's.
     pub numbering: Option<numbering::Settings>,
     /// Which caller ids may go out.
@@ -106,9 +112,12 @@ impl Trunk {
             tls: TrunkTls::default(),
             credentials: None,
             authentication: Authentication::default(),
+            register: None,
             allow: Vec::new(),
             matching: TrunkMatch::default(),
             send_numbers: NumberForm::default(),
+            prefix: PrefixRule::default(),
+            tech_prefix: String::new(),
             numbering: None,
             caller_id: CallerIdPolicy::default(),
             identity: Identity::default(),
@@ -155,6 +164,21 @@ impl Trunk {
     pub fn may_use_tls(&self) -> bool {
         let asks = |query: Query| query.asks_srv();
         self.transport == Some(Transport::Tls) || (self.transport.is_none() && self.queries().any(asks))
+    }
+}
+
+impl Trunk {
+    /// A number as this trunk is sent it, wherever it stands. `received` is the user part that it was
+    /// read from. Codes and names go as they came.
+    pub fn number(&self, numbering: &numbering::Settings, number: &Number, received: &str) -> String {
+        let text = numbering.format(number, received, self.send_numbers);
+        if matches!(number, Number::E164(_)) { self.prefix.apply(&text) } else { text }
+    }
+
+    /// The number that is called, as it stands in Request-URI and To.
+    pub fn called_number(&self, numbering: &numbering::Settings, number: &Number, received: &str) -> String {
+        let text = self.number(numbering, number, received);
+        if matches!(number, Number::E164(_)) { format!("{}{text}", self.tech_prefix) } else { text }
     }
 }
 

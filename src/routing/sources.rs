@@ -122,11 +122,11 @@ impl Sources {
 
     /// Every trunk that has the source of a request: whose it is comes first, if it is anybody's. A
     /// longer prefix comes before a shorter one, a better fit before one that is less good, and else
-    /// counts the order of the configuration.
+    /// counts the order of the configuration. `registered`: whose Contact of ours the request is for.
     pub(super) fn claims<'s>(
         &self,
         settings: &'s Settings,
-        registered: &BTreeMap<TrunkName, String>,
+        registered: Option<&TrunkName>,
         realm: Realm,
         facts: &RequestFacts<'_>,
     ) -> Vec<Claim<'s>> {
@@ -134,8 +134,8 @@ impl Sources {
         for (entry, claimants) in self.covering(realm, facts.source.ip()).into_iter().rev() {
             let trunks = claimants.iter().filter_map(|claimant| {
                 let trunk = settings.trunks.get(claimant.index)?;
-                let registered = registered.get(&trunk.name).map(String::as_str);
-                let fit = matching::fit(trunk, registered, &claimant.ports, facts);
+                let is_registered = registered == Some(&trunk.name);
+                let fit = matching::fit(trunk, is_registered, &claimant.ports, facts);
                 Some(Claim { entry, trunk: &trunk.name, fit })
             });
             // Who claims the source twice has its closer claim.

@@ -509,14 +509,14 @@ fn a_call_to_a_registered_contact_is_the_trunks_that_registered_it() {
     let registering = TrunkMatch { registration: true, ..TrunkMatch::default() };
     let mut router = Router::new(sharing(&[TrunkMatch::default(), registering, to(&["+1555*"])]));
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "a", "nothing is registered yet");
-    router.set_registered_user(&"b".into(), Some("k3x9"));
-    router.set_registered_user(&"a".into(), Some("p0w2"));
+    router.set_registrations(&"b".into(), "k3x9", Vec::new());
+    router.set_registrations(&"a".into(), "p0w2", Vec::new());
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "b");
     assert_eq!(owner(&router, FROM_SHARED, "p0w2", &[]), "a");
     assert_eq!(owner(&router, FROM_SHARED, "+15551000000", &[]), "c");
     router.replace(router.settings().clone());
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "b", "a reload forgets no registration");
-    router.set_registered_user(&"b".into(), None);
+    router.forget_registrations(&"b".into());
     assert_eq!(owner(&router, FROM_SHARED, "k3x9", &[]), "a");
 }
 

@@ -90,6 +90,14 @@ impl Writer {
         self.header(Header::ContentType, content_type).display(Header::ContentLength, body.len()).end(body)
     }
 
+    /// Ends a message with SDP, or without a body.
+    pub fn finish_with_sdp(self, sdp: Option<&[u8]>) -> Result<Message, MessageTooLarge> {
+        match sdp {
+            Some(sdp) => self.finish_with(b"application/sdp", sdp),
+            None => self.finish(),
+        }
+    }
+
     fn end(mut self, body: &[u8]) -> Result<Message, MessageTooLarge> {
         self.bytes.extend_from_slice(b"\r\n");
         self.bytes.extend_from_slice(body);

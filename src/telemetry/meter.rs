@@ -66,6 +66,9 @@ impl Meter {
                 }
             }
             Event::NotAuthenticated { .. } => {}
+            Event::Registration { trunk, is_registered, .. } => {
+                self.metrics.set_registered(trunk.as_str(), *is_registered);
+            }
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
             // Is logged, not counted.
             Event::SourceShared(_) => {}

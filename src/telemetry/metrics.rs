@@ -51,6 +51,7 @@ impl From<&RelayCounters> for RelayTotals {
 pub struct Metrics {
     registry: Registry,
     pub(super) calls_active: IntGaugeVec,
+    trunk_registered: IntGaugeVec,
     pub(super) calls: IntCounterVec,
     pub(super) attempts: IntCounterVec,
     pub(super) setup_seconds: HistogramVec,
@@ -87,6 +88,7 @@ impl Metrics {
         let registry = Registry::new();
         let metrics = Metrics {
             calls_active: gauges(&registry, names::CALLS_ACTIVE, &["trunk"])?,
+            trunk_registered: gauges(&registry, names::TRUNK_REGISTERED, &["trunk"])?,
             calls: counters(&registry, names::CALLS, &["trunk", "direction", "outcome"])?,
             attempts: counters(&registry, names::CALL_ATTEMPTS, &["trunk", "code"])?,
             setup_seconds: histograms(&registry, names::CALL_SETUP_SECONDS, SETUP_SECONDS)?,
@@ -137,6 +139,17 @@ impl Metrics {
                 let labels = [realm.as_str(), transport.as_str()];
                 self.sip_connections.with_label_values(&labels).set(to_gauge(count[realm]));
             }
+        }
+    }
+
+    /// Whether a trunk is registered; `None`: it is not to be.
+    pub fn set_registered(&self, trunk: &str, is_registered: Option<bool>) {
+        match is_registered {
+            Some(is_registered) => {
+                self.trunk_registered.with_label_values(&[trunk]).set(is_registered.into());
+            }
+            // What was never there is as good as removed.
+            None => drop(self.trunk_registered.remove_label_values(&[trunk])),
         }
     }
 

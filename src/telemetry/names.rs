@@ -18,6 +18,11 @@ const fn name(name: &'static str, help: &'static str) -> Name {
 pub const BUILD_INFO: Name =
     name("drawbridge_build_info", "Always 1; the labels say which version and relay engine run.");
 /// Gauge by trunk.
+pub const TRUNK_REGISTERED: Name = name(
+    "drawbridge_trunk_registered",
+    "Whether a registration of ours lives at the trunk; no value where none is wanted.",
+);
+/// Gauge by trunk.
 pub const CALLS_ACTIVE: Name =
     name("drawbridge_calls_active", "Calls in progress, from INVITE to their end.");
 /// Counter by trunk, direction, outcome.

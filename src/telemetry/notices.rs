@@ -2,7 +2,9 @@
 //!
 //! Must not know: how often a thing may be told; the engine says each once.
 
-use crate::b2bua::Event;
+use std::time::Duration;
+
+use crate::b2bua::{Event, RegistrationChange};
 use crate::routing::Ambiguity;
 
 /// Writes the line of an event that is worth one; most are only counted.
@@ -17,6 +19,31 @@ pub fn log(event: &Event) {
                 "DNS gave two trunks the same source: calls from there are taken for the first, unless match tells them apart"
             );
         }
+        Event::Registration { trunk, host, change, .. } => {
+            let at = host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));
+            log_registration(trunk.as_str(), &at, change);
+        }
         _ => {}
+    }
+}
+
+fn log_registration(trunk: &str, at: &str, change: &RegistrationChange) {
+    match change {
+        RegistrationChange::Begins => {}
+        RegistrationChange::Registered { at: target, expires } => {
+            tracing::info!(trunk, "registered{at} ({target}) for {} s", expires.as_secs());
+        }
+        RegistrationChange::Failed { fault, retry, remaining } => {
+            let remaining = match remaining.filter(|remaining| *remaining > Duration::ZERO) {
+                Some(remaining) => format!("; registered for {} s yet", remaining.as_secs()),
+                None => String::new(),
+            };
+            let retry = retry.as_secs();
+            tracing::warn!(trunk, "cannot register{at}: {fault}; next try in {retry} s{remaining}");
+        }
+        RegistrationChange::Expired => {
+            tracing::warn!(trunk, "no longer registered{at}: it was not renewed in time");
+        }
+        RegistrationChange::Left => tracing::info!(trunk, "registration{at} taken back"),
     }
 }

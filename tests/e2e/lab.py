@@ -98,11 +98,11 @@ class Host:
         finally:
             enter(self.home)
 
-    def start(self, command, log=subprocess.DEVNULL, **options):
+    def start(self, command, log=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **options):
         """Starts a process on this host; it is ended with the lab at the latest."""
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=lambda: enter(self.namespace),

@@ -106,6 +106,17 @@ fn uri_of(text: &str, host: &str) -> String {
     }
 }
 
+/// The same configuration, in which nobody registers: what a call needs of that is taken for granted.
+fn without_registrations(settings: &Arc<Settings>) -> Arc<Settings> {
+    let mut settings = Arc::clone(settings);
+    if settings.routing.trunks.iter().any(|trunk| trunk.register.is_some()) {
+        for trunk in &mut Arc::make_mut(&mut settings).routing.trunks {
+            trunk.register = None;
+        }
+    }
+    settings
+}
+
 /// Lets a fresh engine have the INVITE.
 pub(super) fn rehearse(
     settings: &Arc<Settings>,
@@ -114,7 +125,7 @@ pub(super) fn rehearse(
     invite: &Message,
 ) -> Rehearsal {
     let mut rehearsal = Rehearsal {
-        engine: Engine::new(Arc::clone(settings), Random::from_number(1), 0, NOW),
+        engine: Engine::new(without_registrations(settings), Random::from_number(1), 0, NOW),
         sent: Vec::new(),
         answer: None,
         dropped: None,

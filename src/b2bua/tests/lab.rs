@@ -406,6 +406,7 @@ pub fn settings() -> Settings {
             prefixes: vec!["00".to_owned(), "011".to_owned()],
             short: vec![Regex::new("^(?:1[0-9]{2})$").unwrap()],
             emergency: vec!["911".to_owned(), "112".to_owned()],
+            access_codes: Vec::new(),
         },
         routing: routing::Settings {
             trunks: vec![

@@ -110,7 +110,7 @@ fn regions_of_one_carrier_are_told_apart_by_their_domains() {
 fn a_call_to_a_registered_contact_is_of_its_trunk() {
     let registration = TrunkMatch { registration: true, ..TrunkMatch::default() };
     let mut lab = Lab::with(two_of_one_carrier(registration, TrunkMatch::default()));
-    lab.engine.router.set_registered_user(&"carrier-a".into(), Some("r4e8z1"));
+    lab.engine.router.set_registrations(&"carrier-a".into(), "r4e8z1", Vec::new());
     let from = "sip:+12025550123@carrier.example";
     let to = "sip:+442079460000@carrier.example";
     assert_eq!(trunk_of(&mut lab, "1", "sip:r4e8z1@203.0.113.5:5060", from, to), named("carrier-a"));

@@ -356,6 +356,7 @@ fn numbers_of(call: &Call, by: Side, referred: &Referred) -> CallNumbers {
     CallNumbers {
         called: referred.number.clone(),
         called_received: referred.received.clone(),
+        called_dialled: referred.received.clone(),
         called_written: referred.written.clone(),
         ..speaker::numbers_of(call, by.other())
     }

@@ -31,8 +31,8 @@ const LEAVING_TIME: Duration = Duration::from_secs(4);
 /// How often a party is offered the other's media again that has an offer of its own under way (491).
 const MAX_OFFERS: u8 = 4;
 
-/// The shortest wait before that, in milliseconds; as much again is drawn by chance (RFC 3261 §14.1).
-const GLARE_MS: u32 = 2_100;
+/// How long a party is left alone that has a request under way, or whose connection broke, before that.
+const RECONNECT_WAIT: Duration = Duration::from_secs(3);
 
 /// A party that is to be told of the other's media.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Engine {
             return;
         };
         if !is_quiet(call) {
-            return self.reconnect_later(now, key);
+            return self.reconnect_later(now, key, RECONNECT_WAIT);
         }
         match self.write_reconnect(key, &reconnect) {
             Some((request, hop)) => {
@@ -179,8 +179,7 @@ impl Engine {
         }
     }
 
-    fn reconnect_later(&mut self, now: Instant, key: CallKey) {
-        let wait = GLARE_MS + self.random.below(GLARE_MS);
+    fn reconnect_later(&mut self, now: Instant, key: CallKey, wait: Duration) {
         let Some(reconnect) = self.calls.get_mut(key).and_then(|call| call.reconnect.as_mut()) else {
             return;
         };
@@ -188,7 +187,7 @@ impl Engine {
         if reconnect.tries >= MAX_OFFERS {
             return self.forget_reconnect(key);
         }
-        self.arm(key, CallTimer::Reconnect, now + Duration::from_millis(u64::from(wait)));
+        self.arm(key, CallTimer::Reconnect, now + wait);
     }
 
     fn forget_reconnect(&mut self, key: CallKey) {
@@ -237,7 +236,10 @@ impl Engine {
         }
         self.drop_offer(key);
         match status.code() {
-            491 => self.reconnect_later(now, key),
+            491 => {
+                let wait = self.glare_wait(key, to);
+                self.reconnect_later(now, key, wait);
+            }
             408 | 481 => self.end_reconnect(now, key, (status.code() == 481).then_some(to)),
             // It goes on as it did.
             _ => self.forget_reconnect(key),
@@ -278,7 +280,7 @@ impl Engine {
         self.forget_relay(key, client, to);
         self.drop_offer(key);
         match why {
-            ClientEnd::Transport => self.reconnect_later(now, key),
+            ClientEnd::Transport => self.reconnect_later(now, key, RECONNECT_WAIT),
             ClientEnd::Timeout => self.end_reconnect(now, key, None),
         }
     }
@@ -298,20 +300,12 @@ impl Engine {
 
 /// Whether no request that a leg must answer is under way.
 pub(super) fn is_quiet(call: &Call) -> bool {
-    let is_quiet_leg = |leg: &Leg| {
-        leg.incoming.is_none()
-            && leg.outgoing.is_none()
-            && leg.unacked.is_none()
-            && leg.owed_ack.is_none()
-            && leg.deferred.is_none()
-            && leg.refresh.is_none()
-    };
-    let legs = [Side::A, Side::B].into_iter().filter_map(|side| call.leg(side));
+    let mut legs = [Side::A, Side::B].into_iter().filter_map(|side| call.leg(side));
     call.phase == Phase::Answered
         && call.relays.is_empty()
         && call.media.offered_by().is_none()
         && !call.media.is_opening()
-        && legs.into_iter().all(is_quiet_leg)
+        && legs.all(|leg| !leg.is_busy() && leg.refresh.is_none())
 }
 
 /// The record says who was called first, not who was transferred to.

@@ -92,8 +92,11 @@ impl Engine {
         let settings = self.snapshots.get(call.snapshot);
         let trunk = settings.trunk_of(leg.trunk.as_ref());
         let numbering = settings.numbering_of(trunk);
-        let form = trunk.map_or(NumberForm::E164, |trunk| trunk.send_numbers);
-        let user = numbering.format(&referred.number, &referred.received, form);
+        let (number, received) = (&referred.number, &referred.received);
+        let user = match trunk {
+            Some(trunk) => trunk.number(numbering, number, received),
+            None => numbering.format(number, received, NumberForm::E164),
+        };
         let uri = identity::contact(&user, &self.advertised(leg.hop), leg.hop.transport);
         let (realm, name) = (leg.realm, leg.trunk.clone());
         let Some((other, side)) = referred.replaces else {

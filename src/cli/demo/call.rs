@@ -433,12 +433,8 @@ impl Call {
     ) {
         let tag = (status.code() != 100).then_some(self.token.as_str());
         let writer = response_to(request, source, status, None, tag).display(Header::Contact, self.contact());
-        let response = match body {
-            Some(body) => writer.finish_with(b"application/sdp", body.as_bytes()),
-            None => writer.finish(),
-        };
         // What does not fit a datagram is not sent: the far end's patience ends the call.
-        if let Ok(response) = response {
+        if let Ok(response) = writer.finish_with_sdp(body.map(str::as_bytes)) {
             self.send(now, source, &response);
             self.last_answer = Some((source, response));
         }

@@ -1,0 +1,730 @@
+//! Registering at trunks (RFC 3261 §10): REGISTER written and sent when it is time, what the answers
+//! mean, and the way back when a trunk is to be left. How long is waited for what, and where each
+//! registration stands, is `routing/registration.rs`.
+//!
+//! A registration is one of a trunk at one of its hosts, or at the first host that takes it. It tries
+//! the targets of that in order, one REGISTER at a time ("UAs MUST NOT send a new registration […] until
+//! they have received a final response from the registrar for the previous one", §10.2), and waits
+//! when none is left. What is bound stays bound until its time is over, whatever goes wrong meanwhile.
+//!
+//! Must not know: calls, but for who is meant by one that comes to our Contact.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Event;
+use super::call::CallNumbers;
+use super::engine::Engine;
+use super::identity;
+use super::party::{self, Party};
+use super::standalone::{Ending, Kind, Standalone};
+use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
+use crate::dialog::tagged;
+use crate::routing::{
+    self, Authentication, Credentials, Host, RegisterTo, RegistrationReport, Setback, Target, Trunk,
+    TrunkHost, begin_after, refresh_after, wait_after,
+};
+use crate::sip::{Header, Message, Method, NameAddr, Status, Uri, Writer};
+
+/// How long the answer of one target is waited for, challenges and all.
+const PATIENCE: Duration = Duration::from_secs(16);
+/// The targets of one registration that are tried before it waits.
+const MAX_TARGETS: usize = 8;
+/// How often one registration is asked for a longer time in a row.
+const MAX_LENGTHENED: u8 = 2;
+/// No registrar may ask for a longer one.
+const MAX_EXPIRES: Duration = Duration::from_secs(7 * 86_400);
+/// When a name without an address is looked at again; its answer comes sooner by itself.
+const UNRESOLVED_WAIT: Duration = Duration::from_secs(10);
+/// When a REGISTER for which there was no room is tried again.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(2);
+
+/// Which registration.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct RegistrationKey {
+    trunk: TrunkName,
+    /// As in [`Target::host`]; `None`: the first host that takes it.
+    host: Option<String>,
+}
+
+/// Why a trunk is not registered. The text says what the operator can do.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RegistrationFault {
+    /// DNS has not answered yet.
+    #[error("its name has no address; check host and DNS")]
+    Unresolved,
+    /// Nothing of ours could send it.
+    #[error("there is no listener of its transport and address family in its realm; add one")]
+    NoListener,
+    /// No answer.
+    #[error("no answer; check host, port and transport, and that no firewall is between")]
+    Silence,
+    /// The transport failed.
+    #[error("it cannot be reached; check host, port, transport and certificates")]
+    Unreachable,
+    /// 401 or 407 to what we answered, or cannot answer.
+    #[error("it does not take our credentials ({0}); check username, password and auth_realm")]
+    Credentials(Status),
+    /// 403.
+    #[error(
+        "it forbids it (403); check username, the state of the account and the addresses that it may use"
+    )]
+    Forbidden,
+    /// 404.
+    #[error("it does not know {0} (404); check register.user and domain")]
+    Unknown(String),
+    /// A 3xx: credentials go nowhere that nobody configured.
+    #[error("it redirects to {0}; if that is right, write it as host of the trunk")]
+    Redirected(String),
+    /// 423 for ever, or with a time beyond all bounds.
+    #[error("it wants a longer time than it says, or than a week (423); set register.expires")]
+    TooBrief,
+    /// A 2xx that binds for no time.
+    #[error("it says yes, and grants no time; it may want another Contact, see register.contact_user")]
+    Nothing,
+    /// Any other refusal.
+    #[error("it answers {0}")]
+    Refused(Status),
+}
+
+/// What changed with a registration. Each is told once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegistrationChange {
+    /// It is about to begin.
+    Begins,
+    /// It was not bound, or elsewhere.
+    Registered {
+        /// Where.
+        at: SocketAddr,
+        /// For how long, if it is not renewed.
+        expires: Duration,
+    },
+    /// A REGISTER failed, and not as the one before.
+    Failed {
+        /// Why.
+        fault: RegistrationFault,
+        /// When the next goes out.
+        retry: Duration,
+        /// How long the binding lives on; `None`: there is none.
+        remaining: Option<Duration>,
+    },
+    /// The binding was not renewed in time.
+    Expired,
+    /// We took it back, or forgot it.
+    Left,
+}
+
+/// What the configuration says that a binding depends on: with another value it is another binding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Identity {
+    user: String,
+    domain: String,
+    registrar: Option<String>,
+    contact_user: String,
+    realm: Realm,
+    transport: Option<Transport>,
+}
+
+impl Identity {
+    fn of(trunk: &Trunk, node: &str) -> Option<Identity> {
+        let register = trunk.register.as_ref()?;
+        Some(Identity {
+            user: trunk.registered_user()?.to_owned(),
+            domain: identity::domain_of(trunk),
+            registrar: register.registrar.clone(),
+            contact_user: trunk.contact_user(node)?,
+            realm: trunk.realm,
+            transport: trunk.transport,
+        })
+    }
+
+    fn address_of_record(&self) -> String {
+        format!("sip:{}@{}", identity::escape_user(&self.user), self.domain)
+    }
+}
+
+/// What else of the configuration a registration follows: with another value it is tried anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Terms {
+    expires: Duration,
+    hosts: Vec<TrunkHost>,
+    credentials: Option<Credentials>,
+    authentication: Authentication,
+}
+
+impl Terms {
+    fn of(trunk: &Trunk) -> Option<Terms> {
+        Some(Terms {
+            expires: trunk.register.as_ref()?.expires,
+            hosts: trunk.hosts.clone(),
+            credentials: trunk.credentials.clone(),
+            authentication: trunk.authentication.clone(),
+        })
+    }
+}
+
+/// One registration.
+#[derive(Clone, Debug)]
+struct Registration {
+    identity: Identity,
+    terms: Terms,
+    /// The same for all REGISTERs (§10.2.4).
+    call_id: Bytes,
+    tag: Bytes,
+    /// CSeq of the last.
+    sequence: u32,
+    /// What is asked for: the configured time, or what the registrar wants at least.
+    expires: Duration,
+    lengthened: u8,
+    /// Targets of this round that were not tried yet.
+    untried: Vec<Target>,
+    /// Those of the last time that there were any.
+    known: Vec<Target>,
+    bound: Option<Bound>,
+    since: Instant,
+    /// When the next REGISTER goes out; `None`: one is on its way.
+    due: Option<Instant>,
+    /// When something is to be done: `due`, or the end of the binding.
+    wake: Option<Instant>,
+    failures: u32,
+    /// Rounds in a row in which there was no address.
+    unresolved: u32,
+    /// What the registrars of this round asked for in Retry-After.
+    retry_after: Option<Duration>,
+    fault: Option<RegistrationFault>,
+}
+
+#[derive(Clone, Debug)]
+struct Bound {
+    target: Target,
+    hop: Hop,
+    until: Instant,
+}
+
+/// Every registration.
+#[derive(Debug, Default)]
+pub(super) struct Registrations {
+    entries: BTreeMap<RegistrationKey, Registration>,
+    wakes: BTreeSet<(Instant, RegistrationKey)>,
+    /// The process is about to end.
+    is_over: bool,
+}
+
+impl Registrations {
+    /// When something is to be done next.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    fn plan(&mut self, key: &RegistrationKey) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let until = entry.bound.as_ref().map(|bound| bound.until);
+        let wake = [entry.due, until].into_iter().flatten().min();
+        if let Some(before) = std::mem::replace(&mut entry.wake, wake) {
+            self.wakes.remove(&(before, key.clone()));
+        }
+        if let Some(at) = wake {
+            self.wakes.insert((at, key.clone()));
+        }
+    }
+
+    fn remove(&mut self, key: &RegistrationKey) -> Option<Registration> {
+        let entry = self.entries.remove(key)?;
+        if let Some(at) = entry.wake {
+            self.wakes.remove(&(at, key.clone()));
+        }
+        Some(entry)
+    }
+}
+
+/// Which registrations a trunk has.
+fn keys_of(trunk: &Trunk) -> Vec<RegistrationKey> {
+    let key = |host: Option<String>| RegistrationKey { trunk: trunk.name.clone(), host };
+    let Some(register) = trunk.register.as_ref().filter(|_| trunk.enabled) else { return Vec::new() };
+    match register.to {
+        RegisterTo::First => vec![key(None)],
+        RegisterTo::All => {
+            let hosts: BTreeSet<String> = trunk
+                .hosts
+                .iter()
+                .map(|at| match &at.host {
+                    Host::Name(name) => name.clone(),
+                    Host::Address(address) => address.to_string(),
+                })
+                .collect();
+            hosts.into_iter().map(|host| key(Some(host))).collect()
+        }
+    }
+}
+
+/// What begins, goes on and ends.
+impl Engine {
+    /// Before a reload: what the new configuration does not have any more, or has otherwise, is left.
+    pub(super) fn leave_registrations(&mut self, now: Instant, new: &routing::Settings, node: &str) {
+        let mut left = Vec::new();
+        for (key, entry) in &self.registrations.entries {
+            let trunk = new.trunk(&key.trunk).filter(|trunk| keys_of(trunk).contains(key));
+            let identity = trunk.and_then(|trunk| Identity::of(trunk, node));
+            if identity.as_ref() != Some(&entry.identity) {
+                left.push(key.clone());
+            }
+        }
+        for key in left {
+            self.leave(now, &key);
+        }
+    }
+
+    /// Follows the configuration and the names: what is new begins, what waits for an address goes on.
+    pub(super) fn follow_registrations(&mut self, now: Instant) {
+        if self.registrations.is_over {
+            return;
+        }
+        let settings = self.snapshots.current().clone();
+        let wanted: Vec<(RegistrationKey, Identity, Terms)> = settings
+            .routing
+            .trunks
+            .iter()
+            .flat_map(|trunk| keys_of(trunk).into_iter().map(move |key| (key, trunk)))
+            .filter_map(|(key, trunk)| Some((key, Identity::of(trunk, &settings.node)?, Terms::of(trunk)?)))
+            .collect();
+        let is_new = |(key, ..): &&(RegistrationKey, _, _)| !self.registrations.entries.contains_key(key);
+        let begins = wanted.iter().filter(is_new).count();
+        for (key, identity, terms) in wanted {
+            match self.registrations.entries.get_mut(&key) {
+                Some(entry) => {
+                    if entry.fault == Some(RegistrationFault::Unresolved) && entry.due.is_some() {
+                        entry.due = Some(now);
+                    }
+                    entry.follow(now, terms);
+                }
+                None => self.begin_registration(now, &key, identity, terms, begins),
+            }
+            self.registrations.plan(&key);
+        }
+    }
+
+    fn begin_registration(
+        &mut self,
+        now: Instant,
+        key: &RegistrationKey,
+        identity: Identity,
+        terms: Terms,
+        at_once: usize,
+    ) {
+        let due = now + begin_after(at_once, &mut self.random);
+        let entry = Registration {
+            identity,
+            call_id: self.mint_call_id(),
+            tag: self.mint_tag(),
+            sequence: 0,
+            expires: terms.expires,
+            terms,
+            lengthened: 0,
+            untried: Vec::new(),
+            known: Vec::new(),
+            bound: None,
+            since: now,
+            due: Some(due),
+            wake: None,
+            failures: 0,
+            unresolved: 0,
+            retry_after: None,
+            fault: None,
+        };
+        self.registrations.entries.insert(key.clone(), entry);
+        self.tell_registration(key, RegistrationChange::Begins);
+    }
+
+    /// Does what is due.
+    pub(super) fn on_registration_time(&mut self, now: Instant) {
+        while let Some((at, key)) = self.registrations.wakes.first().cloned() {
+            if at > now {
+                return;
+            }
+            let Some(entry) = self.registrations.entries.get_mut(&key) else {
+                self.registrations.wakes.remove(&(at, key));
+                continue;
+            };
+            if entry.bound.as_ref().is_some_and(|bound| bound.until <= now) {
+                (entry.bound, entry.since) = (None, now);
+                self.tell_registration(&key, RegistrationChange::Expired);
+            }
+            let is_due = |entry: &Registration| entry.due.is_some_and(|due| due <= now);
+            if self.registrations.entries.get(&key).is_some_and(is_due) {
+                self.try_registration(now, &key);
+            }
+            self.registrations.plan(&key);
+        }
+    }
+
+    /// Sends REGISTER to the next target, or waits for one.
+    fn try_registration(&mut self, now: Instant, key: &RegistrationKey) {
+        let settings = self.snapshots.current().clone();
+        let Some(trunk) = settings.routing.trunk(&key.trunk) else { return };
+        loop {
+            let Some(target) = self.next_registrar(key) else {
+                return self.wait_for_registrar(now, key, RegistrationFault::Unresolved, Setback::Passing);
+            };
+            let hop = settings.listener_towards(trunk.realm, target.transport, target.address);
+            let sent = hop.map(|hop| {
+                let hop = Hop { identity: target.identity, ..hop };
+                self.send_register(now, key, trunk, &target, hop)
+            });
+            let Some(entry) = self.registrations.entries.get_mut(key) else { return };
+            match sent {
+                Some(true) => return entry.due = None,
+                Some(false) => {
+                    entry.untried.insert(0, target);
+                    return entry.due = Some(now + NO_ROOM_WAIT);
+                }
+                None if entry.untried.is_empty() => {
+                    return self.wait_for_registrar(
+                        now,
+                        key,
+                        RegistrationFault::NoListener,
+                        Setback::Refusal,
+                    );
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The next target of this round; of a new round, the one first at which we are bound. DNS that does
+    /// not answer ends no registration: what was known last is used.
+    fn next_registrar(&mut self, key: &RegistrationKey) -> Option<Target> {
+        let targets = self.targets_to_register(key);
+        let entry = self.registrations.entries.get_mut(key)?;
+        if entry.untried.is_empty() {
+            if !targets.is_empty() {
+                entry.known = targets;
+            }
+            entry.untried.clone_from(&entry.known);
+            let is_elsewhere = |target: &Target| {
+                entry.bound.as_ref().is_none_or(|bound| bound.target.address != target.address)
+            };
+            entry.untried.sort_by_key(is_elsewhere);
+            entry.untried.truncate(MAX_TARGETS);
+            entry.retry_after = None;
+        }
+        (!entry.untried.is_empty()).then(|| entry.untried.remove(0))
+    }
+
+    fn targets_to_register(&mut self, key: &RegistrationKey) -> Vec<Target> {
+        let targets = self.router.targets(&key.trunk, &mut self.random);
+        let is_meant = |target: &Target| key.host.as_ref().is_none_or(|host| *host == target.host);
+        targets.into_iter().filter(is_meant).collect()
+    }
+
+    fn send_register(
+        &mut self,
+        now: Instant,
+        key: &RegistrationKey,
+        trunk: &Trunk,
+        target: &Target,
+        hop: Hop,
+    ) -> bool {
+        let Some(expires) = self.registrations.entries.get(key).map(|entry| entry.expires) else {
+            return false;
+        };
+        let Some(request) = self.write_register(key, trunk, target, hop, expires) else { return false };
+        let kind = Kind::Register(key.clone(), target.clone());
+        self.send_standalone(now, (kind, trunk.name.clone()), (request, hop), now + PATIENCE)
+    }
+
+    /// "The Request-URI names the domain of the location service for which the registration is meant […].
+    /// The 'userinfo' and '@' components of the SIP URI MUST NOT be present" (§10.2). From and To are the
+    /// address of record.
+    fn write_register(
+        &mut self,
+        key: &RegistrationKey,
+        trunk: &Trunk,
+        target: &Target,
+        hop: Hop,
+        expires: Duration,
+    ) -> Option<Message> {
+        let (via, here) = (self.mint_via(hop), self.advertised(hop));
+        let entry = self.registrations.entries.get_mut(key)?;
+        entry.sequence = entry.sequence.checked_add(1)?;
+        let of_record = format!("<{}>", entry.identity.address_of_record());
+        let registrar = match &entry.identity.registrar {
+            Some(registrar) => registrar.clone(),
+            None => identity::host_of(trunk, target),
+        };
+        let writer = Writer::request(&Method::Register, format!("sip:{registrar}").as_bytes())
+            .header(Header::Via, via)
+            .header(Header::MaxForwards, "70")
+            .header(Header::From, tagged(of_record.as_bytes(), &entry.tag))
+            .header(Header::To, &of_record)
+            .header(Header::CallId, &entry.call_id)
+            .header(Header::CSeq, format!("{} REGISTER", entry.sequence))
+            .header(Header::Contact, identity::contact(&entry.identity.contact_user, &here, hop.transport))
+            .display(Header::Expires, expires.as_secs());
+        writer.finish().ok()
+    }
+
+    /// The registration is no more: the binding is taken back, and nobody waits for the answer.
+    fn leave(&mut self, now: Instant, key: &RegistrationKey) {
+        let on_its_way = self.standalones.values().filter_map(|standalone| match &standalone.kind {
+            Kind::Register(of, _) if of == key => standalone.request.cseq().map(|cseq| cseq.number),
+            _ => None,
+        });
+        let highest = on_its_way.max();
+        let asked = self.standalones.values().find_map(|standalone| match &standalone.kind {
+            Kind::Register(of, target) if of == key => Some((target.clone(), standalone.hop)),
+            _ => None,
+        });
+        self.drop_standalones(|kind| matches!(kind, Kind::Register(of, _) if of == key));
+        if let Some(entry) = self.registrations.entries.get_mut(key) {
+            entry.sequence = entry.sequence.max(highest.unwrap_or(0));
+            let bound = entry.bound.as_ref().map(|bound| (bound.target.clone(), bound.hop));
+            let settings = self.snapshots.current().clone();
+            let trunk = settings.routing.trunk(&key.trunk);
+            // What is on its way may yet be granted.
+            if let (Some((target, hop)), Some(trunk)) = (bound.or(asked), trunk)
+                && let Some(request) = self.write_register(key, trunk, &target, hop, Duration::ZERO)
+            {
+                let until = now + PATIENCE;
+                self.send_standalone(now, (Kind::Unregister, trunk.name.clone()), (request, hop), until);
+            }
+        }
+        self.registrations.remove(key);
+        self.report_registrations(&key.trunk);
+        self.tell_registration(key, RegistrationChange::Left);
+    }
+
+    /// The process is about to end: every binding is taken back. Nothing waits for that but the
+    /// transactions' own time at the end of a shutdown.
+    pub(super) fn stop_registrations(&mut self, now: Instant) {
+        self.registrations.is_over = true;
+        let keys: Vec<RegistrationKey> = self.registrations.entries.keys().cloned().collect();
+        for key in keys {
+            self.leave(now, &key);
+        }
+    }
+}
+
+/// What the answers mean.
+impl Engine {
+    /// What became of a REGISTER.
+    pub(super) fn on_registration_ended(
+        &mut self,
+        now: Instant,
+        key: &RegistrationKey,
+        (target, asked): (&Target, &Standalone),
+        ending: Ending<'_>,
+    ) {
+        let Some(entry) = self.registrations.entries.get_mut(key) else { return };
+        // It may have been sent again with credentials.
+        entry.sequence = entry.sequence.max(asked.request.cseq().map_or(0, |cseq| cseq.number));
+        match ending {
+            Ending::Timeout => self.next_or_wait(now, key, RegistrationFault::Silence),
+            Ending::Transport => self.next_or_wait(now, key, RegistrationFault::Unreachable),
+            Ending::Answer(response) => self.on_registrars_answer(now, key, (target, asked), response),
+        }
+        self.registrations.plan(key);
+    }
+
+    fn on_registrars_answer(
+        &mut self,
+        now: Instant,
+        key: &RegistrationKey,
+        (target, asked): (&Target, &Standalone),
+        response: &Message,
+    ) {
+        let Some(status) = response.status() else { return };
+        let Some(entry) = self.registrations.entries.get_mut(key) else { return };
+        let retry_after =
+            response.number(Header::RetryAfter).map(|seconds| Duration::from_secs(seconds.into()));
+        entry.retry_after = entry.retry_after.max(retry_after);
+        let fault = match status.code() {
+            200..=299 => return self.on_registered(now, key, (target, asked.hop), response),
+            423 => match entry.lengthen(response) {
+                true => {
+                    entry.untried.insert(0, target.clone());
+                    return self.try_registration(now, key);
+                }
+                false => RegistrationFault::TooBrief,
+            },
+            408 | 500..=599 => return self.next_or_wait(now, key, RegistrationFault::Refused(status)),
+            300..=399 => RegistrationFault::Redirected(redirected_to(response)),
+            401 | 407 => RegistrationFault::Credentials(status),
+            403 => RegistrationFault::Forbidden,
+            404 => RegistrationFault::Unknown(entry.identity.address_of_record()),
+            _ => RegistrationFault::Refused(status),
+        };
+        self.wait_for_registrar(now, key, fault, Setback::Refusal);
+    }
+
+    fn on_registered(
+        &mut self,
+        now: Instant,
+        key: &RegistrationKey,
+        (target, hop): (&Target, Hop),
+        response: &Message,
+    ) {
+        let Some(entry) = self.registrations.entries.get_mut(key) else { return };
+        let granted = granted(response, &entry.identity.contact_user, entry.expires);
+        if granted.is_zero() {
+            return self.next_or_wait(now, key, RegistrationFault::Nothing);
+        }
+        let before = entry.bound.replace(Bound { target: target.clone(), hop, until: now + granted });
+        let is_news = entry.fault.is_some()
+            || before.as_ref().is_none_or(|before| before.target.address != target.address);
+        if before.is_none() {
+            entry.since = now;
+        }
+        (entry.fault, entry.failures, entry.lengthened, entry.unresolved) = (None, 0, 0, 0);
+        entry.untried.clear();
+        entry.due = Some(now + refresh_after(granted, &mut self.random));
+        self.report_registrations(&key.trunk);
+        if is_news {
+            let change = RegistrationChange::Registered { at: target.address, expires: granted };
+            self.tell_registration(key, change);
+        }
+    }
+
+    /// The next target of the round, as RFC 3263 §4.3 has it for a server that does not answer or says
+    /// 503; when there is none left, the wait.
+    fn next_or_wait(&mut self, now: Instant, key: &RegistrationKey, fault: RegistrationFault) {
+        if self.registrations.entries.get(key).is_some_and(|entry| !entry.untried.is_empty()) {
+            return self.try_registration(now, key);
+        }
+        self.wait_for_registrar(now, key, fault, Setback::Passing);
+    }
+
+    fn wait_for_registrar(
+        &mut self,
+        now: Instant,
+        key: &RegistrationKey,
+        fault: RegistrationFault,
+        setback: Setback,
+    ) {
+        let Some(entry) = self.registrations.entries.get_mut(key) else { return };
+        entry.untried.clear();
+        match fault {
+            RegistrationFault::Unresolved => entry.unresolved = entry.unresolved.saturating_add(1),
+            _ => entry.failures = entry.failures.saturating_add(1),
+        }
+        let remaining = entry.bound.as_ref().map(|bound| bound.until.since(now));
+        let retry = match fault {
+            RegistrationFault::Unresolved => UNRESOLVED_WAIT,
+            _ => wait_after(setback, entry.failures, entry.retry_after, remaining, &mut self.random),
+        };
+        entry.due = Some(now + retry);
+        // At the start DNS has a moment to answer.
+        let is_news = match fault {
+            RegistrationFault::Unresolved => entry.unresolved == 2,
+            _ => entry.fault.as_ref() != Some(&fault),
+        };
+        entry.fault = Some(fault.clone());
+        self.report_registrations(&key.trunk);
+        if is_news {
+            self.tell_registration(key, RegistrationChange::Failed { fault, retry, remaining });
+        }
+    }
+
+    fn tell_registration(&mut self, key: &RegistrationKey, change: RegistrationChange) {
+        self.report_registrations(&key.trunk);
+        let registers = !self.router.registrations_of(&key.trunk).is_empty();
+        let is_registered = registers.then(|| self.router.is_registered(&key.trunk));
+        let (trunk, host) = (key.trunk.clone(), key.host.clone());
+        self.event(Event::Registration { trunk, host, change, is_registered });
+    }
+
+    /// Tells the router, and through it people, how the registrations of a trunk are.
+    fn report_registrations(&mut self, trunk: &TrunkName) {
+        let of_trunk = self.registrations.entries.iter().filter(|(key, _)| key.trunk == *trunk);
+        let reports: Vec<_> = of_trunk.clone().map(|(key, entry)| entry.report(key)).collect();
+        let contact_user = of_trunk.clone().next().map(|(_, entry)| entry.identity.contact_user.clone());
+        match contact_user {
+            Some(user) => self.router.set_registrations(trunk, &user, reports),
+            None => self.router.forget_registrations(trunk),
+        }
+    }
+}
+
+impl Registration {
+    /// Takes what a reload changed: whoever mended the password wants to see it work.
+    fn follow(&mut self, now: Instant, terms: Terms) {
+        if self.terms == terms {
+            return;
+        }
+        (self.expires, self.lengthened, self.failures) = (terms.expires, 0, 0);
+        self.terms = terms;
+        self.untried.clear();
+        self.due = self.due.map(|due| due.min(now));
+    }
+
+    /// Takes the Min-Expires of a 423 (§10.2.8); false: it makes no sense.
+    fn lengthen(&mut self, response: &Message) -> bool {
+        let wanted = response.number(Header::MinExpires).map(|seconds| Duration::from_secs(seconds.into()));
+        let wanted = wanted.filter(|wanted| *wanted > self.expires && *wanted <= MAX_EXPIRES);
+        let Some(wanted) = wanted.filter(|_| self.lengthened < MAX_LENGTHENED) else { return false };
+        (self.expires, self.lengthened) = (wanted, self.lengthened + 1);
+        true
+    }
+
+    fn report(&self, key: &RegistrationKey) -> RegistrationReport {
+        RegistrationReport {
+            host: key.host.clone(),
+            address_of_record: self.identity.address_of_record(),
+            target: self.bound.as_ref().map(|bound| (bound.target.address, bound.target.transport)),
+            since: self.since,
+            until: self.bound.as_ref().map(|bound| bound.until),
+            next: self.due,
+            fault: self.fault.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// How long a 2xx binds us. §10.2.4: "The 2xx response will contain, in a Contact header field, a list of
+/// current bindings"; ours is known by its user, whatever a NAT made of its host. Some registrars list
+/// none and say it in Expires alone.
+fn granted(response: &Message, contact_user: &str, asked: Duration) -> Duration {
+    let ours = response.list(Header::Contact).filter_map(NameAddr::parse).find(|contact| {
+        let uri = contact.uri().ok();
+        uri.and_then(|uri| uri.user_unescaped()).is_some_and(|user| *user == *contact_user.as_bytes())
+    });
+    let said = ours.and_then(|contact| {
+        std::str::from_utf8(contact.params.value("expires")?).ok()?.trim_matches('"').parse::<u32>().ok()
+    });
+    let seconds = said.or_else(|| response.number(Header::Expires));
+    seconds
+        .map_or(asked, |seconds| Duration::from_secs(seconds.into()).min(asked.max(Duration::from_secs(60))))
+}
+
+fn redirected_to(response: &Message) -> String {
+    let contact = response.contact();
+    let host = contact
+        .and_then(|contact| contact.uri().ok().map(|uri| String::from_utf8_lossy(uri.host).into_owned()));
+    host.unwrap_or_else(|| "nowhere".to_owned())
+}
+
+/// Calls that come to our Contact.
+impl Engine {
+    /// Who is called by an INVITE whose Request-URI is the Contact that we registered: the registrar put
+    /// it in the place of what was dialled (RFC 3261 §16.5), which stands in P-Called-Party-ID (RFC 7315
+    /// §4.2) or, for want of it, in To.
+    pub(super) fn called_over_registration(&self, invite: &Message) -> Option<Vec<u8>> {
+        let uri = Uri::parse(invite.request_uri_raw()).ok()?;
+        let user = uri.user_unescaped()?;
+        self.router.registration_of(std::str::from_utf8(&user).ok()?)?;
+        let said = invite.fields().find(|field| field.name.eq_ignore_ascii_case(b"P-Called-Party-ID"));
+        let said = said.and_then(|field| NameAddr::parse(field.value)).or_else(|| invite.to())?;
+        let has_user = said.uri().ok().is_some_and(|uri| uri.user.is_some());
+        has_user.then(|| said.uri_raw.to_vec())
+    }
+}
+
+impl CallNumbers {
+    /// Takes another URI for what was dialled.
+    pub(super) fn call_instead(&mut self, raw: &[u8]) {
+        let Ok(uri) = Uri::parse(raw) else { return };
+        self.called_received = Party::of(&uri).user;
+        self.called_written = party::written_user(&uri);
+    }
+}
