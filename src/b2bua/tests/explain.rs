@@ -214,6 +214,10 @@ fn names_are_not_looked_up_but_dns_can_be_played() {
     assert_eq!((target.host.as_str(), target.address, target.port), ("sip.carrier.example", None, 5060));
     assert!(target.invite.is_ok());
     assert!(!format!("{found:?}").contains("240.0."), "a made-up address is shown: {found:?}");
+    let asked: Vec<String> = found.trunks[0].lookups[0].questions.iter().map(ToString::to_string).collect();
+    let name = "sip.carrier.example";
+    assert_eq!(asked, [format!("NAPTR {name}"), format!("SRV _sip._udp.{name}"), format!("A {name}")]);
+    assert!(found.trunks[1].lookups.is_empty(), "an address asks for nothing");
     let unknown = ask(settings.clone(), CARRIER_A, "+14155550100", "+12125550100");
     assert!(matches!(unknown.verdict, Verdict::Dropped { .. }));
     assert_eq!(

@@ -20,7 +20,7 @@ use super::lab::*;
 use crate::b2bua::Input;
 use crate::base::{Hop, Instant, Transport};
 use crate::config::{self, Config};
-use crate::routing::{Endpoint, Query, Resolution, ResolveFault};
+use crate::routing::{Endpoint, Query, Resolution};
 use crate::sip::digest::{Answerer, Challenge, Request};
 use crate::sip::{Header, Message, Method, Status, response_to};
 
@@ -296,15 +296,11 @@ impl Bench {
 
     /// DNS, for what the engine has asked.
     fn look_up(&mut self) {
-        let hour = Duration::from_secs(3_600);
         for query in std::mem::take(&mut self.lab.lookups) {
             let mut zones = self.providers.iter().flat_map(|provider| &provider.zone);
             let resolution = match zones.find(|(name, _)| *name == query.host) {
-                Some((_, addresses)) => Ok(Resolution::new(
-                    addresses.iter().map(|at| plain_endpoint(&query, *at)).collect(),
-                    hour,
-                )),
-                None => Err(ResolveFault::NoSuchHost { valid_for: hour }),
+                Some((name, addresses)) => Ok(without_srv(&query, name, addresses)),
+                None => no_such_host(),
             };
             self.lab.input(Input::Resolved { query, resolution });
         }
@@ -406,9 +402,10 @@ pub fn value(message: &Message, header: Header) -> String {
     String::from_utf8_lossy(message.header(header).unwrap_or_default()).into_owned()
 }
 
-/// An address of a name that has neither NAPTR nor SRV records.
-fn plain_endpoint(query: &Query, address: IpAddr) -> Endpoint {
+/// What DNS says of a name that has addresses alone.
+fn without_srv(query: &Query, name: &str, addresses: &[IpAddr]) -> Resolution {
     let transport = query.transport.unwrap_or(Transport::Udp);
-    let address = SocketAddr::new(address, query.port.unwrap_or(transport.default_port()));
-    Endpoint { host: query.host.clone(), address, transport, priority: 0, weight: 0 }
+    let port = query.port.unwrap_or(transport.default_port());
+    let at = |address: &IpAddr| Endpoint::plain(name, SocketAddr::new(*address, port), transport);
+    Resolution::new(addresses.iter().map(at).collect(), Duration::from_secs(3_600))
 }
