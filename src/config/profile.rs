@@ -30,6 +30,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "freeswitch",
     "elevenlabs",
     "signalwire",
+    "signalwire-app",
     "sinch",
     "telnyx",
     "twilio",
