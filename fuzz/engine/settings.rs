@@ -53,6 +53,7 @@ fn first() -> Settings {
                 trusted: vec!["10.0.0.0/8".parse().unwrap()],
                 untrusted: vec!["198.51.100.0/24".parse().unwrap()],
             },
+            rate: ByRealm::default(),
         },
         numbering: numbering::Settings {
             country: Some("US".to_owned()),

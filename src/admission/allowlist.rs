@@ -119,7 +119,8 @@ mod tests {
 
     fn list(trusted: &[&str], untrusted: &[&str]) -> Allowlist {
         let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        Allowlist::new(Settings { allow: ByRealm { trusted: nets(trusted), untrusted: nets(untrusted) } })
+        let allow = ByRealm { trusted: nets(trusted), untrusted: nets(untrusted) };
+        Allowlist::new(Settings { allow, ..Settings::default() })
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -1,14 +1,17 @@
-//! Admission: whether a source may speak at all. One look-up by address, before any parse.
+//! Admission: whether a source may speak at all (one look-up by address, before any parse), and how often
+//! it may say what begins nothing.
 //!
 //! Must not know: SIP, routing.
 
 mod allowlist;
+mod rate;
 
 use ipnet::IpNet;
 
 use crate::base::ByRealm;
 
 pub use allowlist::Allowlist;
+pub use rate::SourceRates;
 
 /// Who may send SIP to each realm's listeners, filled by `config`: the realm's own `allow` and the
 /// `allow` lists of its trunks. Resolved trunk hosts are added while running.
@@ -16,6 +19,8 @@ pub use allowlist::Allowlist;
 pub struct Settings {
     /// The allowed networks of each realm.
     pub allow: ByRealm<Vec<IpNet>>,
+    /// How many messages a second that begin nothing (OPTIONS, …) one source is answered; absent: all.
+    pub rate: ByRealm<Option<u32>>,
 }
 
 /// Why something that arrived was dropped without an answer; the `reason` label of
@@ -29,7 +34,8 @@ pub enum DropReason {
     /// The node holds as many transactions as it may.
     Overloaded,
     /// Its source has as much of the node as one source may: transactions, or calls in set-up. As with
-    /// `Overloaded`, the sender is told 503.
+    /// `Overloaded`, the sender is told 503. Or it says more than it may that begins nothing: that gets
+    /// no answer.
     RateLimited,
     /// A response or an ACK that belongs to nothing here.
     Unmatched,

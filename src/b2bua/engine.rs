@@ -53,7 +53,7 @@ use super::registration::Registrations;
 use super::snapshots::Snapshots;
 use super::standalone::Standalones;
 use super::{Census, Event, Input, Output, Settings, capabilities};
-use crate::admission::{Allowlist, DropReason};
+use crate::admission::{Allowlist, DropReason, SourceRates};
 use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
 use crate::media::{MediaSessionId, PortPool, Side};
 use crate::routing::{HostReport, Query, Resolution, ResolveFault, Router};
@@ -104,6 +104,7 @@ pub struct Engine {
     pub(super) nonces: Nonces,
     pub(super) registrations: Registrations,
     pub(super) setups: Setups,
+    source_rates: SourceRates,
     shard: u8,
     pub(super) last_media_session: u64,
     pub(super) draining: bool,
@@ -244,6 +245,7 @@ impl Engine {
             nonces: Nonces::default(),
             registrations: Registrations::default(),
             setups: Setups::default(),
+            source_rates: SourceRates::default(),
             shard,
             last_media_session: 0,
             draining: false,
@@ -356,6 +358,9 @@ impl Engine {
             return self.drop_message(realm, DropReason::Malformed);
         };
         self.event(Event::MessageIn { realm, transport: hop.transport, kind: kind_of(&message) });
+        if begins_nothing(&message) && !self.may_say_more(now, realm, hop.peer.ip()) {
+            return self.drop_message(realm, DropReason::RateLimited);
+        }
         let length = message.header(Header::ContentLength);
         match message.fault() {
             // Its end is not known, and the shell reads on no more.
@@ -370,6 +375,12 @@ impl Engine {
             None => self.transactions.receive(now, message, hop),
             Some(fault) => self.answer_fault(realm, &message, fault, hop),
         }
+    }
+
+    /// Whether a source may have one more answer to what begins nothing.
+    fn may_say_more(&mut self, now: Instant, realm: Realm, source: IpAddr) -> bool {
+        let rate = self.snapshots.current().admission.rate[realm];
+        self.source_rates.take(realm, source, rate, now)
     }
 
     /// Answers a request outside any dialog that opens none, without a transaction: a repetition is
@@ -751,6 +762,11 @@ fn is_answered_at_once(request: &Message) -> bool {
         .method()
         .is_some_and(|method| !matches!(method, Method::Invite | Method::Ack | Method::Cancel));
     opens_none && request.to().is_some_and(|to| to.tag().is_none())
+}
+
+/// Whether a message is answered and forgotten, be it for what is wrong with it.
+fn begins_nothing(message: &Message) -> bool {
+    message.is_request() && (message.fault().is_some() || is_answered_at_once(message))
 }
 
 /// RFC 3261 §8.1.3.3: "If more than one Via header field value is present in a response, the UAC

@@ -3,6 +3,7 @@
 //!
 //! Must not know: anything else in this crate.
 
+pub mod bucket;
 pub mod random;
 pub mod time;
 pub mod timers;
@@ -12,6 +13,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+pub use bucket::TokenBucket;
 pub use random::Random;
 pub use time::Instant;
 pub use timers::{TimerId, Timers};

@@ -145,6 +145,8 @@ fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
     let own: &ByRealm<Vec<ipnet::IpNet>> = &config.admission.allow;
     for realm in Realm::ALL {
         put(format!("realm.{realm}.allow"), list(&own[realm]));
+        let rate = config.admission.rate[realm].map_or("none".to_owned(), |rate| format!("{rate} a second"));
+        put(format!("realm.{realm}.rate"), rate);
         let addresses = &config.media.realms[realm].addresses;
         let text: Vec<_> = addresses.iter().map(|at| format!("{} as {}", at.bind, at.advertise)).collect();
         put(format!("realm.{realm}.media"), text.join(", "));

@@ -25,6 +25,8 @@ const MAX_LISTENERS: usize = 64;
 const MAX_WORKERS: u32 = 256;
 /// More name servers are not asked.
 const MAX_NAMESERVERS: usize = 8;
+/// Messages a second of one source that begin nothing: far more than anybody's keep-alives.
+const DEFAULT_RATE: u32 = 200;
 /// Ports below are the system's.
 const FIRST_MEDIA_PORT: u16 = 1_024;
 
@@ -52,6 +54,7 @@ pub(super) struct RealmDraft {
     /// The table, where there is one.
     pub(super) place: Option<Place>,
     allow: Vec<ipnet::IpNet>,
+    rate: Option<u32>,
 }
 
 /// Reads every file. `None` where a syntax error left nothing to check; otherwise a configuration
@@ -138,12 +141,13 @@ fn assemble(
         });
         allow[trunk.realm].extend(literal);
     }
+    let rate = ByRealm { trusted: draft.realms.trusted.rate, untrusted: draft.realms.untrusted.rate };
     let realms = ByRealm { trusted: draft.realms.trusted.media, untrusted: draft.realms.untrusted.media };
     Config {
         node: node.name,
         admin: draft.admin,
         listeners: draft.listeners.into_iter().map(|listener| listener.what).collect(),
-        admission: admission::Settings { allow },
+        admission: admission::Settings { allow, rate },
         numbering,
         calls: draft.calls,
         routing: routing::Settings { trunks, routes, limits: node.limits },
@@ -302,7 +306,9 @@ fn realms(table: &Table<'_>) -> Option<ByRealm<RealmDraft>> {
 fn realm(parent: &Table<'_>, name: &'static str) -> RealmDraft {
     let read = section(parent, name, |table| {
         let allow = table.value("allow").map(|value| value.networks()).unwrap_or_default();
-        Some(RealmDraft { media: realm_media(table), place: Some(table.place.clone()), allow })
+        let rate = table.value("rate").and_then(|value| value.integer(0..=1_000_000));
+        let rate = Some(rate.unwrap_or(DEFAULT_RATE)).filter(|rate| *rate > 0);
+        Some(RealmDraft { media: realm_media(table), place: Some(table.place.clone()), allow, rate })
     });
     read.unwrap_or_default()
 }

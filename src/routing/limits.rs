@@ -7,9 +7,7 @@
 use std::collections::HashMap;
 
 use super::settings::{Limits, Trunk};
-use crate::base::{Instant, TrunkName};
-
-const MICROS_PER_SECOND: u64 = 1_000_000;
+use crate::base::{Instant, TokenBucket, TrunkName};
 
 /// Why there may not be one more call now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -34,9 +32,7 @@ pub struct CallLimits {
 struct Counted {
     limits: Limits,
     calls: u32,
-    /// Millionths of a call, so that a bucket fills by whole numbers each microsecond.
-    tokens: u64,
-    filled_at: Instant,
+    bucket: TokenBucket,
 }
 
 impl CallLimits {
@@ -104,23 +100,22 @@ impl CallLimits {
 
 impl Counted {
     fn full(limits: Limits) -> Counted {
-        let mut trunk = Counted { limits, ..Counted::default() };
-        trunk.tokens = trunk.capacity();
-        trunk
+        let bucket = TokenBucket::full(limits.calls_per_second.unwrap_or(0));
+        Counted { limits, calls: 0, bucket }
     }
 
     fn configure(&mut self, limits: Limits) {
-        let was_unlimited = self.limits.calls_per_second.is_none();
+        if self.limits.calls_per_second.is_none() {
+            self.bucket = Counted::full(limits).bucket;
+        }
         self.limits = limits;
-        self.tokens = if was_unlimited { self.capacity() } else { self.tokens.min(self.capacity()) };
     }
 
     fn has_room(&mut self, now: Instant) -> Result<(), LimitReached> {
-        self.fill(now);
         if self.limits.calls.is_some_and(|limit| self.calls >= limit) {
             return Err(LimitReached::Calls);
         }
-        if self.limits.calls_per_second.is_some() && self.tokens < MICROS_PER_SECOND {
+        if self.limits.calls_per_second.is_some_and(|rate| !self.bucket.has_one(rate, now)) {
             return Err(LimitReached::CallsPerSecond);
         }
         Ok(())
@@ -128,24 +123,11 @@ impl Counted {
 
     fn try_begin(&mut self, now: Instant) -> Result<(), LimitReached> {
         self.has_room(now)?;
-        if self.limits.calls_per_second.is_some() {
-            self.tokens = self.tokens.saturating_sub(MICROS_PER_SECOND);
+        if let Some(rate) = self.limits.calls_per_second {
+            self.bucket.take(rate, now);
         }
         self.calls += 1;
         Ok(())
-    }
-
-    /// One second's worth of calls, in millionths of a call.
-    fn capacity(&self) -> u64 {
-        u64::from(self.limits.calls_per_second.unwrap_or(0)) * MICROS_PER_SECOND
-    }
-
-    /// A rate of N calls a second is N millionths of a call a microsecond.
-    fn fill(&mut self, now: Instant) {
-        let micros = u64::try_from(now.since(self.filled_at).as_micros()).unwrap_or(u64::MAX);
-        let rate = u64::from(self.limits.calls_per_second.unwrap_or(0));
-        self.tokens = self.tokens.saturating_add(micros.saturating_mul(rate)).min(self.capacity());
-        self.filled_at = self.filled_at.max(now);
     }
 }
 

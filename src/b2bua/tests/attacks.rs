@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
-use crate::b2bua::{AttemptResult, Input};
+use crate::admission::DropReason;
+use crate::b2bua::{AttemptResult, Event, Input};
+use crate::base::Realm;
 use crate::media::{MediaCommand, Side};
 use crate::sip::{Header, Method};
 
@@ -63,6 +65,44 @@ fn media_never_goes_round_within_us() {
     lab.take_request(CARRIER_A, &Method::Ack);
     lab.take_response(PBX, 486);
     hang_up(&mut lab, &first, &answer, 2);
+    lab.expect_nothing_left();
+}
+
+/// An OPTIONS of this source's.
+fn options(lab: &mut Lab, source: &str, number: usize) {
+    let id = format!("{number}-{}", source.replace(['.', ':'], "-"));
+    let options = request(source, &Method::Options, "sip:sbc", &id, 1);
+    lab.receive(source, &options.header(Header::To, "<sip:sbc>").finish().unwrap());
+}
+
+#[test]
+fn a_flood_of_options_is_answered_so_often_and_no_more_and_calls_go_on() {
+    let mut settings = settings();
+    settings.admission.rate = crate::base::ByRealm { trusted: Some(20), untrusted: None };
+    let mut lab = Lab::with(settings);
+    let (invite, answer, _) = establish(&mut lab, "call");
+    let answered = |lab: &mut Lab, source: &str, count: usize| {
+        (0..count).for_each(|number| options(lab, source, number));
+        let answers = lab.sent.len();
+        lab.sent.clear();
+        answers
+    };
+    assert_eq!(answered(&mut lab, PBX, 100), 20);
+    let limited = Event::Dropped { realm: Realm::Trusted, reason: DropReason::RateLimited };
+    assert_eq!(lab.events.iter().filter(|event| **event == limited).count(), 80);
+    // Whatever port it comes from, and whatever it is that begins nothing.
+    assert_eq!(answered(&mut lab, "10.0.0.9:40000", 10), 0);
+    lab.receive_bytes(PBX, "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKx\r\n\r\n");
+    lab.expect_silence();
+    // Nobody else is touched, nor is the call.
+    assert_eq!(answered(&mut lab, "10.0.0.8:5060", 5), 5);
+    assert_eq!(answered(&mut lab, CARRIER_B, 100), 100);
+    lab.advance(std::time::Duration::from_millis(250));
+    assert_eq!(answered(&mut lab, PBX, 100), 5);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
+    lab.take_response(PBX, 200);
+    let bye = lab.take_request(CARRIER_A, &Method::Bye);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
     lab.expect_nothing_left();
 }
 

@@ -179,6 +179,15 @@ impl Lab {
         message
     }
 
+    /// The PBX ACKs our answer to its INVITE and hangs up; the other side hears of it.
+    pub fn caller_acks_and_leaves(&mut self, invite: &Message, answer: &Message) {
+        for (method, sequence) in [(Method::Ack, 1), (Method::Bye, 2)] {
+            let request = caller_request(PBX, invite, answer, &method, sequence);
+            self.receive(PBX, &finish(request, None));
+        }
+        self.take_response(PBX, 200);
+    }
+
     /// Nothing was sent that was not taken.
     #[track_caller]
     pub fn expect_silence(&self) {
@@ -400,6 +409,7 @@ pub fn settings() -> Settings {
                 trusted: vec!["10.0.0.0/8".parse().unwrap()],
                 untrusted: vec!["198.51.100.0/24".parse().unwrap()],
             },
+            rate: ByRealm::default(),
         },
         numbering: numbering::Settings {
             country: Some("US".to_owned()),

@@ -87,9 +87,7 @@ fn the_same_number_is_followed_to_another_gateway_of_the_route() {
         lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 200, "callee", Some(SDP_CARRIER)));
         lab.take_request(CARRIER_B, &Method::Ack);
         let answer = lab.take_response(PBX, 200);
-        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
-        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
-        lab.take_response(PBX, 200);
+        lab.caller_acks_and_leaves(&invite, &answer);
         lab.take_request(CARRIER_B, &Method::Bye);
         lab.expect_nothing_left();
         let results: Vec<_> = lab.cdr().attempts.iter().map(|attempt| attempt.result).collect();

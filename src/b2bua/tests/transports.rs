@@ -154,9 +154,7 @@ fn a_contact_may_ask_for_tcp_and_gets_udp_where_that_cannot_be_had_or_is_written
         let answer = lab.take_response(PBX, 200);
         let (hop, _) = take_to(&mut lab, &Method::Ack);
         assert_eq!(hop.transport, expected);
-        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
-        lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
-        lab.take_response(PBX, 200);
+        lab.caller_acks_and_leaves(&invite, &answer);
         let (mut hop, mut bye) = take_to(&mut lab, &Method::Bye);
         assert_eq!(hop.transport, expected);
         if expected == Transport::Tcp {
@@ -337,9 +335,7 @@ fn a_phone_that_rings_may_answer_over_another_connection() {
     receive_over(&mut lab, other, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
     let answer = lab.take_response(PBX, 200);
     assert_eq!(take_to(&mut lab, &Method::Ack).0, hop, "the Contact is where the INVITE went");
-    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
-    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
-    lab.take_response(PBX, 200);
+    lab.caller_acks_and_leaves(&invite, &answer);
     let (to, bye) = take_to(&mut lab, &Method::Bye);
     receive_over(&mut lab, to, &respond(CARRIER_A, &bye, 200, "callee", None));
     lab.expect_nothing_left();
@@ -442,9 +438,7 @@ fn what_is_too_large_for_a_datagram_goes_by_tcp_and_nothing_else_does() {
     let (to, ack) = take_to(&mut lab, &Method::Ack);
     assert_eq!(to, carrier(ListenerId(1), Transport::Udp));
     assert!(text(&ack).contains("Via: SIP/2.0/UDP "));
-    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
-    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
-    lab.take_response(PBX, 200);
+    lab.caller_acks_and_leaves(&invite, &answer);
     let bye = lab.take_request(CARRIER_A, &Method::Bye);
     assert!(text(&bye).contains("Via: SIP/2.0/UDP "));
     lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
@@ -592,9 +586,7 @@ fn a_sips_contact_on_a_trunk_that_is_written_as_udp_is_reached_at_the_port_of_ud
     lab.receive(CARRIER_A, &Message::parse(answered.into()).unwrap());
     let answer = lab.take_response(PBX, 200);
     lab.take_request(CARRIER_A, &Method::Ack);
-    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
-    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Bye, 2), None));
-    lab.take_response(PBX, 200);
+    lab.caller_acks_and_leaves(&invite, &answer);
     let bye = lab.take_request(CARRIER_A, &Method::Bye);
     lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
     lab.expect_nothing_left();

@@ -63,6 +63,16 @@ fn the_node_has_limits() {
 }
 
 #[test]
+fn a_realm_has_a_rate() {
+    let rates = |text: &str| valid(text).admission.rate;
+    assert_eq!(rates("").untrusted, Some(200));
+    let text = MINIMAL.replace("media_bind = \"127.0.0.1\"", "media_bind = \"127.0.0.1\"\nrate = 0");
+    let text = text.replace("media_bind = \"127.0.0.2\"", "media_bind = \"127.0.0.2\"\nrate = 50");
+    let config = read(&[("drawbridge.toml", &text)]).unwrap();
+    assert_eq!((config.admission.rate.trusted, config.admission.rate.untrusted), (None, Some(50)));
+}
+
+#[test]
 fn a_change_of_a_route_is_told_as_it_is_written() {
     let route = |rest: &str| {
         valid(&format!(

@@ -13,7 +13,7 @@ fn the_first_configuration_loads_and_lets_nobody_in() {
     let config = parse("etc/drawbridge.toml", FIRST).unwrap();
     assert!(config.listeners.iter().all(|listener| listener.bind.ip().is_loopback()));
     assert!(config.admin.listen.ip().is_loopback());
-    assert_eq!(config.admission, crate::admission::Settings::default());
+    assert_eq!(config.admission.allow, crate::base::ByRealm::default());
     assert!(config.routing.trunks.is_empty() && config.routing.routes.is_empty());
 }
 

@@ -25,7 +25,7 @@ use super::lab;
 use crate::b2bua::{Census, Engine, Input, Output, Settings};
 use crate::base::{Hop, Instant, ListenerId, Random, Realm, Transport};
 use crate::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
-use crate::routing::{Endpoint, Host, Query, Redirect, Refer, Resolution, ResolveFault};
+use crate::routing::{Balance, Endpoint, Host, Query, Redirect, Refer, Resolution, ResolveFault};
 use crate::sip::{Header, Message};
 
 /// Seeds of an ordinary test run.
@@ -251,7 +251,12 @@ impl<'a> World<'a> {
             90..92 => self.silence_media(),
             92..96 => {
                 let mut settings = self.settings.clone();
-                settings.routing.routes[0].tiers.rotate_left(self.random.below(2) as usize);
+                let out = &mut settings.routing.routes[0];
+                out.tiers.rotate_left(self.random.below(2) as usize);
+                if self.random.below(2) == 1 {
+                    let all = [Balance::Weight, Balance::RoundRobin, Balance::LeastCalls, Balance::Hash];
+                    (out.tiers, out.balance) = (vec![out.tiers.concat()], all[self.random.below(4) as usize]);
+                }
                 self.engine.handle(self.now, Input::Settings(Arc::new(settings)));
                 "reload".to_owned()
             }
