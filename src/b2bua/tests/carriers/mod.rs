@@ -75,6 +75,9 @@ pub fn routes(trunk: &str) -> String {
     )
 }
 
+/// Target, priority and weight (RFC 2782).
+pub type SrvRecord = (String, u16, u16);
+
 /// What a provider says of an INVITE: nothing, or the status it refuses it with.
 type Rule = Box<dyn Fn(&Message) -> Option<u16>>;
 
@@ -82,8 +85,8 @@ type Rule = Box<dyn Fn(&Message) -> Option<u16>>;
 pub struct Provider {
     /// Its names and their addresses.
     pub zone: Vec<(String, Vec<IpAddr>)>,
-    /// SRV records: a name's targets, with priority and weight.
-    pub srv: Vec<(String, Vec<(String, u16, u16)>)>,
+    /// SRV records of its names.
+    pub srv: Vec<(String, Vec<SrvRecord>)>,
     /// Addresses that say nothing.
     pub dead: BTreeSet<IpAddr>,
     /// Username, password and realm, where it asks who we are.
