@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::View;
+use super::names::NameStatus;
 use super::problem::Problem;
 use crate::base::Instant;
-use crate::routing::{HostReport, Switched, TargetReport, TrunkReport};
+use crate::routing::{RegistrationReport, Switched, TargetReport, TrunkReport};
 use crate::runtime::Clock;
 use crate::runtime::driver::Command;
 use crate::telemetry::rfc3339::utc_millis;
@@ -31,7 +32,9 @@ pub(super) struct TrunkBody {
     calls: u32,
     limits: LimitsBody,
     targets: Vec<TargetBody>,
-    dns: Vec<HostBody>,
+    dns: Vec<NameStatus>,
+    /// Where it registers, if it does.
+    registrations: Vec<RegistrationBody>,
 }
 
 #[derive(Serialize)]
@@ -65,9 +68,20 @@ struct FailureBody {
 }
 
 #[derive(Serialize)]
-struct HostBody {
-    name: String,
-    addresses: Vec<String>,
+struct RegistrationBody {
+    /// The host of the trunk; null: whichever takes it.
+    host: Option<String>,
+    address_of_record: String,
+    registered: bool,
+    /// Where the binding is.
+    target: Option<String>,
+    transport: Option<&'static str>,
+    since: String,
+    until: Option<String>,
+    /// When the next REGISTER goes out; null: one is on its way.
+    next: Option<String>,
+    /// What went wrong last, until it goes right.
+    fault: Option<String>,
 }
 
 pub(super) async fn list(State(view): State<View>) -> Result<Json<Trunks>, Problem> {
@@ -113,7 +127,8 @@ impl TrunkBody {
             calls: report.calls,
             limits: LimitsBody { calls: report.limits.calls, cps: report.limits.calls_per_second },
             targets: report.targets.iter().map(|target| TargetBody::of(target, time)).collect(),
-            dns: report.dns.iter().map(HostBody::of).collect(),
+            dns: report.dns.iter().cloned().map(NameStatus::from).collect(),
+            registrations: report.registrations.iter().map(|one| RegistrationBody::of(one, time)).collect(),
         }
     }
 }
@@ -134,9 +149,18 @@ impl TargetBody {
     }
 }
 
-impl HostBody {
-    fn of(report: &HostReport) -> HostBody {
-        let addresses = report.addresses.iter().map(ToString::to_string).collect();
-        HostBody { name: report.name.clone(), addresses }
+impl RegistrationBody {
+    fn of(report: &RegistrationReport, time: impl Fn(Instant) -> String) -> RegistrationBody {
+        RegistrationBody {
+            host: report.host.clone(),
+            address_of_record: report.address_of_record.clone(),
+            registered: report.is_registered(),
+            target: report.target.map(|(address, _)| address.to_string()),
+            transport: report.target.map(|(_, transport)| transport.as_str()),
+            since: time(report.since),
+            until: report.until.map(&time),
+            next: report.next.map(&time),
+            fault: report.fault.clone(),
+        }
     }
 }

@@ -29,6 +29,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "freeswitch",
     "elevenlabs",
     "signalwire",
+    "signalwire-app",
     "sinch",
     "telnyx",
     "twilio",

@@ -430,7 +430,7 @@ fn a_report_says_how_each_trunk_is() {
 #[test]
 fn a_reload_keeps_what_is_known_of_the_trunks_that_remain() {
     let mut router = Router::new(settings());
-    router.resolved("sip.example", answer(&["203.0.113.7"], 60), Instant::ZERO);
+    resolve(&mut router, &query("sip.example"), answer(&["203.0.113.7"], 60), Instant::ZERO);
     for trunk in ["sinch", "vonage"] {
         router.limits().begin_unlimited(&trunk.into());
     }

@@ -59,14 +59,34 @@ fn head(trunk: &Value) -> Vec<Cell> {
     ]
 }
 
-/// What an operator said of it, and names without an address.
+/// What an operator said of it, names that lead nowhere or are out of date, registrations that there are,
+/// or should be.
 fn note(trunk: &Value) -> String {
     let switched = &trunk["switched"];
     let word = if switched["enabled"] == true { "enabled" } else { "disabled" };
     let by = switched.is_object().then(|| format!("{word} by hand at {}", moment(text(switched, "since"))));
-    let names = items(trunk, "dns").iter().filter(|host| items(host, "addresses").is_empty());
-    let names = names.map(|host| format!("{}: no address", text(host, "name")));
-    by.into_iter().chain(names).collect::<Vec<_>>().join("; ")
+    let names = items(trunk, "dns").iter().filter_map(name_note);
+    let registrations = items(trunk, "registrations").iter().map(registration_note);
+    by.into_iter().chain(names).chain(registrations).collect::<Vec<_>>().join("; ")
+}
+
+fn name_note(name: &Value) -> Option<String> {
+    let fault = name["fault"].as_str().map_or_else(String::new, |fault| format!(" ({fault})"));
+    match text(name, "state") {
+        "unknown" => Some(format!("{}: no address{fault}", text(name, "name"))),
+        "stale" => {
+            Some(format!("{}: answer {} s old{fault}", text(name, "name"), number(name, "age_seconds")))
+        }
+        _ => None,
+    }
+}
+
+fn registration_note(registration: &Value) -> String {
+    let fault = registration["fault"].as_str().map_or_else(String::new, |fault| format!(": {fault}"));
+    match registration["registered"] == true {
+        true => format!("registered at {}{fault}", text(registration, "target")),
+        false => format!("not registered{fault}"),
+    }
 }
 
 fn target(target: &Value, of_trunk: &str) -> Vec<Cell> {
@@ -110,11 +130,13 @@ mod tests {
             { "name": "sinch", "realm": "untrusted", "state": "up", "enabled": true, "switched": null,
               "calls": 3, "limits": { "calls": 100, "cps": null },
               "targets": [target("192.0.2.1:5060", "up"), target("192.0.2.2:5060", "down")],
-              "dns": [{ "name": "sip.example", "addresses": ["192.0.2.1", "192.0.2.2"] }] },
+              "dns": [{ "name": "sip.example", "state": "stale", "age_seconds": 77, "fault": "no answer from DNS" }],
+              "registrations": [{ "registered": true, "target": "192.0.2.1:5060", "fault": null }] },
             { "name": "pbx", "realm": "trusted", "state": "disabled", "enabled": false, "calls": 0,
               "switched": { "enabled": false, "since": "2026-03-21T09:05:07.042Z" },
               "limits": { "calls": null, "cps": null }, "targets": [],
-              "dns": [{ "name": "pbx.example", "addresses": [] }] },
+              "dns": [{ "name": "pbx.example", "state": "unknown", "fault": null }],
+              "registrations": [{ "registered": false, "fault": "no answer" }] },
         ]});
         expect![[r#"
             TRUNK  STATE     REALM      CALLS  TARGET              IS    TOOK   NOTE

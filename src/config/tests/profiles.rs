@@ -9,7 +9,7 @@ use crate::numbering::NumberForm;
 use crate::routing::{Host, Trunk};
 
 /// What an operator writes for each provider, and nothing more.
-const FIVE_VALUES: [(&str, &str); 11] = [
+const FIVE_VALUES: [(&str, &str); 12] = [
     (
         "plain",
         "host = \"sip.example.com\"\nport = 5060\nusername = \"alice\"\npassword = \"${SECRET}\"\ndomain = \"example.com\"",
@@ -18,6 +18,7 @@ const FIVE_VALUES: [(&str, &str); 11] = [
     ("freepbx", "host = \"10.0.0.10\""),
     ("freeswitch", "host = \"10.0.0.10\"\nport = 5080"),
     ("elevenlabs", "username = \"agent_1\"\npassword = \"${SECRET}\""),
+    ("signalwire-app", "host = \"a.dapp.signalwire.com\""),
     ("signalwire", "host = \"a-1.sip.signalwire.com\"\nusername = \"sbc\"\npassword = \"${SECRET}\""),
     (
         "sinch",
@@ -161,7 +162,7 @@ fn an_unknown_profile_and_an_unknown_region_have_their_nearest_names() {
         "acme",
         "host = \"a.example\"",
         expect![[r#"
-        drawbridge.toml:13:11: trunk.a.profile: "acme" is no profile; write one of plain, asterisk, freepbx, freeswitch, elevenlabs, signalwire, sinch, telnyx, twilio, vonage, vonage-programmable
+        drawbridge.toml:13:11: trunk.a.profile: "acme" is no profile; write one of plain, asterisk, freepbx, freeswitch, elevenlabs, signalwire, signalwire-app, sinch, telnyx, twilio, vonage, vonage-programmable
     "#]],
     );
     expect_told(

@@ -67,3 +67,13 @@ fn every_address_of_sinch_that_the_page_tells_is_in_the_pack() {
     assert_eq!(told.len(), 10);
     assert!(told.iter().all(|address| pack.contains(&format!("\"{address}\""))), "{told:?}");
 }
+
+#[test]
+fn every_requirement_has_a_row_that_names_its_test() {
+    for number in 1..=31 {
+        let row = PAGE.lines().find(|line| line.starts_with(&format!("| R{number} |")));
+        let row = row.unwrap_or_else(|| panic!("R{number} has no row"));
+        let is_its_test = |word: &str| word.starts_with(&format!("r{number}_"));
+        assert!(row.split('`').any(is_its_test), "{row}");
+    }
+}

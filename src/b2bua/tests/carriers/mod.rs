@@ -75,6 +75,9 @@ pub fn routes(trunk: &str) -> String {
     )
 }
 
+/// Target, priority and weight (RFC 2782).
+pub type SrvRecord = (String, u16, u16);
+
 /// What a provider says of an INVITE: nothing, or the status it refuses it with.
 type Rule = Box<dyn Fn(&Message) -> Option<u16>>;
 
@@ -82,6 +85,8 @@ type Rule = Box<dyn Fn(&Message) -> Option<u16>>;
 pub struct Provider {
     /// Its names and their addresses.
     pub zone: Vec<(String, Vec<IpAddr>)>,
+    /// SRV records of its names.
+    pub srv: Vec<(String, Vec<SrvRecord>)>,
     /// Addresses that say nothing.
     pub dead: BTreeSet<IpAddr>,
     /// Username, password and realm, where it asks who we are.
@@ -92,6 +97,8 @@ pub struct Provider {
     pub cps: Option<usize>,
     /// What it answers with.
     pub sdp: String,
+    /// The Contact that is registered.
+    pub registered: Option<String>,
     /// When it took calls.
     taken: Vec<Instant>,
     /// How often each nonce was used.
@@ -107,11 +114,13 @@ impl Provider {
         };
         Provider {
             zone: zone.iter().map(entry).collect(),
+            srv: Vec::new(),
             dead: BTreeSet::new(),
             digest: None,
             rule: Box::new(|_| None),
             cps: None,
             sdp: SDP_CARRIER.to_owned(),
+            registered: None,
             taken: Vec::new(),
             nonces: Vec::new(),
         }
@@ -155,8 +164,41 @@ impl Provider {
                 let answer = respond(&at, request, 200, "edge", Some(&self.sdp));
                 vec![respond(&at, request, 100, "edge", None), answer]
             }
+            Some(Method::Register) => {
+                if let Some(refusal) = self.challenge(request) {
+                    return vec![refusal];
+                }
+                let contact = value(request, Header::Contact);
+                let granted =
+                    response_to(request, SBC_UNTRUSTED.parse().unwrap(), Status::of(200), None, Some("edge"))
+                        .header(Header::Contact, format!("{contact};expires=3600"))
+                        .finish();
+                self.registered = Some(contact);
+                vec![granted.unwrap()]
+            }
             Some(_) => status(200),
         }
+    }
+
+    /// Where a query leads: the targets of SRV where nobody says a port, else the name's addresses.
+    fn resolve(&self, query: &Query) -> Option<Vec<Endpoint>> {
+        let addresses =
+            |name: &str| self.zone.iter().find(|(known, _)| known == name).map(|(_, at)| at.clone());
+        let transport = query.transport.unwrap_or(Transport::Udp);
+        let endpoint = |host: &str, address, priority, weight| {
+            let address = SocketAddr::new(address, query.port.unwrap_or(transport.default_port()));
+            Endpoint { host: host.to_owned(), address, transport, priority, weight }
+        };
+        let srv = self.srv.iter().find(|(name, _)| *name == query.host).filter(|_| query.port.is_none());
+        if let Some((_, targets)) = srv {
+            let of = |(name, priority, weight): &(String, u16, u16)| {
+                let found = addresses(name).unwrap_or_default().into_iter();
+                found.map(|address| endpoint(name, address, *priority, *weight)).collect::<Vec<_>>()
+            };
+            return Some(targets.iter().flat_map(of).collect());
+        }
+        let found = addresses(&query.host)?.into_iter();
+        Some(found.map(|address| endpoint(&query.host, address, 0, 0)).collect())
     }
 
     /// A 407, unless the request has the right answer to a challenge of ours, with a count that goes up.
@@ -179,7 +221,8 @@ impl Provider {
             let challenge = Challenge::parse(asked.as_bytes()).unwrap().remove(0);
             let who = Answerer { username: &username, password: &password };
             let body = request.body();
-            let request = Request { method: "INVITE", uri: request.request_uri_raw(), body: &body };
+            let method = request.method().map_or("", Method::label);
+            let request = Request { method, uri: request.request_uri_raw(), body: &body };
             let expected = challenge.answer(who, request, count, &cnonce);
             if said.as_deref().map(str::as_bytes) == Some(&expected) {
                 *used = count;
@@ -297,11 +340,9 @@ impl Bench {
     /// DNS, for what the engine has asked.
     fn look_up(&mut self) {
         for query in std::mem::take(&mut self.lab.lookups) {
-            let mut zones = self.providers.iter().flat_map(|provider| &provider.zone);
-            let resolution = match zones.find(|(name, _)| *name == query.host) {
-                Some((name, addresses)) => Ok(without_srv(&query, name, addresses)),
-                None => no_such_host(),
-            };
+            let found = self.providers.iter().find_map(|provider| provider.resolve(&query));
+            let resolution = found.map(|endpoints| Resolution::new(endpoints, Duration::from_secs(3_600)));
+            let resolution = resolution.map_or_else(no_such_host, Ok);
             self.lab.input(Input::Resolved { query, resolution });
         }
     }
@@ -400,12 +441,4 @@ pub fn first_line(message: &Message) -> String {
 /// The value of a header as text; empty where there is none.
 pub fn value(message: &Message, header: Header) -> String {
     String::from_utf8_lossy(message.header(header).unwrap_or_default()).into_owned()
-}
-
-/// What DNS says of a name that has addresses alone.
-fn without_srv(query: &Query, name: &str, addresses: &[IpAddr]) -> Resolution {
-    let transport = query.transport.unwrap_or(Transport::Udp);
-    let port = query.port.unwrap_or(transport.default_port());
-    let at = |address: &IpAddr| Endpoint::plain(name, SocketAddr::new(*address, port), transport);
-    Resolution::new(addresses.iter().map(at).collect(), Duration::from_secs(3_600))
 }

@@ -58,6 +58,42 @@ fn r9_without_srv_the_two_nearest_hosts_come_first_and_the_others_are_in_reserve
 }
 
 #[test]
+fn r9_srv_records_are_honoured_the_near_hosts_share_the_load_and_the_far_ones_wait() {
+    let mut provider = vonage();
+    let record = |name: &str, priority| (name.to_owned(), priority, 50);
+    let targets = vec![
+        record("sip-us1.nexmo.com", 20),
+        record("sip-us2.nexmo.com", 20),
+        record("sip-eu1.nexmo.com", 10),
+        record("sip-eu2.nexmo.com", 10),
+        record("sip-ap1.nexmo.com", 30),
+        record("sip-ap2.nexmo.com", 30),
+    ];
+    provider.srv = vec![("sip.nexmo.com".to_owned(), targets)];
+    let mut bench = Bench::new(&trunk(""), vec![provider]);
+    let mut share = std::collections::BTreeMap::new();
+    for _ in 0..40 {
+        let placed = bench.call("+447937947990", "+442079460000");
+        assert_eq!((placed.status, placed.tried().len()), (200, 1));
+        *share.entry(placed.tried().remove(0)).or_insert(0) += 1;
+        bench.lab.advance(Duration::from_secs(1));
+    }
+    assert_eq!(share.keys().map(String::as_str).collect::<Vec<_>>(), ["192.0.2.21", "192.0.2.22"]);
+    assert!(share.values().all(|calls| *calls >= 10), "{share:?}");
+    for near in ["192.0.2.21", "192.0.2.22"] {
+        bench.providers[0].dead.insert(near.parse().unwrap());
+    }
+    let placed = bench.call("+447937947990", "+442079460000");
+    let last = placed.tried().pop().unwrap();
+    assert!(
+        placed.status == 200 && ["192.0.2.11", "192.0.2.12"].contains(&last.as_str()),
+        "{:?}",
+        placed.tried()
+    );
+    bench.end();
+}
+
+#[test]
 fn r10_vonage_gets_e164_without_the_plus_and_the_caller_at_its_own_domain() {
     let mut bench = Bench::new(&trunk(""), vec![vonage()]);
     let placed = bench.call("+447937947990", "+442079460000");
