@@ -74,6 +74,12 @@ impl Engine {
             let trunk = call.plan.trunks.remove(0);
             let emergency = call.is_emergency();
             self.leave_egress_trunk(key);
+            let targets = self.router.targets(&trunk);
+            let targets = self.router.prefer_registered(&trunk, targets, emergency);
+            if targets.is_empty() {
+                // Nothing is sent there: it counts against no limit.
+                continue;
+            }
             if self.count_on_trunk(now, Some(&trunk), emergency).is_err() {
                 let call = self.calls.get_mut(key)?;
                 call.plan.passed_full = true;
@@ -81,8 +87,6 @@ impl Engine {
             }
             self.count_on_node(now, key, emergency);
             self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
-            let targets = self.router.targets(&trunk);
-            let targets = self.router.prefer_registered(&trunk, targets, emergency);
             let call = self.calls.get_mut(key)?;
             call.plan.targets = call.plan.redirection.narrow(targets);
             call.plan.egress_counted = Some(trunk);

@@ -1,7 +1,7 @@
 //! `match` of a trunk: which calls are its own where another trunk has the same source; and the check
 //! that no two trunks are left of which nobody could say whose a call is.
 
-use super::reader::{Report, Table, Text};
+use super::reader::{Report, Table, Text, Value};
 use super::sections::Draft;
 use super::trunks::Placed;
 use crate::routing::{self, Ambiguity, Trunk, TrunkMatch};
@@ -12,7 +12,7 @@ const MAX_ENTRIES: usize = 1_000;
 /// Reads the table.
 pub(super) fn read_match(table: &Table<'_>) -> Option<TrunkMatch> {
     let to = table.value("to").map(|value| {
-        let texts: Vec<_> = value.one_or_list().iter().filter_map(|item| item.text()).collect();
+        let texts: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
         if texts.len() > MAX_ENTRIES {
             value.fault(
                 "too many numbers",
@@ -22,7 +22,7 @@ pub(super) fn read_match(table: &Table<'_>) -> Option<TrunkMatch> {
         texts.iter().filter_map(Text::number_pattern).collect()
     });
     let domains = table.value("domain").map(|value| {
-        let texts: Vec<_> = value.one_or_list().iter().filter_map(|item| item.text()).collect();
+        let texts: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
         if texts.is_empty() || texts.len() > MAX_ENTRIES {
             value.fault("no usable number of domains", format!("write 1 to {MAX_ENTRIES} domains"));
         }

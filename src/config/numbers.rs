@@ -1,7 +1,7 @@
 //! What a trunk is sent before its numbers, and what it dials before those that it calls: `strip_prefix`,
 //! `add_prefix`, `tech_prefix`, and `numbering.access_codes`.
 
-use super::reader::{Table, Text};
+use super::reader::{Table, Text, Value};
 use super::sections::read_numbering;
 use crate::numbering::{self, PrefixRule};
 
@@ -11,7 +11,7 @@ const MAX_PREFIX_BYTES: usize = 15;
 /// A trunk's own `numbering` over the node's. Access codes are a peer's: the node has none.
 pub(super) fn read_own_numbering(table: &Table<'_>, base: &numbering::Settings) -> numbering::Settings {
     let codes = table.value("access_codes").map(|value| {
-        let texts: Vec<_> = value.one_or_list().iter().filter_map(|item| item.text()).collect();
+        let texts: Vec<_> = value.one_or_list().iter().filter_map(Value::text).collect();
         texts.into_iter().filter_map(|text| dialable(&text, "", "\"9\"")).collect()
     });
     let settings = read_numbering(table, base);
