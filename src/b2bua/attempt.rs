@@ -85,12 +85,12 @@ impl Engine {
                 continue;
             }
             let targets = self.router.targets(&trunk, &mut self.random);
-            let has_targets = !targets.is_empty();
             let targets = self.router.prefer_registered(&trunk, targets, emergency);
             let targets = self.calls.get_mut(key)?.plan.redirection.narrow(targets);
             let targets = self.within_reach(key, targets);
             let targets = self.pass_over_those_down(now, key, targets);
-            if targets.is_empty() && has_targets {
+            if targets.is_empty() {
+                // Nothing is sent there: it counts against no limit.
                 continue;
             }
             if self.enter_egress_trunk(now, key, &trunk, emergency) {

@@ -8,7 +8,7 @@ use super::explain::ask;
 use super::lab::*;
 use crate::b2bua::{AttemptResult, Input, Settings};
 use crate::numbering::Number;
-use crate::routing::{Balance, Limits, NumberPattern, TierTrunk};
+use crate::routing::{Balance, Host, Limits, NumberPattern, TierTrunk};
 use crate::sip::{Header, Message, Method};
 
 /// Both carriers in one tier.
@@ -216,6 +216,19 @@ fn a_call_that_goes_nowhere_takes_nothing_of_the_node() {
     let (invite, is_taken) = is_carried(&mut lab, "+442079460000", "2");
     assert!(is_taken, "the token is still there");
     cancel(&mut lab, &invite);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_trunk_without_a_target_keeps_its_token() {
+    let mut settings = settings();
+    settings.routing.trunks[1].hosts[0].host = Host::Name("a.example".to_owned());
+    settings.routing.trunks[1].limits.calls_per_second = Some(1);
+    let mut lab = Lab::with(settings);
+    assert_eq!(busy_call(&mut lab, "+14155550100", 1), CARRIER_B);
+    lab.resolved("a.example", found("a.example", &[CARRIER_A]));
+    assert_eq!(busy_call(&mut lab, "+14155550100", 2), CARRIER_A);
+    assert_eq!(busy_call(&mut lab, "+14155550100", 3), CARRIER_B, "now it is taken");
     lab.expect_nothing_left();
 }
 
