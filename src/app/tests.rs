@@ -106,7 +106,10 @@ fn it_starts_answers_every_page_and_ends_with_its_sockets_closed() {
     assert_eq!(get(app.admin, "/nothing").0, 404);
     let (code, metrics) = get(app.admin, "/metrics");
     assert_eq!(code, 200);
-    for name in crate::telemetry::names::ALL {
+    // Of trunks there is nothing to say, for there are none.
+    let names =
+        crate::telemetry::names::ALL.iter().filter(|name| !name.name.starts_with("drawbridge_trunk_"));
+    for name in names {
         assert!(metrics.contains(&format!("# TYPE {} ", name.name)), "no {}", name.name);
     }
     assert!(metrics.contains(r#"drawbridge_build_info{engine="portable","#));

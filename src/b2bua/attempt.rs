@@ -7,7 +7,7 @@ use super::call::{Call, CallKey, CallTimer, Leg, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::{Attempt, AttemptResult, EndedBy};
 use super::early_dialogs::Arrival;
-use super::ending::End;
+use super::ending::{End, RetryAfter};
 use super::engine::{Engine, Outgoing, Purpose};
 use super::identity::{self, Addressing};
 use super::inbound::Rejection;
@@ -465,7 +465,7 @@ impl Engine {
         let reason = header_policy::safe_reason(response);
         let cause = format!("{status} from the callee's side");
         let mut end = End::new(EndedBy::Callee, &cause).refusing(shown);
-        end.retry_after_s = self.calls.get(key).and_then(|call| call.plan.retry_after_s);
+        end.retry_after = self.calls.get(key).map(|call| call.plan.retry_after).unwrap_or_default();
         end.reason = reason;
         self.end_call(now, key, end);
     }
@@ -593,7 +593,7 @@ impl super::call::Plan {
     pub(super) fn note_answer(&mut self, status: Status, retry_after_s: Option<u32>, is_503: bool) {
         if self.best.is_none_or(|best| rank(status) < rank(best)) {
             self.best = Some(status);
-            self.retry_after_s = retry_after_s;
+            self.retry_after = retry_after_s.map_or(RetryAfter::Ours, RetryAfter::Seconds);
             self.best_is_503 = is_503;
         }
     }

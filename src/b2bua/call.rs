@@ -13,6 +13,7 @@ use super::capabilities::Capabilities;
 use super::cdr::{Attempt, CdrLeg, CdrTransfer, EndedBy};
 use super::diversion::Diversions;
 use super::early_dialogs::EarlyDialogs;
+use super::ending::RetryAfter;
 use super::redirect::Redirection;
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
@@ -223,8 +224,8 @@ pub struct Plan {
     pub best: Option<Status>,
     /// Whether a target said 503, and not we who could not use what it said.
     pub best_is_503: bool,
-    /// Retry-After of that answer, in seconds.
-    pub retry_after_s: Option<u32>,
+    /// Retry-After of that answer.
+    pub retry_after: RetryAfter,
     /// The trunk it came from, if its limit counts this call.
     pub ingress_counted: Option<TrunkName>,
     /// The trunk that is being tried, whose limit counts this call too.

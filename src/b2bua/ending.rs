@@ -20,6 +20,28 @@ use crate::transaction::{ClientId, ServerId};
 /// more shuns us for one trunk's sake.
 const MAX_RETRY_AFTER_S: u32 = 300;
 
+/// Retry-After of a 503.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RetryAfter {
+    /// [`RETRY_AFTER_S`]: there is nothing for anybody now.
+    #[default]
+    Ours,
+    /// So many seconds, as a target said, or as it is out of use.
+    Seconds(u32),
+    /// None: only this call failed.
+    Unsaid,
+}
+
+impl RetryAfter {
+    fn seconds(self) -> Option<u32> {
+        match self {
+            RetryAfter::Ours => Some(RETRY_AFTER_S),
+            RetryAfter::Seconds(seconds) => Some(seconds.min(MAX_RETRY_AFTER_S)),
+            RetryAfter::Unsaid => None,
+        }
+    }
+}
+
 /// How and why a call ends.
 pub(super) struct End {
     by: EndedBy,
@@ -29,7 +51,7 @@ pub(super) struct End {
     /// The side that said BYE, and needs none.
     gone: Option<Side>,
     /// Retry-After of the refusal.
-    pub(super) retry_after_s: Option<u32>,
+    pub(super) retry_after: RetryAfter,
     /// Reason for BYE, CANCEL and the refusal (RFC 3326).
     pub(super) reason: Option<Vec<u8>>,
     /// Contacts of a refusal that redirects.
@@ -40,7 +62,7 @@ impl End {
     pub(super) fn new(by: EndedBy, cause: &str) -> End {
         let refusal = Status::of(503);
         let (cause, contacts) = (cause.to_owned(), Vec::new());
-        End { by, cause, refusal, gone: None, retry_after_s: None, reason: None, contacts }
+        End { by, cause, refusal, gone: None, retry_after: RetryAfter::Ours, reason: None, contacts }
     }
 
     /// With this answer to an INVITE that is still open.
@@ -133,7 +155,7 @@ impl Engine {
     /// Ends a call that no target took.
     pub(super) fn reject_call(&mut self, now: Instant, key: CallKey, rejection: Rejection) {
         let mut end = End::new(EndedBy::Sbc, &rejection.cause).refusing(rejection.status);
-        end.retry_after_s = self.calls.get(key).and_then(|call| call.plan.retry_after_s);
+        end.retry_after = self.calls.get(key).map(|call| call.plan.retry_after).unwrap_or_default();
         self.end_call(now, key, end);
     }
 
@@ -226,11 +248,10 @@ impl Engine {
         {
             writer = writer.header(Header::Warning, fault.warning());
         }
-        if end.refusal.code() == 503 {
-            writer = writer.display(
-                Header::RetryAfter,
-                end.retry_after_s.unwrap_or(RETRY_AFTER_S).min(MAX_RETRY_AFTER_S),
-            );
+        if end.refusal.code() == 503
+            && let Some(seconds) = end.retry_after.seconds()
+        {
+            writer = writer.display(Header::RetryAfter, seconds);
         }
         self.send_response(now, server, Some(writer));
     }

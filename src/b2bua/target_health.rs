@@ -5,6 +5,7 @@
 
 use super::call::CallKey;
 use super::cdr::AttemptResult;
+use super::ending::RetryAfter;
 use super::engine::Engine;
 use super::{Event, RETRY_AFTER_S};
 use crate::base::Instant;
@@ -150,7 +151,7 @@ impl Engine {
         let plan = &call.plan;
         let is_untried = !plan.targets.is_empty() || !plan.trunks.is_empty();
         if is_untried || plan.tried.iter().any(|target| self.router.is_up(now, target)) {
-            call.plan.retry_after_s = None;
+            call.plan.retry_after = RetryAfter::Unsaid;
         } else {
             self.ask_to_wait(now, key);
         }
@@ -165,7 +166,7 @@ impl Engine {
         };
         let wait = u32::try_from(wait).unwrap_or(u32::MAX).max(RETRY_AFTER_S);
         if let Some(call) = self.calls.get_mut(key) {
-            call.plan.retry_after_s = Some(wait);
+            call.plan.retry_after = RetryAfter::Seconds(wait);
         }
     }
 

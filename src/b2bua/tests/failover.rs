@@ -84,10 +84,10 @@ fn nobody_else_is_called_once_it_rang() {
     lab.take_response(PBX, 180);
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 503, "callee", None));
     lab.take_request(CARRIER_A, &Method::Ack);
-    lab.take_response(PBX, 500);
+    lab.take_response(PBX, 503);
     lab.expect_silence();
     lab.expect_nothing_left();
-    assert_eq!(lab.cdr().status, 500);
+    assert_eq!(lab.cdr().status, 503);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn the_caller_gets_the_best_answer() {
         (403, 484, 484),
         (484, 403, 484),
         (408, 480, 480),
-        (503, 500, 503),
+        (503, 500, 500),
         (606, 403, 606),
         (403, 606, 606),
         (401, 403, 403),

@@ -194,7 +194,7 @@ fn an_errand_fails_over_like_any_call() {
     lab.expect_silence();
     lab.receive(CARRIER_B, &respond(CARRIER_B, &errand, 503, "target", None));
     lab.take_request(CARRIER_B, &Method::Ack);
-    assert_eq!(told(&mut lab), ("SIP/2.0 500 Server Internal Error".to_owned(), true));
+    assert_eq!(told(&mut lab), ("SIP/2.0 503 Service Unavailable".to_owned(), true));
     hang_up(&mut lab, &invite, &answer, 3);
     lab.expect_nothing_left();
 }

@@ -25,3 +25,83 @@ fn headers_and_names_are_read_as_written() {
     );
     assert!(resolved("sip.example=here").is_err());
 }
+
+/// Two accounts of one provider, which share a source and a tier.
+const SHARED: &str = r#"
+[[listener]]
+realm = "trusted"
+bind = "10.0.0.5:5060"
+[[listener]]
+realm = "untrusted"
+bind = "203.0.113.5:5060"
+[realm.trusted]
+media_bind = "10.0.0.5"
+[realm.untrusted]
+media_bind = "203.0.113.5"
+[trunk.pbx]
+realm = "trusted"
+host = "10.0.0.10"
+numbering = { access_codes = ["9"] }
+[trunk.sales]
+host = "198.51.100.1"
+weight = 3
+tech_prefix = "77#"
+match = { to = ["+1202555*"] }
+[trunk.support]
+host = "198.51.100.1"
+[trunk.spare]
+host = "198.51.100.2"
+weight = 0
+[[route]]
+name = "out"
+from = "trusted"
+balance = "hash"
+trunks = [["sales", "support", "spare"]]
+[[route]]
+name = "in"
+from = "untrusted"
+trunks = ["pbx"]
+"#;
+
+fn explained(realm: Realm, source: &str, to: &str) -> (String, String) {
+    let config = config::parse("drawbridge.toml", SHARED).unwrap();
+    let (source, from, to) = (self::source(source).unwrap(), "+12025550100".to_owned(), to.to_owned());
+    let question = Question { realm, source, from, to, headers: vec![], resolved: vec![] };
+    let explanation = explain(&Arc::new(app::offline_settings(&config)), &question);
+    (page::print(&question, &explanation, Palette::PLAIN), json::print(&question, &explanation))
+}
+
+#[test]
+fn the_page_says_who_is_first_in_a_tier() {
+    let (page, json) = explained(Realm::Trusted, "10.0.0.10", "9+12125550123");
+    let said = |text: &str| page.lines().find(|line| line.contains(text)).map(str::trim).unwrap_or_default();
+    assert!(
+        said("access code").ends_with("access code 9 taken off: +12125550123; has a +: international"),
+        "{page}"
+    );
+    let choice = said("tier 1: one of");
+    let begin = "tier 1: one of sales, support by the caller's number, weight 3:1; ";
+    assert!(choice.starts_with(begin), "{page}");
+    assert!(choice.ends_with(" first for this caller (weight 0, in reserve: spare)"), "{page}");
+    assert!(page.contains("INVITE sip:77%23+12125550123@198.51.100.1 SIP/2.0"), "{page}");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["choices"][0]["balance"], "hash");
+    assert_eq!(json["choices"][0]["trunks"][0]["weight"], 3);
+}
+
+#[test]
+fn the_page_says_whose_a_call_in_is_and_why() {
+    let (page, json) = explained(Realm::Untrusted, "198.51.100.1", "+12025550123");
+    for line in
+        ["from        trunk sales", "match.to has +1202555*", "not trunk support: the other fits better"]
+    {
+        assert!(page.lines().any(|found| found.trim() == line), "{line}\n{page}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["admission"]["also_claimed_by"], "support");
+    assert_eq!(json["admission"]["claims"][0]["is_its"], true);
+    let (page, _) = explained(Realm::Untrusted, "198.51.100.1", "+442079460000");
+    for line in ["from        trunk support", "not trunk sales: match.to does not have the number"] {
+        assert!(page.lines().any(|found| found.trim() == line), "{line}\n{page}");
+    }
+}

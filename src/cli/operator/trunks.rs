@@ -140,9 +140,9 @@ mod tests {
         ]});
         expect![[r#"
             TRUNK  STATE     REALM      CALLS  TARGET              IS    TOOK   NOTE
-            sinch  up        untrusted  3/100  192.0.2.1:5060 udp  up    12 ms
+            sinch  up        untrusted  3/100  192.0.2.1:5060 udp  up    12 ms  sip.example: answer 77 s old (no answer from DNS); registered at 192.0.2.1:5060
                                                192.0.2.2:5060 udp  down  12 ms  timeout at 2026-03-21 09:05:07 UTC
-            pbx    disabled  trusted    0                                       disabled by hand at 2026-03-21 09:05:07 UTC; pbx.example: no address
+            pbx    disabled  trusted    0                                       disabled by hand at 2026-03-21 09:05:07 UTC; pbx.example: no address; not registered: no answer
         "#]]
         .assert_eq(&page(&body, Palette::PLAIN));
     }

@@ -37,7 +37,7 @@ fn every_file_that_the_page_tells_people_to_write_is_read_without_a_word() {
         let pbx = if block.contains("[trunk.pbx]") {
             ""
         } else {
-            "[trunk.pbx]\nrealm = \"trusted\"\nhost = \"10.0.0.10\"\n"
+            "[trunk.pbx]\nrealm = \"trusted\"\nhost = \"10.0.0.10\"\nenabled = false\n"
         };
         let main = format!("{MINIMAL}{pbx}");
         match read(&[("drawbridge.toml", &main), ("trunks.d/page.toml", &block)]) {

@@ -266,7 +266,7 @@ fn s3_3_an_early_media_indicator_is_header_policy() {
 /// other carrier is tried after Alice has heard something.
 #[test]
 fn s3_4_an_announcement_of_failure() {
-    for (status, heard) in [(404, 404), (503, 500)] {
+    for (status, heard) in [(404, 404), (503, 503)] {
         let flow = Flow::changed(|_| {});
         let (mut alice, mut bob, sent, invite) = begin(&flow);
         bob.answers(&invite, 183, Some(SDP_CARRIER));

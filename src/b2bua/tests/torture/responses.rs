@@ -112,7 +112,7 @@ fn numbers_beyond_measure_are_dropped_in_cseq_and_overlooked_elsewhere() {
     let second = lab.take_request(CARRIER_B, &Method::Invite);
     lab.receive(CARRIER_B, &respond(CARRIER_B, &second, 503, "other", None));
     lab.take_request(CARRIER_B, &Method::Ack);
-    let answer = lab.take_response(PBX, 500);
+    let answer = lab.take_response(PBX, 503);
     assert!(answer.number(Header::RetryAfter).is_none_or(|seconds| seconds < 3_600), "{}", text(&answer));
     lab.expect_nothing_left();
 }
