@@ -1,7 +1,8 @@
 //! Leg B: one target after the other until one answers, and what its responses mean for the caller.
 //!
-//! After a provisional response that the caller heard (18x) no other target is tried: the callee
-//! may have rung, and two ringing phones are two answered calls.
+//! After a provisional response that the caller heard (18x) no other target is tried, unless
+//! `failover.after_ringing` asks for it (`after_ringing.rs`): the callee may have rung, and two ringing
+//! phones are two answered calls.
 
 use super::call::{Call, CallKey, CallTimer, Leg, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
@@ -416,7 +417,8 @@ impl Engine {
                 if call.plan.best_is_503 {
                     self.say_when_to_come_back(now, key);
                 }
-                Rejection::new(best.code(), "the best answer of the targets")
+                let cause = self.tell_last_failure(key);
+                Rejection::new(best.code(), &cause)
             }
             None if call.plan.passed_full => Rejection::new(503, "every trunk of the route is full"),
             None if call.record.attempts.is_empty() && call.plan.kept_out => {
@@ -432,6 +434,22 @@ impl Engine {
             None => Rejection::new(503, "no target answered"),
         };
         self.reject_call(now, key, rejection);
+    }
+
+    /// What people find in the record of a call that every target failed.
+    fn tell_last_failure(&self, key: CallKey) -> String {
+        let attempts = self.calls.get(key).map_or(&[][..], |call| &call.record.attempts);
+        let last = attempts.iter().rev().find_map(|attempt| match attempt.result {
+            AttemptResult::Status(status) => Some((status, &attempt.trunk)),
+            _ => None,
+        });
+        match last {
+            Some((status @ (401 | 407), trunk)) => {
+                format!("trunk {trunk} asked for credentials ({status}) and took none of ours")
+            }
+            Some((status, trunk)) => format!("every target failed, the last with {status} (trunk {trunk})"),
+            None => "no trunk took the call".to_owned(),
+        }
     }
 
     /// A final answer of a target that is no 2xx.

@@ -218,7 +218,7 @@ pub struct Plan {
     /// When it was tried.
     pub since: Instant,
     /// Whether a provisional response of leg B was passed on: after that no other target is
-    /// tried, for the callee may have rung.
+    /// tried, for the callee may have rung, but by `failover.after_ringing`.
     pub rang: bool,
     /// The best answer so far.
     pub best: Option<Status>,

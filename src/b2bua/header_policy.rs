@@ -200,6 +200,24 @@ pub const fn is_machinery(header: Header) -> bool {
     )
 }
 
+/// Whether `headers.set` may write this header: not what a leg has of its own, but for what it says of
+/// us and of the caller, which an operator may have to say as one provider wants it.
+pub fn may_set_header(name: &str) -> bool {
+    let header = Header::from_name(name.as_bytes());
+    let is_said_by_operators = matches!(
+        header,
+        Header::Diversion
+            | Header::HistoryInfo
+            | Header::PAssertedIdentity
+            | Header::PPreferredIdentity
+            | Header::Privacy
+            | Header::RemotePartyId
+            | Header::Server
+            | Header::UserAgent
+    );
+    !is_machinery(header) || is_said_by_operators
+}
+
 /// Whether a name matches a pattern in which `*` stands for anything; case does not matter.
 pub(super) fn glob_matches(pattern: &str, name: &[u8]) -> bool {
     let pattern = pattern.as_bytes();

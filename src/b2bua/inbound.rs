@@ -259,8 +259,8 @@ fn has_target(request: &Message) -> bool {
 pub(super) fn status_of(why: &NoRoute) -> u16 {
     match why {
         NoRoute::NoMatch => 404,
-        NoRoute::IngressDisabled(_) => 403,
-        NoRoute::AllDisabled { .. } => 503,
+        // Not 403: a provider takes that for its customer's last word, and tries no other node.
+        NoRoute::IngressDisabled(_) | NoRoute::AllDisabled { .. } => 503,
     }
 }
 

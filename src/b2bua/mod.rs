@@ -54,6 +54,7 @@ mod tests;
 pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer, EndedBy, Outcome};
 pub use credentials::AuthenticationFault;
 pub use engine::{Engine, MAX_CALLS, MAX_TRANSACTIONS, RETRY_AFTER_S};
+pub use header_policy::may_set_header;
 pub use io::{Census, Event, Input, Output};
 pub use operator::{CallPhase, CallReport, ReportedLeg};
 pub use registration::{RegistrationChange, RegistrationFault};

@@ -75,8 +75,8 @@ impl<'a> Surroundings<'a> {
             return Err(("${…} is neither ${NAME} nor ${file:PATH}".to_owned(), cure));
         }
         (self.variable)(name).ok_or_else(|| {
-            let cure = "set it where the daemon is started (systemctl edit drawbridge: Environment= or \
-                        EnvironmentFile=), or write ${file:PATH}";
+            let cure = "write ${file:PATH}, which is read at each reload; or set it in /etc/drawbridge/secrets.env and \
+                        restart the daemon (a command in a shell wants it there, too)";
             (format!("environment variable {name} is not set"), cure)
         })
     }

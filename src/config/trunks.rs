@@ -12,6 +12,7 @@ use super::reader::{Place, Table, Text, Value};
 use super::registration::{read_authentication, read_register};
 use super::sections::{REALMS, section, transport};
 use super::tls::{self, ClientLoader};
+use crate::b2bua;
 use crate::base::{Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
@@ -21,23 +22,6 @@ use crate::routing::{
 
 /// One trunk has no more hosts.
 const MAX_HOSTS: usize = 64;
-/// Header fields that belong to a leg: no rule may write them.
-const OWN_HEADERS: [&str; 14] = [
-    "via",
-    "v",
-    "from",
-    "f",
-    "to",
-    "t",
-    "call-id",
-    "i",
-    "cseq",
-    "contact",
-    "m",
-    "max-forwards",
-    "content-length",
-    "l",
-];
 
 /// Something read, with where it stands.
 pub(super) struct Placed<T> {
@@ -402,7 +386,7 @@ fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {
         key_fault("this is no header name", "write letters, digits and - alone");
         return None;
     }
-    if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+    if !b2bua::may_set_header(name) {
         key_fault("this header belongs to the call itself", "leave it out");
         return None;
     }

@@ -33,7 +33,7 @@ pub enum NoRoute {
     /// No route matches (404).
     #[error("no route matches")]
     NoMatch,
-    /// The trunk that the call came from is disabled (403).
+    /// The trunk that the call came from is disabled (503).
     #[error("trunk {0} is disabled and may send no calls")]
     IngressDisabled(TrunkName),
     /// The first route that matches has no enabled trunk (503). Later routes are not looked at:

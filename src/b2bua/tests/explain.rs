@@ -164,7 +164,7 @@ fn the_caller_id_policy_of_each_trunk_is_told_with_its_reason() {
     assert_eq!(service.called.unwrap().result, Ok(Number::Emergency("911".to_owned())));
     settings.routing.routes[0].tiers.pop();
     let only = ask(settings, PBX, "+14155550100", "+442079460000");
-    assert_eq!(refusal(&only), (403, "the best answer of the targets"));
+    assert_eq!(refusal(&only), (403, "no trunk took the call"));
 }
 
 #[test]
