@@ -8,7 +8,8 @@
 //! Must not know: which answers move a call on (`attempt.rs`).
 
 use super::call::CallKey;
-use super::cdr::AttemptResult;
+use super::cdr::{AttemptResult, EndedBy};
+use super::ending::End;
 use super::engine::Engine;
 use crate::base::Instant;
 use crate::routing::{Failover, Target};
@@ -53,6 +54,11 @@ impl Engine {
             call.plan.note_answer(Status::of(408), None, false);
         }
         self.note_attempt(now, key, AttemptResult::Timeout);
+        if self.calls.get(key).is_some_and(|call| !call.may_offer_anew()) {
+            // It changed its offer while the target was being CANCELled.
+            let end = End::new(EndedBy::Sbc, "the callee did not answer in time");
+            return self.end_call(now, key, end.refusing(Status::of(408)));
+        }
         self.go_elsewhere(now, key);
     }
 

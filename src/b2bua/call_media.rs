@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::attempt::Setup;
 use super::call::{Call, CallKey, CallTimer, Leg, Phase};
-use super::cdr::EndedBy;
+use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
 use super::inbound::Rejection;
@@ -415,6 +415,7 @@ impl Engine {
         match opening.parked {
             Parked::Attempt(hop) => {
                 if self.send_setup(now, key, hop) == Setup::NotSent {
+                    self.judge_attempt(now, key, AttemptResult::Cancelled);
                     self.try_next_target(now, key);
                 }
             }

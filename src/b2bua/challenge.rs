@@ -115,7 +115,7 @@ impl Engine {
         }
         match with_credentials(&request, &headers) {
             Some(request) => (request, answers),
-            None => (request, Answers::default()),
+            None => (request, answers.without_any()),
         }
     }
 
@@ -182,9 +182,11 @@ impl Engine {
             Purpose::Refresh => {
                 call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.refresh == Some(client))
             }
-            Purpose::Setup => {
-                call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.outgoing == Some(client))
-            }
+            // One that was CANCELled is not to ring again: a proxy that forked may yet find the challenge
+            // of another branch the best answer (RFC 3261 §16.7).
+            Purpose::Setup => call
+                .filter(|call| !call.plan.leaving)
+                .is_some_and(|call| call.leg(outgoing.side).is_some_and(|leg| leg.outgoing == Some(client))),
         }
     }
 

@@ -141,6 +141,11 @@ impl Answers {
         self.given.is_empty()
     }
 
+    /// Of a request that is too large to carry them: that it was sent again still counts.
+    pub(super) fn without_any(&self) -> Answers {
+        Answers { given: Vec::new(), resent: self.resent }
+    }
+
     fn of(&self, space: &Space) -> Option<&Answer> {
         self.given.iter().find(|answer| answer.space == *space)
     }

@@ -212,6 +212,8 @@ impl Engine {
             Phase::Setup => {
                 self.stop_counting_setup(key);
                 self.end_setup(now, key, &end);
+                // Of a target that had let the call in and got no INVITE (its ports were being opened).
+                self.judge_attempt(now, key, AttemptResult::Cancelled);
                 self.refuse_caller(now, key, &end);
             }
             Phase::Answered => {

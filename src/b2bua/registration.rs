@@ -682,6 +682,10 @@ impl Registration {
             return;
         }
         (self.expires, self.lengthened, self.failures) = (terms.expires, 0, 0);
+        if self.terms.hosts != terms.hosts {
+            // Nobody is asked who is configured no more, be it that DNS does not know the new one yet.
+            self.known.clear();
+        }
         self.terms = terms;
         self.untried.clear();
         self.due = self.due.map(|due| due.min(soon));

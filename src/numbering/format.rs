@@ -41,9 +41,11 @@ pub struct PrefixRule {
 }
 
 impl PrefixRule {
-    /// The number as it is sent.
+    /// The number as it is sent. One that has nothing but what is to be taken off keeps it: there is no
+    /// URI without a user to call.
     pub fn apply(&self, text: &str) -> String {
-        format!("{}{}", self.add, text.strip_prefix(self.strip.as_str()).unwrap_or(text))
+        let rest = text.strip_prefix(self.strip.as_str()).filter(|rest| !rest.is_empty());
+        format!("{}{}", self.add, rest.unwrap_or(text))
     }
 }
 

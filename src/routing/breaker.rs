@@ -183,6 +183,16 @@ impl Breaker {
         self.aside_until = now + duration.min(MAX_ASIDE);
     }
 
+    /// There are no more probes, and what they said counts no more: nothing would ever take it back. What
+    /// calls found stays.
+    pub fn forget_probes(&mut self, now: Instant) {
+        (self.knows_probes, self.probes_failed, self.probes_answered) = (false, 0, 0);
+        let was_ill = std::mem::take(&mut self.ill);
+        if was_ill && matches!(self.state, State::Closed | State::Recovering) {
+            self.recover(now);
+        }
+    }
+
     /// Takes a call now, if it may have one: counts it then. Exactly one [`Evidence`] of a call
     /// that ends it follows.
     pub fn admit(&mut self, now: Instant) -> Result<(), Obstacle> {

@@ -21,6 +21,8 @@ use crate::base::{Instant, Random, TimerId, Timers, Transport, TrunkName};
 pub const MAX_TARGETS_OF_A_TRUNK: usize = 64;
 /// So many of all trunks.
 pub const MAX_TARGETS: usize = 4_096;
+/// Of so many health is kept, those counted in that are no targets any more.
+const MAX_KEPT: usize = 2 * MAX_TARGETS;
 /// Two probes of the node are never nearer than this.
 pub const PROBE_GAP: Duration = Duration::from_millis(2);
 /// How long the health of an address is kept that DNS does not give, or of a disabled trunk.
@@ -262,6 +264,9 @@ impl TargetsHealth {
             Some(watched) => {
                 let forget = watched.forget.take();
                 let is_other = watched.settings.interval != health.interval;
+                if is_other && health.interval.is_zero() {
+                    watched.breaker.forget_probes(now);
+                }
                 (watched.target, watched.settings) = (target, health.clone());
                 if let Some(timer) = forget {
                     self.timers.disarm(timer);
@@ -281,6 +286,8 @@ impl TargetsHealth {
             let up = watched.breaker.is_up(now);
             watched.told_up = up;
             self.note(HealthChange::Target { target: key, up, why: None, known: false, left: 0, total: 0 });
+        } else {
+            self.tell(now, &key);
         }
     }
 
@@ -294,6 +301,17 @@ impl TargetsHealth {
             self.timers.disarm(probe);
         }
         self.note(HealthChange::Gone { target: key.clone() });
+        // A name that leads elsewhere with each answer.
+        if self.watched.len() > MAX_KEPT {
+            self.forget(key);
+        }
+    }
+
+    fn forget(&mut self, key: &TargetKey) {
+        let Some(watched) = self.watched.remove(key) else { return };
+        for timer in [watched.probe, watched.aside, watched.forget].into_iter().flatten() {
+            self.timers.disarm(timer);
+        }
     }
 
     fn arm_probe(&mut self, key: &TargetKey, at: Instant) {
@@ -315,9 +333,7 @@ impl TargetsHealth {
             }
             let (key, due) = self.timers.pop_due(now)?;
             match due {
-                Due::Forget => {
-                    self.watched.remove(&key);
-                }
+                Due::Forget => self.forget(&key),
                 Due::AsideOver => self.tell(now, &key),
                 Due::Probe => {
                     let watched = self.watched.get_mut(&key)?;

@@ -3,7 +3,7 @@
 //!
 //! Must not know: REGISTER as a message; what is written and read is `b2bua/registration.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -183,12 +183,22 @@ impl RegistrationReport {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registrations {
     reports: BTreeMap<TrunkName, Vec<RegistrationReport>>,
-    contact_users: BTreeMap<String, TrunkName>,
+    /// Two trunks may be configured with one user.
+    contact_users: BTreeMap<String, BTreeSet<TrunkName>>,
+}
+
+impl Registrations {
+    fn forget_contact(&mut self, trunk: &TrunkName) {
+        self.contact_users.retain(|_, known| {
+            known.remove(trunk);
+            !known.is_empty()
+        });
+    }
 }
 
 impl Router {
-    /// The trunk that we have given this user as our Contact.
-    pub fn registration_of(&self, contact_user: &str) -> Option<&TrunkName> {
+    /// The trunks that we have given this user as our Contact.
+    pub fn registration_of(&self, contact_user: &str) -> Option<&BTreeSet<TrunkName>> {
         self.registrations.contact_users.get(contact_user)
     }
 
@@ -209,13 +219,18 @@ impl Router {
         contact_user: &str,
         reports: Vec<RegistrationReport>,
     ) {
-        self.registrations.contact_users.insert(contact_user.to_owned(), trunk.clone());
+        let known = self.registrations.contact_users.get(contact_user);
+        if known.is_none_or(|known| !known.contains(trunk)) {
+            self.registrations.forget_contact(trunk);
+            let users = &mut self.registrations.contact_users;
+            users.entry(contact_user.to_owned()).or_default().insert(trunk.clone());
+        }
         self.registrations.reports.insert(trunk.clone(), reports);
     }
 
     /// The trunk has none any more.
     pub fn forget_registrations(&mut self, trunk: &TrunkName) {
-        self.registrations.contact_users.retain(|_, known| known != trunk);
+        self.registrations.forget_contact(trunk);
         self.registrations.reports.remove(trunk);
     }
 

@@ -126,7 +126,7 @@ impl Sources {
     pub(super) fn claims<'s>(
         &self,
         settings: &'s Settings,
-        registered: Option<&TrunkName>,
+        registered: Option<&BTreeSet<TrunkName>>,
         realm: Realm,
         facts: &RequestFacts<'_>,
     ) -> Vec<Claim<'s>> {
@@ -134,7 +134,7 @@ impl Sources {
         for (entry, claimants) in self.covering(realm, facts.source.ip()).into_iter().rev() {
             let trunks = claimants.iter().filter_map(|claimant| {
                 let trunk = settings.trunks.get(claimant.index)?;
-                let is_registered = registered == Some(&trunk.name);
+                let is_registered = registered.is_some_and(|known| known.contains(&trunk.name));
                 let fit = matching::fit(trunk, is_registered, &claimant.ports, facts);
                 Some(Claim { entry, trunk: &trunk.name, fit })
             });

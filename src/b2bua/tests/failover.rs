@@ -9,7 +9,7 @@ use crate::routing::{CodePattern, Host, Limits};
 use crate::sip::{Header, Message, Method};
 
 /// Carrier B answers, and the caller hangs up.
-fn complete_over_b(lab: &mut Lab, invite: &Message) {
+pub(super) fn complete_over_b(lab: &mut Lab, invite: &Message) {
     let outgoing = lab.take_request(CARRIER_B, &Method::Invite);
     lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 200, "other-callee", Some(SDP_CARRIER)));
     lab.take_request(CARRIER_B, &Method::Ack);
@@ -220,7 +220,7 @@ fn a_failure_that_needs_a_header_of_the_callees_is_heard_as_one_that_does_not() 
 }
 
 /// Two carriers, and what moves a call from the first to the second.
-fn with_failover(codes: &[CodePattern], after_ringing: bool) -> Settings {
+pub(super) fn with_failover(codes: &[CodePattern], after_ringing: bool) -> Settings {
     let mut settings = settings();
     for trunk in &mut settings.routing.trunks {
         trunk.failover.codes = codes.to_vec();

@@ -10,7 +10,7 @@ use crate::sip::{Header, Message, Method, response_to};
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// The lab's trunks, the first carrier probed.
-fn probing() -> Settings {
+pub(super) fn probing() -> Settings {
     let mut settings = settings();
     settings.routing.trunks[1].health = Health { interval: INTERVAL, ..Health::default() };
     settings
@@ -111,7 +111,7 @@ fn a_challenged_probe_is_answered_once() {
 }
 
 /// A call comes; what was sent to the carriers is left to be taken.
-fn call(lab: &mut Lab, id: &str) -> Message {
+pub(super) fn call(lab: &mut Lab, id: &str) -> Message {
     let invite = invite(PBX, "+442079460000", id, Some(SDP_PBX));
     lab.receive(PBX, &invite);
     lab.take_response(PBX, 100);
@@ -120,7 +120,7 @@ fn call(lab: &mut Lab, id: &str) -> Message {
 
 /// The caller hears this refusal of its INVITE, and ACKs it.
 #[track_caller]
-fn hear(lab: &mut Lab, invite: &Message, status: u16) -> Message {
+pub(super) fn hear(lab: &mut Lab, invite: &Message, status: u16) -> Message {
     let refusal = lab.take_response(PBX, status);
     let to = String::from_utf8_lossy(refusal.header(Header::To).unwrap()).into_owned();
     let ack = text(invite).replacen("INVITE ", "ACK ", 1).replace(" INVITE\r\n", " ACK\r\n");
@@ -131,7 +131,7 @@ fn hear(lab: &mut Lab, invite: &Message, status: u16) -> Message {
 }
 
 /// A carrier refuses the call that it is offered.
-fn refuse(lab: &mut Lab, carrier: &str, status: u16, lines: &str) {
+pub(super) fn refuse(lab: &mut Lab, carrier: &str, status: u16, lines: &str) {
     let outgoing = lab.take_request(carrier, &Method::Invite);
     let refusal = respond(carrier, &outgoing, status, "callee", None);
     let refusal = if lines.is_empty() { refusal } else { with_header(&refusal, lines) };
@@ -141,7 +141,7 @@ fn refuse(lab: &mut Lab, carrier: &str, status: u16, lines: &str) {
 
 /// The call goes to this carrier at once, and is refused there by the callee.
 #[track_caller]
-fn call_goes_to(lab: &mut Lab, carrier: &str, id: &str) {
+pub(super) fn call_goes_to(lab: &mut Lab, carrier: &str, id: &str) {
     let invite = call(lab, id);
     refuse(lab, carrier, 486, "");
     hear(lab, &invite, 486);
@@ -149,7 +149,7 @@ fn call_goes_to(lab: &mut Lab, carrier: &str, id: &str) {
 }
 
 /// A call goes to carrier A, is not answered, and is refused over carrier B.
-fn call_finds_a_dead(lab: &mut Lab, id: &str) {
+pub(super) fn call_finds_a_dead(lab: &mut Lab, id: &str) {
     let invite = call(lab, id);
     let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
     lab.advance(Duration::from_secs(4));
@@ -162,7 +162,7 @@ fn call_finds_a_dead(lab: &mut Lab, id: &str) {
 }
 
 /// Lets probes of carrier A pass unanswered.
-fn probes_fail(lab: &mut Lab, count: usize) {
+pub(super) fn probes_fail(lab: &mut Lab, count: usize) {
     for _ in 0..count {
         next_probe(lab);
         lab.advance(Duration::from_secs(3));
@@ -170,7 +170,7 @@ fn probes_fail(lab: &mut Lab, count: usize) {
     }
 }
 
-fn probes_succeed(lab: &mut Lab, count: usize) {
+pub(super) fn probes_succeed(lab: &mut Lab, count: usize) {
     for _ in 0..count {
         let probe = next_probe(lab);
         answer(lab, &probe, 200);

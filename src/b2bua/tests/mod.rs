@@ -48,4 +48,5 @@ mod transfer_attacks;
 mod transfer_consumed;
 mod transfer_replaces;
 mod transports;
+mod trunk_attacks;
 mod update;

@@ -312,7 +312,7 @@ fn a_call_to_our_contact_is_for_whom_to_names() {
     let contact = registered.contact().unwrap().uri_raw.to_vec();
     let user = contact.split(|byte| *byte == b'@').next().unwrap()[4..].to_vec();
     let user = String::from_utf8(user).unwrap();
-    assert_eq!(lab.engine.router.registration_of(&user), Some(&"carrier-a".into()));
+    assert_eq!(lab.engine.router.registration_of(&user), Some(&BTreeSet::from(["carrier-a".into()])));
     assert_eq!(lab.engine.router.registration_of("line"), None);
     let to_contact = |id: &str, more: &[(&str, &str)]| {
         let writer = request(CARRIER_A, &Method::Invite, &String::from_utf8_lossy(&contact), id, 1)

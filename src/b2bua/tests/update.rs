@@ -7,7 +7,7 @@ use super::setup::hang_up;
 use crate::sip::{Header, Message, Method};
 
 /// A call that rings, its SDP settled and acknowledged on both legs; who knows UPDATE is said.
-fn ringing(lab: &mut Lab, caller: &str, callee: &str) -> (Message, Message, Message) {
+pub(super) fn ringing(lab: &mut Lab, caller: &str, callee: &str) -> (Message, Message, Message) {
     let (invite, outgoing) = begin_with(lab, &format!("Supported: 100rel\r\nAllow: {caller}"), Some(SDP_PBX));
     let progress = reliable(&outgoing, 183, "callee", 1, Some(SDP_CARRIER));
     lab.receive(CARRIER_A, &with_header(&progress, &format!("Allow: {callee}")));
