@@ -47,6 +47,10 @@ pub(super) fn sources_are_distinct(draft: &Draft, report: &Report<'_>) {
         let of_name =
             |name: &crate::base::TrunkName| draft.trunks.iter().find(|trunk| trunk.what.name == *name);
         let (Some(one), Some(other)) = (of_name(first), of_name(second)) else { continue };
+        // Two of one name are told of elsewhere.
+        if first == second {
+            continue;
+        }
         // Once for a pair, however many sources they share.
         if told.contains(&(first.clone(), second.clone())) {
             continue;
