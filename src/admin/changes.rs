@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::calls::no_such_call;
@@ -115,7 +116,14 @@ async fn reload(State(view): State<View>, ConnectInfo(peer): ConnectInfo<Peer>) 
         )
     };
     tracing::info!(uid = peer.uid, "an operator asks for a reload");
-    view.reloads.try_send(answer).map_err(|_| nobody_reads())?;
+    view.reloads.try_send(answer).map_err(|error| match error {
+        TrySendError::Full(_) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "others ask for a reload at this moment, and theirs are not done",
+            "ask again in a few seconds",
+        ),
+        TrySendError::Closed(_) => nobody_reads(),
+    })?;
     let report = tokio::time::timeout(RELOAD_PATIENCE, report).await;
     let report: ReloadReport = report.ok().and_then(Result::ok).ok_or_else(nobody_reads)?;
     let status = match report.outcome {

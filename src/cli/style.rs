@@ -68,6 +68,13 @@ impl Ink {
     }
 }
 
+/// What a terminal would obey instead of showing it: control characters, and those that turn the direction of
+/// writing (Unicode UAX #9 §2), by which a stranger's words would look like ours.
+pub fn is_obeyed(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A line of text whose characters have inks; written where they belong, in any order.
 #[derive(Clone, Debug, Default)]
 pub struct Line(Vec<(char, Ink)>);

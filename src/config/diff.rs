@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
 use crate::routing::{
-    CallerIdPolicy, Credentials, Health, Limits, Route, TierTrunk, Timeouts, Trunk, TrunkMatch,
+    CallerIdPolicy, Credentials, Health, Limits, Register, Route, TierTrunk, Timeouts, Trunk, TrunkMatch,
 };
 
 /// One readable line for each setting that differs, as in `trunk sinch: hosts a.example → b.example`. No
@@ -253,7 +253,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("tls", format!("{tls:?}"));
     put("domain", domain.clone());
     put("allow", list(allow));
-    put("register", register.as_ref().map_or("false".to_owned(), |register| format!("{register:?}")));
+    put("register", register.as_ref().map_or("false".to_owned(), registration));
     put("auth_realm", list(&authentication.realms));
     put("auth_algorithms", list(&authentication.algorithms));
     put("match", match_text(matching));
@@ -284,10 +284,26 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("enabled", enabled.to_string());
     // A header may carry a provider's token.
     flat.insert(key("headers.set"), Shown::Secret(format!("{:?}", headers.set)));
+    // Whoever knows it can call as the provider does.
+    if let Some(user) = register.as_ref().and_then(|register| register.contact_user.clone()) {
+        flat.insert(key("register.contact_user"), Shown::Secret(user));
+    }
     if let Some(Credentials { username, password }) = credentials {
         flat.insert(key("username"), Shown::Secret(username.clone()));
         flat.insert(key("password"), Shown::Secret(password.clone()));
     }
+}
+
+fn registration(register: &Register) -> String {
+    let Register { expires, registrar, user, contact_user: _, to, required } = register;
+    let named = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+    let parts = [
+        Some(format!("for {expires:?} at {}", word(to))),
+        named("registrar", registrar),
+        named("user", user),
+        required.then(|| "required".to_owned()),
+    ];
+    list(&parts.into_iter().flatten().collect::<Vec<_>>())
 }
 
 fn numbering(settings: &crate::numbering::Settings) -> String {

@@ -1,6 +1,8 @@
 //! `match` of a trunk: which calls are its own where another trunk has the same source; and the check
 //! that no two trunks are left of which nobody could say whose a call is.
 
+use std::collections::HashSet;
+
 use super::reader::{Report, Table, Text, Value};
 use super::sections::Draft;
 use super::trunks::Placed;
@@ -8,6 +10,8 @@ use crate::routing::{self, Ambiguity, Trunk, TrunkMatch};
 
 /// No `match` has more numbers or domains.
 const MAX_ENTRIES: usize = 1_000;
+/// Of so many pairs of trunks it is told that nothing tells them apart; more of a crowd at one provider help nobody.
+const MAX_PAIRS: usize = 200;
 
 /// Reads the table.
 pub(super) fn read_match(table: &Table<'_>) -> Option<TrunkMatch> {
@@ -41,17 +45,23 @@ pub(super) fn read_match(table: &Table<'_>) -> Option<TrunkMatch> {
 /// Of each source it must be clear whose its calls are.
 pub(super) fn sources_are_distinct(draft: &Draft, report: &Report<'_>) {
     let trunks = draft.trunks.iter().map(|trunk| trunk.what.clone()).collect();
-    let mut told = Vec::new();
+    let mut told = HashSet::new();
     for found in routing::ambiguities(&routing::Settings { trunks, ..routing::Settings::default() }) {
         let Ambiguity { source, first, second, by_port, .. } = &found;
+        // Two of one name are told of elsewhere.
+        if first == second {
+            continue;
+        }
+        // Once for a pair, however many sources they share.
+        if !told.insert((first.clone(), second.clone())) {
+            continue;
+        }
+        if told.len() > MAX_PAIRS {
+            break;
+        }
         let of_name =
             |name: &crate::base::TrunkName| draft.trunks.iter().find(|trunk| trunk.what.name == *name);
         let (Some(one), Some(other)) = (of_name(first), of_name(second)) else { continue };
-        // Once for a pair, however many sources they share.
-        if told.contains(&(first.clone(), second.clone())) {
-            continue;
-        }
-        told.push((first.clone(), second.clone()));
         let is_off = !one.what.enabled || !other.what.enabled;
         if *by_port || is_off {
             let unless = if *by_port { " unless their source port says otherwise" } else { "" };

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::fault::{Excerpt, MAX_SHOWN, capped};
 use super::{Fault, known_keys};
@@ -34,25 +35,43 @@ pub(super) struct Source {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) kind: Kind,
+    layout: OnceLock<Layout>,
+}
+
+/// What every fault asks of a text, looked at once: there may be as many faults as lines.
+#[derive(Clone, Debug)]
+struct Layout {
+    /// Where each line begins.
+    lines: Vec<usize>,
+    /// Strings may go over several lines.
+    has_long_strings: bool,
 }
 
 impl Source {
     pub(super) fn new(name: String, text: String, kind: Kind) -> Source {
-        Source { name, text, kind }
+        Source { name, text, kind, layout: OnceLock::new() }
     }
 
     /// Line and column (from 1, in characters) of a byte offset.
     pub(super) fn line_column(&self, offset: usize) -> (usize, usize) {
         let before = self.before(offset);
+        let lines = self.layout().lines.partition_point(|start| *start <= before.len());
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (lines.max(1), before[line_start..].chars().count() + 1)
+    }
+
+    fn layout(&self) -> &Layout {
+        self.layout.get_or_init(|| Layout {
+            lines: std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
+            has_long_strings: self.text.contains("\"\"\"") || self.text.contains("'''"),
+        })
     }
 
     /// The line of a span for showing: what is in quotes never is, and with `hide_value` nothing that
     /// follows `=` is. `None` where strings go over several lines: then a line alone does not tell what
     /// is a string.
     pub(super) fn excerpt(&self, span: &Range<usize>, hide_value: bool) -> Option<Excerpt> {
-        if self.text.contains("\"\"\"") || self.text.contains("'''") {
+        if self.layout().has_long_strings {
             return None;
         }
         let before = self.before(span.start);
@@ -88,8 +107,10 @@ fn may_hold_secret(line: &str) -> bool {
 }
 
 fn without_value(line: &str) -> String {
-    match line.split_once('=') {
-        Some((key, _)) => format!("{}= …", without_strings(key)),
+    // Where more than a key stands before it, this is no key's `=`: passwords end so, too.
+    let key = line.split_once('=').map(|(key, _)| without_strings(key));
+    match key.filter(|key| !key.trim().contains([' ', '\t', ':'])) {
+        Some(key) => format!("{key}= …"),
         None if line.trim_start().starts_with('[') => without_strings(line),
         None => match line.split([':', ' ', '\t', '"']).next() {
             Some(key) if known_keys::is_known(key) && line[key.len()..].starts_with(':') => {
@@ -138,13 +159,13 @@ pub(super) fn read_all(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut read = |path: &Path, kind| match read_one(path) {
         Ok(text) => sources.push(Source::new(path.display().to_string(), text, kind)),
-        Err(reason) => faults.push(unreadable(path, &reason)),
+        Err(reason) => faults.push(unreadable(path, &reason, kind)),
     };
     read(path, Kind::Main);
     let directory = path.parent().unwrap_or(Path::new("")).join("trunks.d");
     match toml_files(&directory) {
         Ok(files) => files.iter().for_each(|file| read(file, Kind::Trunks)),
-        Err(reason) => faults.push(unreadable(&directory, &reason)),
+        Err(reason) => faults.push(unreadable(&directory, &reason, Kind::Trunks)),
     }
     match read_profiles(path) {
         Ok(profiles) => sources.extend(profiles),
@@ -156,12 +177,13 @@ pub(super) fn read_all(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
 /// `profiles.d/*.toml` beside FILE in name order.
 pub(super) fn read_profiles(path: &Path) -> Result<Vec<Source>, Vec<Fault>> {
     let directory = path.parent().unwrap_or(Path::new("")).join("profiles.d");
-    let files = toml_files(&directory).map_err(|reason| vec![unreadable(&directory, &reason)])?;
+    let files =
+        toml_files(&directory).map_err(|reason| vec![unreadable(&directory, &reason, Kind::Profile)])?;
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     for file in files {
         match read_one(&file) {
             Ok(text) => sources.push(Source::new(file.display().to_string(), text, Kind::Profile)),
-            Err(reason) => faults.push(unreadable(&file, &reason)),
+            Err(reason) => faults.push(unreadable(&file, &reason, Kind::Profile)),
         }
     }
     if faults.is_empty() { Ok(sources) } else { Err(faults) }
@@ -221,10 +243,12 @@ fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-fn unreadable(path: &Path, reason: &str) -> Fault {
+fn unreadable(path: &Path, reason: &str, kind: Kind) -> Fault {
     let message = format!("cannot be read: {reason}");
     let cure = match reason {
-        NO_SUCH_FILE => Some("name the configuration with --config FILE".to_owned()),
+        NO_SUCH_FILE if kind == Kind::Main => Some("name the configuration with --config FILE".to_owned()),
+        // Its directory has the name.
+        NO_SUCH_FILE => Some("this is a link to nowhere: mend it, or take it away".to_owned()),
         NOT_PERMITTED => Some("run this as root, or as a member of the group drawbridge".to_owned()),
         _ => None,
     };
@@ -241,6 +265,18 @@ mod tests {
         assert_eq!(without_strings(r#"a = ["", "b"], c"#), r#"a = ["", "…"], c"#);
         assert_eq!(without_strings(r#"a = "open"#), r#"a = "…"#);
         assert_eq!(without_value("hunter2 is it"), "…");
+        // Base64 ends in what looks like an assignment.
+        assert_eq!(without_value("password: aHVudGVyMg=="), "password: …");
+        assert_eq!(without_value("password aHVudGVyMg="), "password …");
+        assert_eq!(without_value("secret word = 5"), "…");
+        assert_eq!(without_value("  host = 5"), "  host = …");
+    }
+
+    #[test]
+    fn lines_and_columns_begin_with_1_and_a_line_has_its_end() {
+        let source = Source::new("a.toml".to_owned(), "é=1\n\nb\n".to_owned(), Kind::Main);
+        let places = [0, 1, 2, 4, 5, 6, 7, 8, 99].map(|offset| source.line_column(offset));
+        assert_eq!(places, [(1, 1), (1, 1), (1, 2), (1, 4), (2, 1), (3, 1), (3, 2), (4, 1), (4, 1)]);
     }
 
     #[test]

@@ -469,7 +469,7 @@ trunks = []
             drawbridge.toml:36:21: trunk.a.headers.set.Via: this header belongs to the call itself; leave it out
              36 | headers = { set = { Via = "…", X-A = "…" } }
                 |                     ^^^
-            drawbridge.toml:36:38: trunk.a.headers.set.X-A: "a\r\nb" holds a control character; write one line
+            drawbridge.toml:36:38: trunk.a.headers.set.X-A: this holds a control character; write one line
              36 | headers = { set = { Via = "…", X-A = "…" } }
                 |                                      ^^^
             drawbridge.toml:37:8: trunk.trusted: this is no trunk name; use letters, digits, - and _, not the name of a realm
@@ -616,6 +616,39 @@ fn trunk_files_hold_trunks_and_a_name_is_there_once() {
     "#]].assert_eq(&faults(&files));
 }
 
+/// Two of one name share every source, which is nothing to be told as well.
+#[test]
+fn two_trunks_of_one_name_and_host_are_one_fault() {
+    let trunk = "[trunk.a]\nhost = \"192.0.2.1\"\n";
+    let found =
+        faults(&[("drawbridge.toml", MINIMAL), ("trunks.d/a.toml", trunk), ("trunks.d/b.toml", trunk)]);
+    assert_eq!(found.matches("trunk.a:").count(), 1, "{found}");
+    assert!(found.starts_with("trunks.d/b.toml:1:8: trunk.a: this trunk was there before"), "{found}");
+}
+
+#[test]
+fn a_key_moves_no_cursor_and_a_header_is_not_shown() {
+    let more = "[trunk.a]\nhost = \"a.example\"\n\"x\\u001b[2J\" = 1\n\
+                headers = { set = { X-Token = \"hunter2\\u0007\" } }\n";
+    let found = faults(&[("drawbridge.toml", &minimal_and(more))]);
+    assert!(!found.contains(['\u{1b}', '\u{7}']) && !found.contains("hunter2"), "{found}");
+    assert!(found.contains("trunk.a.x\u{fffd}[2J: unknown key"), "{found}");
+    assert!(found.contains("headers.set.X-Token: this holds a control character"), "{found}");
+}
+
+#[test]
+fn a_registration_is_told_without_the_name_that_nobody_can_guess() {
+    let trunk = |user: &str| {
+        let account = "username = \"u\"\npassword = \"p\"\nregister";
+        valid(&format!("[trunk.a]\nhost = \"a.example\"\n{account} = {{ contact_user = \"{user}\" }}\n"))
+    };
+    let lines = diff(&trunk("hunter2"), &trunk("hunter3"));
+    assert_eq!(lines, ["trunk a: register.contact_user changed"]);
+    let without = valid("[trunk.a]\nhost = \"a.example\"\nusername = \"u\"\npassword = \"p\"\n");
+    let lines = diff(&without, &trunk("hunter2"));
+    assert_eq!(lines, ["trunk a: register false → for 3600s at all", "trunk a: register.contact_user added"]);
+}
+
 #[test]
 fn a_difference_is_one_line_a_change_without_secrets() {
     let old = contract();
@@ -685,6 +718,10 @@ fn files_are_read_from_the_directory_in_name_order() {
     assert_eq!(names, ["a", "b"]);
     let missing = load(&directory.join("missing.toml")).unwrap_err();
     assert!(missing[0].to_string().contains("missing.toml: cannot be read: "), "{}", missing[0]);
+    std::os::unix::fs::symlink("nowhere", directory.join("trunks.d/d.toml")).unwrap();
+    let nowhere = load(&directory.join("drawbridge.toml")).unwrap_err();
+    let cure = "there is no such file; this is a link to nowhere: mend it, or take it away";
+    assert!(nowhere[0].to_string().ends_with(cure), "{}", nowhere[0]);
     std::fs::remove_dir_all(&directory).unwrap();
 }
 

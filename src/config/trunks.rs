@@ -393,7 +393,8 @@ fn header_to_set(name: &str, value: &Value<'_>) -> Option<(String, String)> {
     let text = value.text()?;
     // A line break would begin a header of its own.
     if text.text.chars().any(char::is_control) {
-        text.fault("holds a control character", "write one line");
+        // Not shown: it may be a token.
+        value.fault("this holds a control character", "write one line");
         return None;
     }
     Some((name.to_owned(), text.text))

@@ -1,6 +1,6 @@
 //! One exchange with the daemon: HTTP over its admin socket.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use super::DaemonArgs;
+use crate::cli::style::is_obeyed;
 use crate::config;
 
 /// The daemon answers sooner, or something is wrong with it.
@@ -56,8 +57,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)?;
-        if self.cure.is_empty() { Ok(()) } else { write!(f, "; {}", self.cure) }
+        let told = match self.cure.as_str() {
+            "" => self.error.clone(),
+            cure => format!("{}; {cure}", self.error),
+        };
+        // It repeats what was typed, and pasted text may hold anything.
+        told.chars().try_for_each(|letter| f.write_char(if is_obeyed(letter) { '\u{fffd}' } else { letter }))
     }
 }
 
@@ -223,6 +228,8 @@ mod tests {
             |status: u16, body: Value| Answer { status: StatusCode::from_u16(status).unwrap(), body };
         let failure = answer(404, json!({ "error": "there is no trunk", "cure": "list them" })).success();
         assert_eq!(failure.unwrap_err().to_string(), "there is no trunk; list them");
+        let failure = answer(404, json!({ "error": "no call \"\u{1b}[2J\"" })).success().unwrap_err();
+        assert_eq!(failure.to_string(), "no call \"\u{fffd}[2J\"");
         let failure = answer(500, Value::Null).success().unwrap_err();
         assert_eq!(failure.to_string(), "the daemon answers 500 Internal Server Error");
         assert_eq!(answer(200, json!({ "a": 1 })).success(), Ok(json!({ "a": 1 })));

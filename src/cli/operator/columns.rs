@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::style::{Ink, Palette};
+use crate::cli::style::{Ink, Palette, is_obeyed};
 
 /// No cell is wider.
 const CELL_MAX: usize = 200;
@@ -72,7 +72,7 @@ pub(super) fn cell(text: &str) -> String {
 }
 
 fn capped(text: &str, most: usize) -> String {
-    let shown = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    let shown = |letter: char| if is_obeyed(letter) { '\u{fffd}' } else { letter };
     let mut letters = text.chars().map(shown);
     let mut cell: String = letters.by_ref().take(most).collect();
     if letters.next().is_some() {
@@ -136,6 +136,7 @@ mod tests {
     #[test]
     fn what_a_peer_chose_moves_no_cursor_and_fills_no_screen() {
         assert_eq!(cell("a\x1b[2Jb\u{9b}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+        assert_eq!(cell("\u{202e}live\u{2066}"), "\u{fffd}live\u{fffd}");
         assert_eq!(cell(&"é".repeat(60)), format!("{}…", "é".repeat(48)));
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::columns::{count, items, number, text};
-use crate::cli::style::{Ink, Palette};
+use crate::cli::style::{Ink, Palette, is_obeyed};
 
 pub(super) fn page(body: &Value, palette: Palette) -> String {
     let mut page = String::new();
@@ -56,7 +56,7 @@ fn fault_line(fault: &Value) -> String {
 
 /// Nothing that a terminal would obey.
 fn line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    text.chars().map(|letter| if is_obeyed(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
 
+use crate::cli::style::is_obeyed;
+
 /// No more names of one certificate are kept.
 const MAX_NAMES: usize = 100;
 
@@ -63,5 +65,5 @@ fn shown(name: &X509Name<'_>) -> String {
 
 /// What a stranger wrote, without what moves a terminal's cursor.
 fn clean(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).collect()
+    text.chars().filter(|letter| !is_obeyed(*letter)).collect()
 }

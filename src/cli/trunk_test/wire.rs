@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use super::super::style::is_obeyed;
 use super::place::{Origin, Place};
 use crate::b2bua::inquiry::{Finding, Heard, Inquiry};
 use crate::runtime::Clock;
@@ -209,5 +210,5 @@ pub(super) fn tls_error(error: &io::Error) -> Option<rustls::Error> {
 
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)]).into_owned();
-    text.lines().next().unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect()
+    text.lines().next().unwrap_or_default().chars().filter(|letter| !is_obeyed(*letter)).collect()
 }

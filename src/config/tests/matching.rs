@@ -97,3 +97,11 @@ fn what_is_wrong_in_a_match_has_its_place_and_cure() {
         "#]],
     );
 }
+
+#[test]
+fn a_crowd_at_one_provider_is_told_of_in_time_and_not_without_end() {
+    let trunk = |number: usize| format!("[trunk.t{number}]\nhost = \"192.0.2.1\"\n");
+    let crowd: String = (0..60).map(trunk).collect();
+    let found = faults(&[("drawbridge.toml", &minimal_and(&crowd))]);
+    assert_eq!(found.matches("nothing tells the two apart").count(), 200);
+}

@@ -150,8 +150,13 @@ fn unanswerable(response: &Message, fault: ChallengeFault, asked: &str) -> Step 
         ChallengeFault::Incomplete => "names no realm or no nonce",
         ChallengeFault::Malformed => "cannot be read",
     };
-    let asked = if asked.is_empty() { "no challenge at all".to_owned() } else { clean(asked) };
-    step(Mark::Failed, "unanswerable", format!("{code}, and its challenge {what}: {asked}")).hint(
+    if asked.is_empty() {
+        let name = if code == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
+        return step(Mark::Failed, "unanswerable", format!("{code} without a challenge")).hint(format!(
+            "tell the provider: a {code} has a {name} that can be read (RFC 3261 §22), and this one has none"
+        ));
+    }
+    step(Mark::Failed, "unanswerable", format!("{code}, and its challenge {what}: {}", clean(asked))).hint(
         "ask the provider for Digest with MD5, SHA-256 or SHA-512-256, and qop \"auth\" or none (RFC 8760)",
     )
 }

@@ -12,6 +12,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 
 use super::place::Origin;
+use crate::cli::style::is_obeyed;
 use crate::sip::{Header, Message, Status};
 
 /// No header of a peer is shown longer, in characters.
@@ -31,7 +32,7 @@ fn status_text(message: &Message) -> String {
 
 /// What a stranger wrote: no longer than a line, and nothing that moves a terminal's cursor.
 fn clean(text: &str) -> String {
-    let plain: String = text.chars().filter(|letter| !letter.is_control()).collect();
+    let plain: String = text.chars().filter(|letter| !is_obeyed(*letter)).collect();
     match plain.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", &plain[..end]),
         None => plain,

@@ -126,6 +126,11 @@ fn what_follows_a_digest_says_whether_it_was_taken() {
         asked: "Digest algorithm=AKAv1-MD5".to_owned(),
     };
     says(&stage.register(401, unknown), Mark::Failed, &["AKAv1-MD5", "SHA-512-256"]);
+    let nothing = DigestOutcome::Unanswerable {
+        fault: crate::sip::digest::ChallengeFault::NotDigest,
+        asked: String::new(),
+    };
+    says(&stage.register(401, nothing), Mark::Failed, &["401 without a challenge", "WWW-Authenticate"]);
     let weak = DigestOutcome::OtherAlgorithm { realm: "r".to_owned(), algorithm: "MD5" };
     says(&stage.register(401, weak), Mark::Failed, &["wants MD5", "auth_algorithms"]);
     let silence = Fault::Silence { times: 4, is_working: false };
