@@ -599,7 +599,7 @@ impl super::call::Plan {
     }
 }
 
-/// RFC 3261 §16.7 step 6: a 6xx, else the lowest class; within 4xx first what "provide[s] information
+/// RFC 3261 §16.7 step 6: a 6xx, else the lowest class; within 4xx first what may "provide information
 /// affecting resubmission of this request, such as 401, 407, 415, 420, and 484", of which 401, 407 and
 /// 420 were meant for us (`shown_status`). What a target says of the call is better than that
 /// it was silent or had no room.

@@ -104,7 +104,7 @@ impl Standalones {
 
 impl Engine {
     /// Sends a request of a trunk's, and waits for its final response until `until` at most; what
-    /// becomes of it is heard in [`Engine::on_standalone_ended`]. False, and nothing is sent:
+    /// becomes of it is heard in `end_standalone`. False, and nothing is sent:
     /// [`MAX_STANDALONES`] are on their way.
     pub(super) fn send_standalone(
         &mut self,

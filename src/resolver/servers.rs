@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::SetupFault;
 
-/// One server is given so long for one question, and less if there are more than [`ROUNDS`].
+/// One server is given so long for one question, and less if there are more than `ROUNDS`.
 pub const QUERY_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Each server is asked so often at most: again only if one was silent.
 pub(super) const ROUNDS: usize = 2;

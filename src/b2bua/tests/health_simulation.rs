@@ -64,7 +64,7 @@ enum Deed {
     /// A target sends this, unless the call was cancelled.
     Answer {
         target: usize,
-        message: Message,
+        message: Box<Message>,
         call: Option<Vec<u8>>,
     },
     Change(usize),
@@ -338,7 +338,7 @@ impl World {
             Mode::Well | Mode::Refuses | Mode::Overloaded => self.millis(20, 120),
         };
         let message = respond(TARGETS[target], probe, 200, "peer", None);
-        self.after(delay, Deed::Answer { target, message, call: None });
+        self.after(delay, Deed::Answer { target, message: Box::new(message), call: None });
     }
 
     fn on_invite(&mut self, target: usize, invite: &Message) {
@@ -386,7 +386,7 @@ impl World {
     }
 
     fn answer(&mut self, target: usize, id: &[u8], wait: Duration, message: Message) {
-        self.after(wait, Deed::Answer { target, message, call: Some(id.to_vec()) });
+        self.after(wait, Deed::Answer { target, message: Box::new(message), call: Some(id.to_vec()) });
     }
 
     fn on_cancel(&mut self, target: usize, cancel: &Message) {
@@ -398,9 +398,15 @@ impl World {
         let invite = text(cancel).replacen("CANCEL ", "INVITE ", 1).replace(" CANCEL\r\n", " INVITE\r\n");
         let invite = Message::parse(invite.into()).unwrap();
         let message = respond(TARGETS[target], cancel, 200, "callee", None);
-        self.after(Duration::from_millis(30), Deed::Answer { target, message, call: None });
+        self.after(
+            Duration::from_millis(30),
+            Deed::Answer { target, message: Box::new(message), call: None },
+        );
         let message = respond(TARGETS[target], &invite, 487, "callee", None);
-        self.after(Duration::from_millis(40), Deed::Answer { target, message, call: Some(id) });
+        self.after(
+            Duration::from_millis(40),
+            Deed::Answer { target, message: Box::new(message), call: Some(id) },
+        );
     }
 
     /// From now on nobody else may ring: the caller hears of this one.
