@@ -159,7 +159,7 @@ impl Engine {
 
     /// A 2xx to an INVITE of ours that nobody waits for: a repetition gets its ACK again; the
     /// answer of another branch of a fork, or of a target that was given up, is ACKed and ended
-    /// (§13.2.2.4).
+    /// (§13.2.2.4); that to a re-INVITE is ACKed.
     pub(super) fn on_stray_success(&mut self, now: Instant, client: ClientId, response: &Message, hop: Hop) {
         let Some(outgoing) = self.clients.get(client) else { return };
         let tag = response.to().and_then(|to| to.tag()).unwrap_or(b"");
@@ -176,6 +176,9 @@ impl Engine {
         if !is_owed {
             if outgoing.acks.len() >= MAX_ANSWERS {
                 return;
+            }
+            if outgoing.purpose != Purpose::Setup {
+                return self.on_late_success(now, client, response, hop);
             }
             let dialog = Dialog::from_response(&outgoing.request, response, answered_from(outgoing.hop, hop));
             self.ack_and_bye(now, client, dialog);
@@ -194,24 +197,27 @@ impl Engine {
 
     fn ack_and_bye(&mut self, now: Instant, client: ClientId, mut dialog: Dialog) {
         let Some(outgoing) = self.clients.get(client) else { return };
-        let (key, side, request) = (outgoing.call, outgoing.side, outgoing.request.clone());
-        let is_reinvite = !matches!(outgoing.purpose, Purpose::Setup);
+        let (key, side) = (outgoing.call, outgoing.side);
         dialog.local_sequence = dialog.local_sequence.max(outgoing.early_sequence);
         let Some(realm) = self.realm_of(outgoing.hop) else { return };
         let hop = self.dialog_hop(realm, outgoing.trunk.as_ref(), &dialog);
-        let sequence = request.cseq().map_or(1, |cseq| cseq.number);
-        let via = self.mint_via(hop);
-        let ack = challenge::repeat_credentials(dialog.ack(sequence, &via), &request);
-        if let Ok(ack) = ack.finish() {
-            self.keep_and_send_ack(client, dialog.remote_tag.clone(), ack, hop);
-        }
-        if is_reinvite {
-            // Its dialog was sent BYE when the call ended.
-            return;
-        }
+        self.ack_within(client, &dialog, None);
         let via = self.mint_via(hop);
         if let Ok(bye) = dialog.request(&Method::Bye, &via).finish() {
             self.send_request(now, key, side, Purpose::Bye, bye, hop);
+        }
+    }
+
+    /// ACKs the 2xx of an INVITE of ours that opened this dialog, or is of it.
+    pub(super) fn ack_within(&mut self, client: ClientId, dialog: &Dialog, body: Option<&[u8]>) {
+        let Some(outgoing) = self.clients.get(client) else { return };
+        let (request, sequence) = (outgoing.request.clone(), outgoing.sequence());
+        let Some(realm) = self.realm_of(outgoing.hop) else { return };
+        let hop = self.dialog_hop(realm, outgoing.trunk.as_ref(), dialog);
+        let via = self.mint_via(hop);
+        let ack = challenge::repeat_credentials(dialog.ack(sequence, &via), &request);
+        if let Ok(ack) = ack.finish_with_sdp(body) {
+            self.keep_and_send_ack(client, dialog.remote_tag.clone(), ack, hop);
         }
     }
 

@@ -129,6 +129,8 @@ pub struct Leg {
     pub session_ends: Instant,
     /// Our refresh that the peer has not answered; a re-INVITE is `outgoing` as well.
     pub refresh: Option<ClientId>,
+    /// The peer took an offer of ours that had been given up: it is to be offered what is in force.
+    pub is_adrift: bool,
     /// We opened its dialog: the Call-ID is ours.
     pub owns_call_id: bool,
     /// User part of our Contact, of a leg that came from another call.
@@ -390,6 +392,7 @@ impl Leg {
             session_timer: SessionTimer::default(),
             session_ends: Instant::ZERO,
             refresh: None,
+            is_adrift: false,
             owns_call_id: false,
             contact_user: None,
             speaker: None,

@@ -15,7 +15,7 @@
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |
 //! | **the call** | |
-//! | ACK, and 2xx until it comes | `acks.rs` |
+//! | ACK, and 2xx until it comes; a 2xx to a re-INVITE that was given up | `acks.rs`; `late_success.rs` |
 //! | what crosses in a dialog: re-INVITE, INFO, OPTIONS, MESSAGE; UPDATE | `in_dialog.rs`; `update.rs` |
 //! | re-INVITE and UPDATE of our own | `target_refresh.rs` |
 //! | session timers, a re-INVITE without an end | `session_timer.rs` |
@@ -572,7 +572,7 @@ impl Engine {
             _ if !self.is_waited_for(client) => {}
             Purpose::Relay { server } => self.on_relay_ended(now, client, server, why),
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
-            Purpose::Realign => self.end_realign(client),
+            Purpose::Realign => self.on_realign_ended(now, client, why),
             Purpose::Reconnect => self.on_reconnect_ended(now, client, why),
             // A PRACK that failed ends nothing: the INVITE's own answer decides.
             Purpose::Prack | Purpose::Bye | Purpose::Notify => {}

@@ -28,6 +28,7 @@ mod inbound;
 mod ingress;
 pub mod inquiry;
 mod io;
+mod late_success;
 mod loops;
 mod operator;
 mod outgoing;

@@ -8,12 +8,14 @@
 
 use super::call::{CallKey, Phase};
 use super::call_media::SdpRole;
+use super::cdr::EndedBy;
+use super::ending::End;
 use super::engine::{Engine, Purpose};
 use crate::base::Instant;
 use crate::dialog::session_timer::Role;
 use crate::media::Side;
 use crate::sip::{Message, Method, Status};
-use crate::transaction::ClientId;
+use crate::transaction::{ClientEnd, ClientId};
 
 /// Whether two descriptions of ours differ in more than their versions.
 pub(super) fn differ(one: &[u8], other: &[u8]) -> bool {
@@ -73,8 +75,19 @@ impl Engine {
         }
     }
 
+    /// It ended without a final response. RFC 3261 §12.2.1.2: "A UAC SHOULD also terminate a dialog if no
+    /// response at all is received for the request". A connection that broke says nothing of the kind.
+    pub(super) fn on_realign_ended(&mut self, now: Instant, client: ClientId, why: ClientEnd) {
+        let Some(key) = self.clients.get(client).map(|outgoing| outgoing.call) else { return };
+        self.end_realign(client);
+        if why == ClientEnd::Timeout {
+            let end = End::new(EndedBy::Sbc, "the caller's side does not answer within the call any more");
+            self.end_call(now, key, end);
+        }
+    }
+
     /// It is over, and so is its offer if that was not answered.
-    pub(super) fn end_realign(&mut self, client: ClientId) {
+    fn end_realign(&mut self, client: ClientId) {
         let Some(key) = self.clients.get(client).map(|outgoing| outgoing.call) else { return };
         self.forget_relay(key, client, Side::A);
         self.drop_offer(key);

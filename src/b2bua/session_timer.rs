@@ -8,7 +8,7 @@
 //! A refresh is an UPDATE without SDP, to a peer that takes UPDATE, or a re-INVITE with the SDP that is
 //! in force. The re-INVITE is an offer: while it is under way, another INVITE or offer on that leg is
 //! glare (491), and one of the other leg's waits. An UPDATE without SDP stands in nobody's way
-//! (RFC 3311 §5.2).
+//! (RFC 3311 §5.2). A leg that is adrift (`late_success.rs`) is refreshed by re-INVITE at once.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::sip::{Header, Message, Method, Status, Writer};
 use crate::transaction::{ClientEnd, ClientId, ServerId};
 
 /// How long a refresh waits while its leg has something else to do.
-const BUSY_WAIT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// The shortest pause before a refresh is tried again that failed.
 const MIN_RETRY_WAIT: Duration = Duration::from_secs(5);
@@ -153,8 +153,12 @@ impl Engine {
         self.disarm(key, CallTimer::Refresh(side));
         self.disarm(key, CallTimer::SessionExpiry(side));
         let Some(leg) = self.calls.get(key).and_then(|call| call.leg(side)) else { return };
-        let (ends, Some(interval)) = (leg.session_ends, leg.session_timer.interval()) else { return };
-        if interval.is_ours {
+        let (ends, interval, is_adrift) = (leg.session_ends, leg.session_timer.interval(), leg.is_adrift);
+        if is_adrift {
+            self.arm(key, CallTimer::Refresh(side), now + BUSY_WAIT);
+        }
+        let Some(interval) = interval else { return };
+        if interval.is_ours && !is_adrift {
             let from_refresh_to_end = interval.ends_after() - interval.refresh_after();
             let refresh_in = ends.since(now).saturating_sub(from_refresh_to_end);
             self.arm(key, CallTimer::Refresh(side), now + refresh_in);
@@ -192,7 +196,7 @@ impl Engine {
 
     fn write_refresh(&mut self, key: CallKey, side: Side) -> Option<(Message, Hop)> {
         let leg = self.calls.get_mut(key)?.leg_mut(side)?;
-        let by_update = leg.peer.update;
+        let by_update = leg.peer.update && !leg.is_adrift;
         let body = (!by_update).then(|| leg.sdp.say_again());
         if body.as_ref().is_some_and(Vec::is_empty) {
             return None;
@@ -214,6 +218,13 @@ impl Engine {
         let (key, side) = (outgoing.call, outgoing.side);
         let (is_invite, sequence) = (outgoing.is_invite(), outgoing.sequence());
         self.forget_refresh(key, side, client);
+        if is_invite
+            && status.code() != 491
+            && let Some(leg) = self.calls.get_mut(key).and_then(|call| call.leg_mut(side))
+        {
+            // A peer that refuses keeps what it has.
+            leg.is_adrift = false;
+        }
         if status.is_success() {
             if is_invite {
                 self.adopt_answer(key, side, response);
@@ -270,10 +281,10 @@ impl Engine {
         Duration::from_millis(10) * units
     }
 
-    /// Tries again when half of the time left has passed.
+    /// Tries again when half of the time left has passed; soon, if the leg is adrift.
     fn retry_refresh(&mut self, now: Instant, key: CallKey, side: Side) {
-        let ends = self.calls.get(key).and_then(|call| call.leg(side)).map(|leg| leg.session_ends);
-        let wait = (ends.unwrap_or(now).since(now) / 2).max(MIN_RETRY_WAIT);
+        let leg = self.calls.get(key).and_then(|call| call.leg(side)).filter(|leg| !leg.is_adrift);
+        let wait = leg.map_or(MIN_RETRY_WAIT, |leg| (leg.session_ends.since(now) / 2).max(MIN_RETRY_WAIT));
         self.arm(key, CallTimer::Refresh(side), now + wait);
     }
 

@@ -33,8 +33,7 @@ pub(super) enum ClientMachine {
 impl Client {
     /// What an input is to its machine, and what that says; `None`: it means nothing.
     fn step(&self, input: &ClientInput<'_>) -> Option<(ClientMachine, &'static [ClientAction])> {
-        let opens = self.request.to().is_some_and(|to| to.tag().is_none());
-        self.machine.step(input, opens && self.hop.transport.is_reliable())
+        self.machine.step(input, self.hop.transport.is_reliable())
     }
 
     /// Whether it is an INVITE without any answer yet.
@@ -187,9 +186,12 @@ impl Transactions {
 }
 
 impl ClientMachine {
-    /// `None`: the input means nothing to this machine. `opens`: a request that opens a dialog went
-    /// over a connection.
-    fn step(self, input: &ClientInput<'_>, opens: bool) -> Option<(ClientMachine, &'static [ClientAction])> {
+    /// `None`: the input means nothing to this machine. `is_connected`: the request went over a connection.
+    fn step(
+        self,
+        input: &ClientInput<'_>,
+        is_connected: bool,
+    ) -> Option<(ClientMachine, &'static [ClientAction])> {
         match self {
             ClientMachine::Invite(state) => {
                 let event = match input {
@@ -197,7 +199,7 @@ impl ClientMachine {
                         client_invite::Event::of_response(Class::of(response.status()?))
                     }
                     ClientInput::Timer(timer) => client_invite::Event::of_timer(*timer)?,
-                    ClientInput::TransportError if opens => client_invite::Event::ConnectionLost,
+                    ClientInput::TransportError if is_connected => client_invite::Event::ConnectionLost,
                     ClientInput::TransportError => client_invite::Event::TransportError,
                 };
                 let (state, actions) = client_invite::step(state, event);

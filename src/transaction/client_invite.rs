@@ -17,7 +17,7 @@ pub(super) enum State {
     /// A 2xx came; more may (RFC 6026).
     Accepted,
     /// Its connection broke before anything came, and the TU was told. The callee may have got it:
-    /// what comes yet over another connection (§18.2.2) is CANCELled, or ACKed and ended by the TU.
+    /// what comes yet over another connection (§18.2.2) is CANCELled, or ACKed by the TU.
     Abandoned,
     /// Over.
     Terminated,
@@ -44,8 +44,7 @@ pub(super) enum Event {
     CancelTimer,
     /// What was sent cannot arrive.
     TransportError,
-    /// The same, of an INVITE that opens a dialog: the connection broke that carried it, and it may
-    /// have arrived before.
+    /// The connection broke that carried it, and it may have arrived before.
     ConnectionLost,
 }
 

@@ -151,12 +151,27 @@ fn a_2xx_to_an_invite_whose_connection_broke_is_heard() {
     stage.is_over();
 }
 
-/// Nothing rings for a re-INVITE, and who asked for it sends another.
+/// A 2xx to a re-INVITE needs its ACK, too; and what waits for its user is CANCELled, for who asked for it
+/// may send another.
 #[test]
-fn an_invite_within_a_dialog_ends_with_its_connection() {
+fn an_invite_within_a_dialog_outlives_its_connection_too() {
+    let invite = altered(&request("INVITE"), "<sip:bob@192.0.2.9>", "<sip:bob@192.0.2.9>;tag=b");
     let mut stage = Stage::new();
-    stage.send(&altered(&request("INVITE"), "<sip:bob@192.0.2.9>", "<sip:bob@192.0.2.9>;tag=b"), tcp());
+    stage.send(&invite, tcp());
     stage.transport_failed(tcp());
-    stage.expect(&["0 send INVITE", "0 tu: Transport", "0 client gone"]);
+    stage.until(1_000);
+    stage.receive(&response(&invite, 100), tcp());
+    stage.receive(&response(&invite, 200), tcp());
+    stage.expect(&[
+        "0 send INVITE",
+        "0 tu: Transport",
+        "1000 tu: 100 INVITE",
+        "1000 send CANCEL",
+        "1000 tu: 200 INVITE",
+    ]);
+    let cancel = stage.sent.last().unwrap().1.clone();
+    stage.receive(&response(&cancel, 200), tcp());
+    stage.until(40_000);
+    stage.expect(&["33000 client gone"]);
     stage.is_over();
 }

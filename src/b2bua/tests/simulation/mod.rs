@@ -390,7 +390,6 @@ impl<'a> World<'a> {
                 Letter::Connected(hop) => self.engine.handle(self.now, Input::Connected { hop }),
                 Letter::FailedAtEngine(hop) => {
                     self.note(|| format!("        {} ⇹ SBC", hop.peer));
-                    self.shadow.on_transport_failed(hop);
                     self.engine.handle(self.now, Input::TransportFailed { hop });
                 }
                 Letter::FailedAtAgent(at, hop) => {

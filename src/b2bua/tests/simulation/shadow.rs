@@ -128,13 +128,6 @@ impl Shadow {
         (!asked.is_forgotten).then_some(asked.opens)
     }
 
-    /// A connection broke: INVITEs within a dialog that have no answer end with it.
-    pub fn on_transport_failed(&mut self, hop: Hop) {
-        for asked in self.asked.values_mut().filter(|asked| asked.hop == hop && !asked.opens) {
-            asked.is_forgotten |= asked.first_response.is_none();
-        }
-    }
-
     /// What the engine sent reaches an agent.
     pub fn on_arrived(&mut self, message: &Message) {
         if message.method() == Some(&Method::Cancel) {

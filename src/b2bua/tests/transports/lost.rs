@@ -1,4 +1,5 @@
-//! A phone that rings when its connection breaks is told to stop, or its answer is ended.
+//! A phone that rings when its connection breaks is told to stop, or its answer is ended. A re-INVITE
+//! that is answered though its connection broke is ACKed.
 
 use super::*;
 use crate::b2bua::{Cdr, Outcome};
@@ -134,5 +135,143 @@ fn a_cancel_of_a_reinvite_goes_where_the_peer_listens() {
     lab.take_response(CARRIER_A, 487);
     lab.receive(CARRIER_A, &ack_of_failure(&reinvite));
     assert_eq!(carrier_hangs_up_as(&mut lab, &outgoing, 2), contact);
+    lab.expect_nothing_left();
+}
+
+/// A call from the PBX over UDP to carrier A over TCP: its INVITE, the answer to it, where the callee's
+/// INVITE went.
+fn call_by_tcp(lab: &mut Lab) -> (Message, Message, Hop) {
+    let invite = invite(PBX, "+442079460000", "1", Some(SDP_PBX));
+    lab.receive(PBX, &invite);
+    lab.take_response(PBX, 100);
+    let (hop, outgoing) = take_to(lab, &Method::Invite);
+    receive_over(lab, hop, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+    let answer = lab.take_response(PBX, 200);
+    take_to(lab, &Method::Ack);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+    lab.expect_silence();
+    (invite, answer, hop)
+}
+
+/// The PBX's re-INVITE, whose connection to the carrier breaks; as it went there.
+fn reinvite_is_lost(lab: &mut Lab, call: &(Message, Message, Hop), sdp: Option<&str>) -> Message {
+    let (invite, answer, hop) = call;
+    let reinvite = finish(caller_request(PBX, invite, answer, &Method::Invite, 2), sdp);
+    lab.receive(PBX, &reinvite);
+    lab.take_response(PBX, 100);
+    let (to, passed) = take_to(lab, &Method::Invite);
+    assert_eq!(to, *hop);
+    lab.input(Input::TransportFailed { hop: to });
+    lab.take_response(PBX, 503);
+    lab.receive(PBX, &ack_of_failure(&reinvite));
+    lab.expect_silence();
+    passed
+}
+
+/// The carrier connects anew.
+fn carrier_connects(lab: &mut Lab, hop: Hop) -> Hop {
+    let other = Hop { peer: "198.51.100.1:33333".parse().unwrap(), ..hop };
+    lab.input(Input::Connected { hop: other });
+    other
+}
+
+fn pbx_hangs_up(lab: &mut Lab, (invite, answer, _): &(Message, Message, Hop)) {
+    lab.receive(PBX, &finish(caller_request(PBX, invite, answer, &Method::Bye, 3), None));
+    lab.take_response(PBX, 200);
+    let (to, bye) = take_to(lab, &Method::Bye);
+    receive_over(lab, to, &respond(CARRIER_A, &bye, 200, "callee", None));
+}
+
+#[test]
+fn a_reinvite_that_is_answered_though_its_connection_broke_is_acked_and_taken_back() {
+    let mut lab = Lab::with(carrier_by(Some(Transport::Tcp)));
+    let call = call_by_tcp(&mut lab);
+    let passed = reinvite_is_lost(&mut lab, &call, Some(&format!("{SDP_PBX}a=sendonly\r\n")));
+    assert!(text(&passed).contains("a=sendonly"));
+    let other = carrier_connects(&mut lab, call.2);
+    let answered = respond(CARRIER_A, &passed, 200, "callee", Some(SDP_CARRIER));
+    for _ in 0..2 {
+        receive_over(&mut lab, other, &answered);
+        let (to, ack) = take_to(&mut lab, &Method::Ack);
+        assert_eq!((to, ack.cseq().unwrap().number), (other, passed.cseq().unwrap().number));
+        lab.expect_silence();
+    }
+    // The peer believes that it is on hold, and hears that it is not.
+    lab.advance(Duration::from_secs(3));
+    let (to, again) = take_to(&mut lab, &Method::Invite);
+    assert_eq!(to, other);
+    assert!(again.has_sdp() && !text(&again).contains("a=sendonly"), "{}", text(&again));
+    receive_over(&mut lab, to, &respond(CARRIER_A, &again, 200, "callee", Some(SDP_CARRIER)));
+    take_to(&mut lab, &Method::Ack);
+    lab.advance(Duration::from_secs(10));
+    lab.expect_silence();
+    pbx_hangs_up(&mut lab, &call);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn an_offer_that_comes_late_in_a_2xx_is_answered_with_what_is_in_force() {
+    let mut lab = Lab::with(carrier_by(Some(Transport::Tcp)));
+    let call = call_by_tcp(&mut lab);
+    let passed = reinvite_is_lost(&mut lab, &call, None);
+    let other = carrier_connects(&mut lab, call.2);
+    receive_over(&mut lab, other, &respond(CARRIER_A, &passed, 200, "callee", Some(SDP_CARRIER)));
+    let (_, ack) = take_to(&mut lab, &Method::Ack);
+    assert!(ack.has_sdp(), "{}", text(&ack));
+    lab.advance(Duration::from_secs(3));
+    let (to, again) = take_to(&mut lab, &Method::Invite);
+    assert_eq!(again.body(), ack.body());
+    // A peer that wants nothing of it is left with what it has.
+    receive_over(&mut lab, to, &respond(CARRIER_A, &again, 488, "callee", None));
+    take_to(&mut lab, &Method::Ack);
+    lab.advance(Duration::from_secs(10));
+    lab.expect_silence();
+    pbx_hangs_up(&mut lab, &call);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_reinvite_that_is_answered_after_the_call_is_acked() {
+    let mut lab = Lab::with(carrier_by(Some(Transport::Tcp)));
+    let call = call_by_tcp(&mut lab);
+    let passed = reinvite_is_lost(&mut lab, &call, Some(&format!("{SDP_PBX}a=sendonly\r\n")));
+    pbx_hangs_up(&mut lab, &call);
+    let other = carrier_connects(&mut lab, call.2);
+    receive_over(&mut lab, other, &respond(CARRIER_A, &passed, 200, "callee", Some(SDP_CARRIER)));
+    take_to(&mut lab, &Method::Ack);
+    lab.expect_silence();
+    lab.expect_nothing_left();
+}
+
+fn accepted_by_pbx(request: &Message) -> Message {
+    let answer = text(&respond(PBX, request, 200, "x", Some(SDP_PBX)));
+    Message::parse(answer.replace("<sip:callee@", "<sip:x@").into()).unwrap()
+}
+
+/// The PBX got both, that over its own connection and that to where it listens.
+#[test]
+fn of_a_reinvite_that_went_out_again_both_answers_are_acked() {
+    let mut lab = Lab::with(all_listeners());
+    let hop = pbx_connects(&mut lab);
+    let (_, _, outgoing) = call_over_connection(&mut lab, hop);
+    let reinvite = callee_request(CARRIER_A, &outgoing, "callee", &Method::Invite, 1);
+    let reinvite = finish(reinvite, Some(&format!("{SDP_CARRIER}a=sendonly\r\n")));
+    lab.receive(CARRIER_A, &reinvite);
+    lab.take_response(CARRIER_A, 100);
+    let first = take_to(&mut lab, &Method::Invite).1;
+    lab.input(Input::TransportFailed { hop });
+    let (to, second) = take_to(&mut lab, &Method::Invite);
+    receive_over(&mut lab, to, &accepted_by_pbx(&second));
+    take_to(&mut lab, &Method::Ack);
+    lab.take_response(CARRIER_A, 200);
+    let ack = callee_request(CARRIER_A, &outgoing, "callee", &Method::Ack, 1);
+    lab.receive(CARRIER_A, &finish(ack, None));
+    receive_over(&mut lab, to, &accepted_by_pbx(&first));
+    let ack = take_to(&mut lab, &Method::Ack).1;
+    assert_eq!(ack.cseq().unwrap().number, first.cseq().unwrap().number);
+    // Both said the same: there is nothing to take back.
+    lab.advance(Duration::from_secs(10));
+    lab.expect_silence();
+    carrier_hangs_up_as(&mut lab, &outgoing, 2);
     lab.expect_nothing_left();
 }
