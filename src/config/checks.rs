@@ -154,10 +154,6 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
 /// Only a warning: a trunk may be there for what is to come. Without any route it is plain to see.
 fn every_trunk_has_a_route(draft: &Draft, report: &Report<'_>) {
     if draft.routes.is_empty() {
-        if let Some(trunk) = draft.trunks.first() {
-            let cure = "add [[route]] with name, from and trunks, one for each way";
-            report.warn(&trunk.place, &trunk.path, "there is no route: every call hears 404", cure);
-        }
         return;
     }
     for trunk in draft.trunks.iter().filter(|trunk| trunk.what.enabled) {

@@ -588,7 +588,7 @@ fn strings_expand_from_the_environment_and_from_files() {
     expect_faults(
         &text,
         expect![[r#"
-            drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set; set it where the daemon is started (systemctl edit drawbridge: Environment= or EnvironmentFile=), or write ${file:PATH}
+            drawbridge.toml:13:8: node.name: environment variable NAMELESS is not set; write ${file:PATH}, which is read at each reload; or set it in /etc/drawbridge/secrets.env and restart the daemon (a command in a shell wants it there, too)
              13 | name = "…"
                 |        ^^^
             drawbridge.toml:15:8: cdr.path: file /nope: no such file; name a file that the daemon's user may read, by its whole path

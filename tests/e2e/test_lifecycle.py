@@ -39,7 +39,7 @@ class Reload(LabCase):
     def test_changed_trunk_serves_new_calls(self):
         self._one_call(self.carrier_a)
         # No signal: the file's change alone must do.
-        self.sbc.write_trunk("carrier-a", host=lab.CARRIER_B)
+        self._move_to_b()
         lab.wait_until("the change on disk is taken up",
                        lambda: self.sbc.metric("drawbridge_config_reloads_total", result="ok") >= 1, 10)
         self._one_call(self.carrier_b)
@@ -61,13 +61,18 @@ class Reload(LabCase):
         callee = self.carrier_a(scenarios.answer())
         caller = self.pbx_calls(pause_ms=3000)
         lab.wait_until("audio arrives", lambda: at_pbx.packets)
-        self.sbc.write_trunk("carrier-a", host=lab.CARRIER_B)
+        self._move_to_b()
         self.sbc.reload()
         lab.wait_until("the reload is done",
                        lambda: self.sbc.metric("drawbridge_config_reloads_total", result="ok") >= 1, 10)
         caller.must_succeed()
         callee.must_succeed()
         self.expect_nothing_left()
+
+    def _move_to_b(self):
+        # Two trunks at one address want to be told apart.
+        self.sbc.write_trunk("carrier-b", text=f'[trunk.carrier-b]\nhost = "{lab.CARRIER_B}"\nmatch = {{ to = [] }}\n')
+        self.sbc.write_trunk("carrier-a", host=lab.CARRIER_B)
 
     def test_sighup_reopens_the_cdr(self):
         self._one_call(self.carrier_a)

@@ -118,7 +118,7 @@ fn refusals_have_the_status_and_the_words_of_the_record() {
     assert!(fault.routes.is_empty());
     settings.routing.trunks[0].enabled = false;
     let disabled = ask(settings, PBX, "+14155550100", "+12125550100");
-    assert_eq!(refusal(&disabled), (403, "trunk pbx is disabled and may send no calls"));
+    assert_eq!(refusal(&disabled), (503, "trunk pbx is disabled and may send no calls"));
     assert!(disabled.routes.is_empty(), "routes are not asked");
 }
 

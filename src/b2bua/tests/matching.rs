@@ -129,7 +129,7 @@ fn the_trunk_that_a_call_is_matched_to_decides_over_it() {
     let full = trunk_of(&mut lab, "1", &uri("+12025550123"), from, "sip:x@h");
     assert_eq!(full, (Some("carrier-a".into()), 503));
     let disabled = trunk_of(&mut lab, "2", &uri("+442079460001"), from, "sip:x@h");
-    assert_eq!(disabled, (Some("carrier-b".into()), 403));
+    assert_eq!(disabled, (Some("carrier-b".into()), 503));
     // OPTIONS names nobody, and is answered whosever it is.
     let options = request(CARRIER_A, &Method::Options, "sip:203.0.113.5", "3", 1);
     lab.receive(CARRIER_A, &options.header(Header::To, "<sip:203.0.113.5>").finish().unwrap());

@@ -107,7 +107,7 @@ fn new_calls_pass_over_a_trunk_that_was_switched_off_and_old_ones_stay() {
     lab.sent.clear();
     lab.receive(CARRIER_A, &invite(CARRIER_A, "+14155550111", "3", Some(SDP_CARRIER)));
     lab.take_response(CARRIER_A, 100);
-    lab.take_response(CARRIER_A, 403);
+    lab.take_response(CARRIER_A, 503);
     lab.input(Input::SetTrunkEnabled { trunk: "carrier-a".into(), enabled: true });
     let third = invite(PBX, "+442079460000", "4", Some(SDP_PBX));
     lab.receive(PBX, &third);
