@@ -13,9 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use drawbridge::base::Realm;
-use drawbridge::media::{
-    MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamKind, StreamPorts,
-};
+use drawbridge::media::{MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
 use drawbridge::relay::{EngineChoice, Relay, RelaySettings};
 use drawbridge::runtime::Clock;
 
@@ -119,14 +117,7 @@ impl Load {
         let ports = ports_of(id);
         let remote = |side, sockets: &[UdpSocket]| {
             let rtp = sockets[id as usize % PEERS].local_addr().unwrap_or(SocketAddr::from(([0; 4], 0)));
-            let remote = RemoteMedia {
-                kind: StreamKind::Rtp,
-                rtp,
-                rtcp: rtp,
-                signalling: PEER_ADDRESS,
-                receives: true,
-                sends: true,
-            };
+            let remote = RemoteMedia { rtcp: rtp, ..RemoteMedia::plain(rtp, PEER_ADDRESS) };
             MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
         };
         [

@@ -24,8 +24,8 @@ use super::inbound::Rejection;
 use super::{Output, Settings, identity};
 use crate::base::{Hop, Instant, Realm};
 use crate::media::{
-    ADDRESS_IN_USE, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, PortPool, RemoteMedia,
-    Side, StreamKind, StreamPorts,
+    ADDRESS_IN_USE, Codec, Format, Formats, Latch, MediaCommand, MediaEvent, MediaReport, MediaSessionId,
+    PortPair, PortPool, RemoteMedia, Side, StreamKind, StreamPorts,
 };
 use crate::sdp::{OurOrigin, Rewrite, Sdp, SdpFault, StreamPlace, StreamRewrite};
 use crate::sip::{Message, Status};
@@ -643,7 +643,13 @@ fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
             StreamKind::Udptl => rtp,
         };
         let (receives, sends) = (media.receives(), media.sends());
-        Some(RemoteMedia { kind, rtp, rtcp, signalling: signalling?, receives, sends })
+        let formats = Formats::of(media.codecs().map(|codec| Format {
+            payload_type: codec.payload_type,
+            codec: Codec::named(codec.name),
+            clock_hz: codec.clock_rate,
+        }));
+        let signalling = signalling?;
+        Some(RemoteMedia { kind, rtp, rtcp, signalling, receives, sends, latch: Latch::default(), formats })
     });
     SideMedia { remotes: remotes.collect(), held: sdp.is_hold() }
 }

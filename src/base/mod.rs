@@ -18,6 +18,19 @@ pub use random::Random;
 pub use time::Instant;
 pub use timers::{TimerId, Timers};
 
+/// How closely the source of a peer's media is held to what signalling says of it (`latch` of a trunk).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Latch {
+    /// From where signalling vouches for it: the address that SDP names, or the one that signals,
+    /// where SDP's is one that only means something behind the peer's NAT.
+    #[default]
+    Signalled,
+    /// From anywhere while a source is learned.
+    Learn,
+    /// From the very address and port that SDP names.
+    Strict,
+}
+
 /// A side of the network, with its own listeners, media addresses and allowlist.
 ///
 /// Nothing that identifies one realm (address, tag, Call-ID, Via, …) is ever seen on the other.

@@ -276,7 +276,6 @@ fn canonical(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::StreamKind;
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -284,14 +283,7 @@ mod tests {
 
     fn remote(rtp: &str, signalling: &str) -> RemoteMedia {
         let rtp = at(rtp);
-        RemoteMedia {
-            kind: StreamKind::Rtp,
-            rtp,
-            rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
-            signalling: signalling.parse().unwrap(),
-            receives: true,
-            sends: true,
-        }
+        RemoteMedia::plain(rtp, signalling.parse().unwrap())
     }
 
     fn flow(rtp: &str, signalling: &str) -> Flow {

@@ -150,14 +150,7 @@ mod tests {
 
     fn remote(port: u16) -> RemoteMedia {
         let rtp = SocketAddr::from(([10, 0, 0, 9], port));
-        RemoteMedia {
-            kind: StreamKind::Rtp,
-            rtp,
-            rtcp: SocketAddr::new(rtp.ip(), port + 1),
-            signalling: rtp.ip(),
-            receives: true,
-            sends: true,
-        }
+        RemoteMedia::plain(rtp, rtp.ip())
     }
 
     fn at(seconds: u64) -> Instant {

@@ -9,6 +9,8 @@ mod ports;
 mod rules;
 mod stream;
 
+pub use crate::base::Latch;
+pub use crate::rtp::{Codec, Format, Formats};
 pub use flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
 pub use media_session::MediaSession;
 pub use ports::PortPool;

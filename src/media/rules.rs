@@ -8,7 +8,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::{Instant, Realm};
+use crate::base::{Instant, Latch, Realm};
+use crate::rtp::Formats;
 
 /// One media session; chosen by the engine, never used twice in the life of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -101,6 +102,26 @@ pub struct RemoteMedia {
     pub receives: bool,
     /// Whether the peer may send (false: `recvonly`, `inactive`).
     pub sends: bool,
+    /// How closely its source is held to what signalling says.
+    pub latch: Latch,
+    /// The payload types that its own SDP lists; empty where that is not known.
+    pub formats: Formats,
+}
+
+impl RemoteMedia {
+    /// RTP both ways, RTCP on the port above, nothing known of its formats.
+    pub fn plain(rtp: SocketAddr, signalling: IpAddr) -> RemoteMedia {
+        RemoteMedia {
+            kind: StreamKind::Rtp,
+            rtp,
+            rtcp: SocketAddr::new(rtp.ip(), rtp.port().wrapping_add(1)),
+            signalling,
+            receives: true,
+            sends: true,
+            latch: Latch::default(),
+            formats: Formats::default(),
+        }
+    }
 }
 
 /// What the engine tells the relay.

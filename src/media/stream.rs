@@ -288,14 +288,7 @@ mod tests {
 
     fn remote(rtp: &str, signalling: &str) -> RemoteMedia {
         let rtp = at(rtp);
-        RemoteMedia {
-            kind: StreamKind::Rtp,
-            rtp,
-            rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
-            signalling: signalling.parse().unwrap(),
-            receives: true,
-            sends: true,
-        }
+        RemoteMedia::plain(rtp, signalling.parse().unwrap())
     }
 
     fn rtp(sequence: u8) -> [u8; 13] {

@@ -173,12 +173,8 @@ impl Peer {
 
     fn remote(&self) -> RemoteMedia {
         RemoteMedia {
-            kind: StreamKind::Rtp,
-            rtp: self.rtp_address(),
             rtcp: self.rtcp.local_addr().unwrap(),
-            signalling: self.rtp_address().ip(),
-            receives: true,
-            sends: true,
+            ..RemoteMedia::plain(self.rtp_address(), self.rtp_address().ip())
         }
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! Must not know: calls, addresses, sockets.
 
+mod formats;
 mod quality;
 mod rtcp;
 mod rtp_packet;
 mod udptl;
 
+pub use formats::{Codec, Format, Formats};
 pub use quality::{Quality, clock_rate, mean_opinion_score};
 pub use rtcp::RtcpPacket;
 pub use rtp_packet::RtpPacket;

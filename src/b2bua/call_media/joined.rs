@@ -170,5 +170,5 @@ fn inside(pair: PortPair) -> RemoteMedia {
     // A fax does not cross from one call's session to another's: what is joined is talk. Which of it is
     // secured was looked at where it came in.
     let kind = StreamKind::SecuredRtp;
-    RemoteMedia { kind, rtp, rtcp, signalling: pair.address, receives: true, sends: true }
+    RemoteMedia { kind, rtcp, ..RemoteMedia::plain(rtp, pair.address) }
 }

@@ -15,7 +15,7 @@ use super::buffers::BUFFERS;
 use super::ring::Ring;
 use super::{UringEngine, self_test};
 use crate::base::Realm;
-use crate::media::{MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamKind, StreamPorts};
+use crate::media::{MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
 use crate::runtime::Clock;
 
 const CALLS: u16 = 24;
@@ -104,14 +104,7 @@ fn join(call: u16, ports: StreamPorts, a: &UdpSocket, b: &UdpSocket) -> [MediaCo
     let session = MediaSessionId(call.into());
     let remote = |side, socket: &UdpSocket| {
         let rtp: SocketAddr = socket.local_addr().unwrap();
-        let remote = RemoteMedia {
-            kind: StreamKind::Rtp,
-            rtp,
-            rtcp: rtp,
-            signalling: rtp.ip(),
-            receives: true,
-            sends: true,
-        };
+        let remote = RemoteMedia { rtcp: rtp, ..RemoteMedia::plain(rtp, rtp.ip()) };
         MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
     };
     [

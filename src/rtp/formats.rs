@@ -1,0 +1,152 @@
+//! What a peer's SDP says of the payload types that it knows (RFC 3264 §5.1, RFC 3551 §6): a small
+//! table of numbers, encodings and clocks, without the names.
+//!
+//! Must not know: SDP's syntax, ports, addresses.
+
+/// An encoding, as far as the relay treats it differently from others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Codec {
+    /// Any other.
+    #[default]
+    Other,
+    /// G.711, µ-law.
+    Pcmu,
+    /// G.711, A-law.
+    Pcma,
+    /// G.722 at 64 kbit/s. Its clock in RTP is 8,000 Hz (RFC 3551 §4.5.2).
+    G722,
+    /// G.723.1.
+    G723,
+    /// G.726, whatever its rate.
+    G726,
+    /// G.728.
+    G728,
+    /// G.729, with or without its annexes.
+    G729,
+    /// GSM full rate.
+    Gsm,
+    /// iLBC (RFC 3952).
+    Ilbc,
+    /// Opus (RFC 7587).
+    Opus,
+    /// Speex (RFC 5574).
+    Speex,
+    /// AMR (RFC 4867).
+    Amr,
+    /// AMR-WB.
+    AmrWb,
+    /// EVS.
+    Evs,
+    /// Keys and tones as events (RFC 4733).
+    TelephoneEvent,
+    /// Comfort noise (RFC 3389).
+    ComfortNoise,
+    /// What was lost, once more (RFC 2198).
+    Redundancy,
+}
+
+impl Codec {
+    /// By the encoding name of a=rtpmap, in any case.
+    pub fn named(name: &str) -> Codec {
+        const NAMES: [(&str, Codec); 20] = [
+            ("PCMU", Codec::Pcmu),
+            ("PCMA", Codec::Pcma),
+            ("G722", Codec::G722),
+            ("G723", Codec::G723),
+            ("G726-16", Codec::G726),
+            ("G726-24", Codec::G726),
+            ("G726-32", Codec::G726),
+            ("G726-40", Codec::G726),
+            ("G728", Codec::G728),
+            ("G729", Codec::G729),
+            ("GSM", Codec::Gsm),
+            ("iLBC", Codec::Ilbc),
+            ("opus", Codec::Opus),
+            ("speex", Codec::Speex),
+            ("AMR", Codec::Amr),
+            ("AMR-WB", Codec::AmrWb),
+            ("EVS", Codec::Evs),
+            ("telephone-event", Codec::TelephoneEvent),
+            ("CN", Codec::ComfortNoise),
+            ("red", Codec::Redundancy),
+        ];
+        let found = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map_or(Codec::Other, |(_, codec)| *codec)
+    }
+}
+
+/// One payload type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Format {
+    /// 0–127.
+    pub payload_type: u8,
+    /// What it is.
+    pub codec: Codec,
+    /// The clock of its timestamps, in Hz.
+    pub clock_hz: u32,
+}
+
+/// The payload types that a peer's SDP lists, in its order. Plain data of a fixed size.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Formats {
+    list: [Format; Formats::MAX],
+    count: u8,
+}
+
+impl Formats {
+    /// More are not kept: who offers so many is content with the first of them.
+    pub const MAX: usize = 16;
+
+    /// The table of these; what is beyond [`Formats::MAX`] is left out.
+    pub fn of(formats: impl IntoIterator<Item = Format>) -> Formats {
+        let mut table = Formats::default();
+        for (place, format) in table.list.iter_mut().zip(formats) {
+            *place = format;
+            table.count += 1;
+        }
+        table
+    }
+
+    /// Those that are known; none where no SDP told them.
+    pub fn iter(&self) -> impl Iterator<Item = &Format> {
+        self.list.iter().take(usize::from(self.count))
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// What a payload type is.
+    pub fn of_payload_type(&self, payload_type: u8) -> Option<&Format> {
+        self.iter().find(|format| format.payload_type == payload_type)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_keeps_order_and_what_fits() {
+        let format = |payload_type| Format { payload_type, codec: Codec::Other, clock_hz: 8_000 };
+        let formats = Formats::of((0..40).map(format));
+        assert_eq!(formats.iter().count(), Formats::MAX);
+        assert_eq!(formats.of_payload_type(15), Some(&format(15)));
+        assert_eq!(formats.of_payload_type(16), None);
+        assert!(Formats::default().is_empty() && !formats.is_empty());
+    }
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        for (name, codec) in [
+            ("pcmu", Codec::Pcmu),
+            ("ILBC", Codec::Ilbc),
+            ("Opus", Codec::Opus),
+            ("G722", Codec::G722),
+            ("x", Codec::Other),
+        ] {
+            assert_eq!(Codec::named(name), codec, "{name}");
+        }
+    }
+}
