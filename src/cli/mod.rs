@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod explain;
+mod media_bench;
 mod operator;
 mod profiles;
 mod style;
@@ -124,6 +125,10 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
         /// The profile to print
         name: Option<String>,
     },
+    /// Do something with the media relay
+    #[command(subcommand, after_help = "Examples:
+  drawbridge media bench")]
+    Media(media_bench::MediaCommand),
     /// Place real calls with real RTP through Drawbridge, on loopback
     ///
     /// Starts Drawbridge in this process, between two small user agents, and shows the SIP ladder of
@@ -161,6 +166,7 @@ pub fn main() -> ExitCode {
         Command::Undrain(args) => operator::undrain(&args),
         Command::Trunk(command) => trunk::run(&command),
         Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
+        Command::Media(command) => media_bench::run(&command),
         Command::Demo(args) => demo::run(&args),
     }
 }
