@@ -385,6 +385,7 @@ impl Engine {
                 self.on_open_failed(now, session, address, errno);
             }
             MediaEvent::Silent { session } => self.on_silent(now, session),
+            MediaEvent::Lost { session } => self.on_lost(now, session),
             MediaEvent::Closed { session, report } => self.on_closed(now, session, report),
         }
     }
@@ -398,6 +399,13 @@ impl Engine {
         let held = call.media.a.held || call.media.b.held;
         if call.phase == Phase::Answered && !held {
             self.end_call(now, key, End::new(EndedBy::Sbc, "no RTP for media.timeout"));
+        }
+    }
+
+    /// The relay has lost the ports: neither side would ever hear the other again.
+    fn on_lost(&mut self, now: Instant, session: MediaSessionId) {
+        if let Some(key) = self.media_sessions.get(&session).copied() {
+            self.end_call(now, key, End::new(EndedBy::Sbc, "a fault of the media relay"));
         }
     }
 

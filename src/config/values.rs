@@ -27,6 +27,12 @@ impl Value<'_> {
         parsed
     }
 
+    /// The same, and `"200us"`.
+    pub(super) fn short_duration(&self) -> Option<Duration> {
+        let micros = self.literal().and_then(|text| text.strip_suffix("us")?.parse::<u32>().ok());
+        micros.map_or_else(|| self.duration(), |micros| Some(Duration::from_micros(micros.into())))
+    }
+
     /// A list of networks and addresses.
     pub(super) fn networks(&self) -> Vec<IpNet> {
         self.texts().unwrap_or_default().iter().filter_map(Text::network).collect()

@@ -196,6 +196,12 @@ pub enum MediaEvent {
         /// The session.
         session: MediaSessionId,
     },
+    /// A fault of the relay has closed the session's ports, and nothing crosses any more. What was
+    /// measured until then is still there for `Close`.
+    Lost {
+        /// The session.
+        session: MediaSessionId,
+    },
     /// The session is gone and its ports are free.
     Closed {
         /// The session.
