@@ -12,6 +12,7 @@ mod credentials;
 mod diversion;
 mod dns;
 mod early_dialogs;
+mod emergency;
 mod explain;
 mod failover;
 mod flows;
