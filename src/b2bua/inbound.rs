@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase, Plan, Record};
 use super::call_media::{CallMedia, OfferFault};
 use super::cdr::EndedBy;
+use super::dtmf::Keys;
 use super::engine::{Engine, MAX_CALLS};
 use super::fairness::{RESERVED_CALLS, are_last_ports};
 use super::party::{self, Party};
@@ -313,6 +314,7 @@ impl Call {
             media: CallMedia::default(),
             record: Record::new(now, hop),
             timers: std::collections::BTreeMap::new(),
+            keys: Keys::default(),
             relays: Vec::new(),
             reliable: Reliable::default(),
             referrals: Vec::new(),
