@@ -470,6 +470,7 @@ impl Engine {
             Purpose::Refresh => self.on_refresh_response(now, client, response, status),
             Purpose::Realign => self.on_realigned(now, client, response, status),
             Purpose::Reconnect => self.on_reconnect_response(now, client, response, status),
+            Purpose::Key => self.on_key_ended(now, client),
         }
     }
 
@@ -487,6 +488,7 @@ impl Engine {
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Realign => self.on_realign_ended(now, client, why),
             Purpose::Reconnect => self.on_reconnect_ended(now, client, why),
+            Purpose::Key => self.on_key_ended(now, client),
             // A PRACK that failed ends nothing: the INVITE's own answer decides.
             Purpose::Prack | Purpose::Bye | Purpose::Notify => {}
         }

@@ -81,6 +81,7 @@ impl Engine {
                 self.on_refer_notify(now, key, side, server, &request)
             }
             (Some(Method::Options), Phase::Setup) => self.answer_options(now, key, side, server),
+            (Some(Method::Info), _) if self.press_instead(now, key, side, server, &request) => {}
             (Some(Method::Info | Method::Options | Method::Message | Method::Notify), _) => {
                 self.relay_request(now, key, side, server, &request)
             }

@@ -8,6 +8,7 @@ use super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase, Plan, Recor
 use super::call_media::{CallMedia, OfferFault};
 use super::called::{Called, is_emergency_service};
 use super::cdr::EndedBy;
+use super::dtmf::Keys;
 use super::engine::{Engine, MAX_CALLS};
 use super::fairness::{RESERVED_CALLS, are_last_ports};
 use super::ingress::NewInvite;
@@ -292,6 +293,7 @@ impl Call {
             media: CallMedia::default(),
             record: Record::new(now, hop),
             timers: std::collections::BTreeMap::new(),
+            keys: Keys::default(),
             relays: Vec::new(),
             reliable: Reliable::default(),
             referrals: Vec::new(),

@@ -18,6 +18,7 @@ mod challenge;
 mod connections;
 mod credentials;
 mod diversion;
+mod dtmf;
 mod early_dialogs;
 mod ending;
 mod engine;

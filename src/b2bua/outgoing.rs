@@ -118,6 +118,8 @@ pub(super) enum Purpose {
     Notify,
     /// To tell a party of another's media, after a transfer.
     Reconnect,
+    /// To tell a leg, by INFO, which key the other has pressed; the next waits for the answer.
+    Key,
 }
 
 /// What is known of our requests until their transaction is gone.

@@ -74,6 +74,7 @@ impl Engine {
             | Purpose::Realign
             | Purpose::Reconnect
             | Purpose::Notify
+            | Purpose::Key
             | Purpose::Bye => {
                 let (key, side) = self.place_of(outgoing);
                 let leg = self.calls.get(key)?.leg(side)?;

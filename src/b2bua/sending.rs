@@ -80,6 +80,7 @@ impl Engine {
             Purpose::Relay { .. } | Purpose::Realign | Purpose::Reconnect => {
                 call.is_some_and(|call| call.relays.contains(&client))
             }
+            Purpose::Key => call.is_some_and(|call| call.phase != Phase::Over && call.keys.awaits(client)),
             Purpose::Refresh => {
                 call.and_then(|call| call.leg(outgoing.side)).is_some_and(|leg| leg.refresh == Some(client))
             }
@@ -140,6 +141,7 @@ impl Engine {
     ) {
         let key: CallKey = outgoing.call;
         let Some(call) = self.calls.get_mut(key) else { return };
+        call.keys.renumber(before, after);
         for relay in call.relays.iter_mut().filter(|relay| **relay == before) {
             *relay = after;
         }

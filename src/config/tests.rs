@@ -8,7 +8,7 @@ use super::*;
 use crate::base::Realm;
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, Register,
+    CallerIdFallback, CodePattern, DiversionForm, Dtmf, Identity, NumberPattern, Redirect, Refer, Register,
     RegisterTo, RouteSource, Timeouts,
 };
 
@@ -158,6 +158,8 @@ codecs    = ["PCMU", "PCMA", "telephone-event"]
 health    = { interval = "60s", timeout = "3s", down_after = 4, up_after = 1, alive = ["2xx", "404"] }
 failover  = { codes = ["408", "5xx"], timeout = "4s", after_ringing = true }
 limits    = { calls = 100, cps = 10 }
+dtmf      = "info"
+dscp      = "CS5"
 redirect  = "follow"
 calls     = { answer_timeout = "90s" }
 refer     = "consume"
@@ -196,6 +198,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!((sinch.redirect, sinch.refer), (Redirect::Follow, Refer::Consume));
     assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
     assert_eq!(sinch.calls.unwrap().answer.as_secs(), 90);
+    assert_eq!((sinch.dtmf, sinch.dscp.value()), (Dtmf::Info, 40));
     let vonage = routing.trunk(&"vonage-a".into()).unwrap();
     assert_eq!((vonage.hosts[0].weight, vonage.hosts[0].port), (50, Some(5060)));
     assert_eq!((vonage.hosts[1].priority, vonage.domain.as_str()), (1, "a.example"));

@@ -11,6 +11,7 @@ use super::profile;
 use super::reader::{Place, Table, Text, Value};
 use super::registration::{read_authentication, read_register};
 use super::sections::{REALMS, section, transport};
+use super::streams::{read_dscp, read_dtmf};
 use super::tls::{self, ClientLoader};
 use crate::b2bua;
 use crate::base::{Realm, Transport};
@@ -117,6 +118,8 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
         srtp: srtp(table).unwrap_or_default(),
+        dtmf: read_dtmf(table).unwrap_or_default(),
+        dscp: read_dscp(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         health: section(table, "health", health).unwrap_or_default(),

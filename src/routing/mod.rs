@@ -39,7 +39,7 @@ pub use registration::{
 pub use report::{TargetReport, TargetState, TrunkReport, TrunkState};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
-    BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
+    BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Dtmf, Failover,
     HeaderRules, Health, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource,
     Settings, Srtp, Trunk, TrunkHost, is_last_word,
 };
