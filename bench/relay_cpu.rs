@@ -15,7 +15,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use drawbridge::base::Realm;
-use drawbridge::media::{MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
+use drawbridge::media::{
+    Marking, MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts,
+};
 use drawbridge::relay::{EngineChoice, Relay, RelaySettings, ZeroCopy};
 use drawbridge::runtime::Clock;
 
@@ -211,7 +213,12 @@ impl Load {
             MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
         };
         [
-            MediaCommand::Open { session, first_stream: 0, streams: vec![ports] },
+            MediaCommand::Open {
+                session,
+                first_stream: 0,
+                streams: vec![ports],
+                marking: Marking::default(),
+            },
             remote(Side::A, &self.a),
             remote(Side::B, &self.b),
         ]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use drawbridge::base::{ByRealm, Random, Realm};
 use drawbridge::media::{
-    MediaAddress, MediaCommand, MediaEvent, MediaSessionId, PortPair, PortPool, RealmMedia, RemoteMedia,
-    Settings, Side, StreamPorts,
+    Marking, MediaAddress, MediaCommand, MediaEvent, MediaSessionId, PortPair, PortPool, RealmMedia,
+    RemoteMedia, Settings, Side, StreamPorts,
 };
 use drawbridge::relay::{EngineChoice, Relay, RelaySettings, ZeroCopy};
 use drawbridge::runtime::Clock;
@@ -168,7 +168,12 @@ impl Churn {
             MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
         };
         for command in [
-            MediaCommand::Open { session, first_stream: 0, streams: vec![ports] },
+            MediaCommand::Open {
+                session,
+                first_stream: 0,
+                streams: vec![ports],
+                marking: Marking::default(),
+            },
             remote(Side::A, &self.a[(id % PEERS) as usize]),
             remote(Side::B, &self.b[(id % PEERS) as usize]),
         ] {

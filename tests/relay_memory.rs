@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use drawbridge::base::Realm;
-use drawbridge::media::{MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
+use drawbridge::media::{
+    Marking, MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts,
+};
 use drawbridge::relay::{EngineChoice, Relay, RelaySettings};
 use drawbridge::runtime::Clock;
 
@@ -103,7 +105,12 @@ fn commands(id: u64, address: IpAddr, a: &UdpSocket, b: &UdpSocket) -> [MediaCom
         MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
     };
     [
-        MediaCommand::Open { session, first_stream: 0, streams: vec![ports(id, address)] },
+        MediaCommand::Open {
+            session,
+            first_stream: 0,
+            streams: vec![ports(id, address)],
+            marking: Marking::default(),
+        },
         remote(Side::A, a),
         remote(Side::B, b),
     ]

@@ -24,6 +24,7 @@ mod relay;
 mod sections;
 mod settings;
 mod source;
+mod streams;
 mod syntax;
 mod tls;
 mod trunks;

@@ -1,6 +1,8 @@
 //! What every engine does, tried over loopback. Each test has a loopback address of its own, so
 //! that tests which run at once do not meet.
 
+mod streams;
+
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -16,7 +18,7 @@ use super::mailbox::SimulatedFault;
 use super::{EngineChoice, Features, Relay, RelayCounters, RelaySettings, ZeroCopy};
 use crate::base::Realm;
 use crate::media::{
-    DropReason, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
+    DropReason, Marking, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
     StreamKind, StreamPorts,
 };
 use crate::runtime::Clock;
@@ -118,7 +120,8 @@ impl Setup {
     }
 
     fn open(&mut self, session: MediaSessionId, first_stream: u8, streams: Vec<StreamPorts>) {
-        self.command(MediaCommand::Open { session, first_stream, streams });
+        let marking = Marking::default();
+        self.command(MediaCommand::Open { session, first_stream, streams, marking });
     }
 
     fn opened(&mut self, session: MediaSessionId) -> StreamPorts {

@@ -15,7 +15,7 @@ use super::super::worker::Worker;
 use super::ring::{Ring, RingOptions};
 use super::{RingSockets, UringEngine, self_test, zero_copy};
 use crate::base::Realm;
-use crate::media::{MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
+use crate::media::{Marking, MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
 use crate::runtime::Clock;
 
 const CALLS: u16 = 24;
@@ -217,7 +217,7 @@ fn join(call: u16, ports: StreamPorts, a: &UdpSocket, b: &UdpSocket) -> [MediaCo
         MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
     };
     [
-        MediaCommand::Open { session, first_stream: 0, streams: vec![ports] },
+        MediaCommand::Open { session, first_stream: 0, streams: vec![ports], marking: Marking::default() },
         remote(Side::A, a),
         remote(Side::B, b),
     ]
