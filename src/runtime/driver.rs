@@ -294,7 +294,7 @@ impl Driver {
             }
             Output::Media(command) => {
                 if let Err(busy) = self.parts.relay.command(command) {
-                    self.relay_refused(busy.0);
+                    self.relay_refused(*busy.0);
                 }
             }
             Output::Cdr(cdr) => {
