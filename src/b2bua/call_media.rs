@@ -27,7 +27,7 @@ use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
 use super::inbound::Rejection;
-use super::{Output, Settings, identity};
+use super::{Output, Settings, addressing};
 use crate::base::{Hop, Instant, Realm};
 use crate::media::{
     ADDRESS_IN_USE, Codec, EventRule, Format, Formats, Latch, Marking, MediaCommand, MediaEvent, MediaReport,
@@ -633,7 +633,7 @@ impl Engine {
             Side::B => &call.contact_user_b,
         };
         let user = leg.contact_user.as_ref().unwrap_or(user);
-        Some(identity::contact(user, &self.advertised(leg.hop), leg.hop.transport))
+        Some(addressing::contact(user, &self.advertised(leg.hop), leg.hop.transport))
     }
 }
 

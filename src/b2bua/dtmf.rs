@@ -24,7 +24,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::call::{Call, CallKey, Phase};
-use super::engine::{Engine, Purpose};
+use super::engine::Engine;
+use super::outgoing::Purpose;
 use super::{Output, Settings};
 use crate::base::{Hop, Instant};
 use crate::media::{EventRule, Key, MediaCommand, MediaSessionId, Press, RemoteMedia, Side, StreamKind};

@@ -241,19 +241,19 @@ fn timers_of_calls_have_their_ranges() {
     expect_faults(
         &text,
         expect![[r#"
-        drawbridge.toml:13:20: calls.progress_timeout: this is out of range; write "1s" to "600s", or "0s" for none
+        drawbridge.toml:13:20: calls.progress_timeout: this is out of range; write "1s" to "10m", or "0s" for none
          13 | progress_timeout = "…"
             |                    ^^^
-        drawbridge.toml:14:18: calls.answer_timeout: this is out of range; write "1s" to "3600s"
+        drawbridge.toml:14:18: calls.answer_timeout: this is out of range; write "1s" to "1h"
          14 | answer_timeout = "…"
             |                  ^^^
-        drawbridge.toml:15:16: calls.max_duration: this is out of range; write "60s" to "86400s"
+        drawbridge.toml:15:16: calls.max_duration: this is out of range; write "60s" to "24h"
          15 | max_duration = "…"
             |                ^^^
-        drawbridge.toml:16:19: calls.session_expires: this is out of range; write "90s" to "86400s", or "0s" for none
+        drawbridge.toml:16:19: calls.session_expires: this is out of range; write "90s" to "24h", or "0s" for none
          16 | session_expires = "…"
             |                   ^^^
-        drawbridge.toml:17:23: calls.min_session_expires: this is out of range; write "90s" to "86400s"
+        drawbridge.toml:17:23: calls.min_session_expires: this is out of range; write "90s" to "24h"
          17 | min_session_expires = "…"
             |                       ^^^
         drawbridge.toml:18:1: calls.ring: unknown key

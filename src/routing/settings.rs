@@ -421,6 +421,11 @@ impl Failover {
     }
 }
 
+/// Whether a final response is a last word: a class in `failover.codes` does not mean it.
+pub fn is_last_word(status: u16) -> bool {
+    FINAL_WORDS.contains(&status)
+}
+
 /// Not Found, Busy Here, Busy Everywhere, Decline, Does Not Exist Anywhere, Unwanted (RFC 8197), Rejected
 /// (RFC 8688).
 const FINAL_WORDS: [u16; 7] = [404, 486, 600, 603, 604, 607, 608];
@@ -441,7 +446,7 @@ impl CodePattern {
     pub fn matches(self, status: u16) -> bool {
         match self {
             CodePattern::Code(code) => code == status,
-            CodePattern::Class(class) => u16::from(class) == status / 100 && !FINAL_WORDS.contains(&status),
+            CodePattern::Class(class) => u16::from(class) == status / 100 && !is_last_word(status),
         }
     }
 }

@@ -13,6 +13,7 @@ mod diversion;
 mod dns;
 mod dtmf;
 mod early_dialogs;
+mod emergency;
 mod explain;
 mod failover;
 mod flows;
