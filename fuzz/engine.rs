@@ -422,7 +422,11 @@ impl<'a> World<'a> {
                 self.sessions.remove(session);
                 MediaEvent::Closed { session: *session, report: MediaReport::default() }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. }
+            | MediaCommand::SetHold { .. }
+            | MediaCommand::SetAnswered { .. } => {
+                return;
+            }
         };
         self.engine.handle(self.now, Input::Media(event));
     }

@@ -76,6 +76,6 @@ pub(super) fn relay(config: &Config) -> RelaySettings {
             RelayEngine::IoUring => EngineChoice::IoUring,
             RelayEngine::Portable => EngineChoice::Portable,
         },
-        timeout: config.media.timeout,
+        silence: config.media.silence(),
     }
 }

@@ -6,8 +6,10 @@
 //! the first offer of a call counts at once.
 
 mod joined;
+mod silence;
 mod stream_kind;
 
+pub use silence::{OneWayAudio, PartyPlace};
 pub(super) use stream_kind::OfferFault;
 
 use std::net::SocketAddr;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::attempt::Setup;
-use super::call::{Call, CallKey, CallTimer, Leg, Phase};
+use super::call::{Call, CallKey, CallTimer, Leg};
 use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
@@ -62,6 +64,8 @@ pub struct CallMedia {
     own: Vec<StreamPorts>,
     /// The last offer that was answered, as its maker said it: an answer may be said twice.
     agreed: Option<(Side, Vec<StreamPlace>)>,
+    /// Whether it was told that side A or B is not heard.
+    one_way_told: (bool, bool),
     /// All m= lines that were ever agreed on, with those that the last offer left out.
     lines: Vec<StreamPlace>,
 }
@@ -385,19 +389,9 @@ impl Engine {
                 self.on_open_failed(now, session, address, errno);
             }
             MediaEvent::Silent { session } => self.on_silent(now, session),
+            MediaEvent::SilentOnHold { session } => self.on_silent_on_hold(now, session),
+            MediaEvent::OneWay { session, found } => self.on_one_way(now, session, found),
             MediaEvent::Closed { session, report } => self.on_closed(now, session, report),
-        }
-    }
-
-    /// No RTP for `media.timeout`. It ends a call that is answered and, as both sides last agreed,
-    /// not on hold: a callee may ring in silence after it said where its media is, and the relay's
-    /// word may have crossed ours of the hold.
-    fn on_silent(&mut self, now: Instant, session: MediaSessionId) {
-        let Some(key) = self.media_sessions.get(&session).copied() else { return };
-        let Some(call) = self.calls.get(key) else { return };
-        let held = call.media.a.held || call.media.b.held;
-        if call.phase == Phase::Answered && !held {
-            self.end_call(now, key, End::new(EndedBy::Sbc, "no RTP for media.timeout"));
         }
     }
 
@@ -412,6 +406,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(opening) = call.media.opening.take() else { return };
         call.media.streams.extend(opening.streams);
+        self.expect_talk(key);
         match opening.parked {
             Parked::Attempt(hop) => {
                 if self.send_setup(now, key, hop) == Setup::NotSent {

@@ -22,6 +22,7 @@ mod reader;
 mod registration;
 mod sections;
 mod settings;
+mod silence;
 mod source;
 mod syntax;
 mod tls;

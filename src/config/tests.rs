@@ -78,6 +78,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(config.listeners[1].advertise.to_string(), "127.0.0.2:5060");
     assert_eq!(config.media.ports, (10_000, 19_999));
     assert_eq!(config.media.timeout.as_secs(), 60);
+    assert!(config.media.one_way_timeout.is_zero() && config.media.hold_timeout.is_zero());
     assert_eq!(config.relay, Relay { workers: None, engine: RelayEngine::Auto });
     assert_eq!((config.numbering.prefixes[0].as_str(), config.numbering.emergency.len()), ("00", 2));
     assert!(config.admission.allow.trusted.is_empty() && config.cdr.is_none() && config.warnings.is_empty());
@@ -702,6 +703,7 @@ mod numbers;
 mod profiles;
 mod providers_page;
 mod samples;
+mod silence;
 mod tls;
 
 #[test]

@@ -7,6 +7,7 @@ mod flow;
 mod media_session;
 mod ports;
 mod rules;
+mod silence;
 mod stream;
 
 pub use crate::base::Latch;
@@ -16,6 +17,7 @@ pub use media_session::MediaSession;
 pub use ports::PortPool;
 pub use rules::{
     ADDRESS_IN_USE, DirectionReport, MediaAddress, MediaCommand, MediaEvent, MediaReport, MediaSessionId,
-    PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamKind, StreamPorts,
+    PeerReport, PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamKind, StreamPorts,
 };
+pub use silence::{Dropped, OneWay, SPOKEN_MIN, Silence, SilenceLimits};
 pub use stream::{Received, Stream, Verdict};

@@ -6,12 +6,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::sys;
-use crate::media::MediaCommand;
+use crate::media::{MediaCommand, SilenceLimits};
 
 /// Commands that wait for one worker: several for each call of a full port range.
 const COMMANDS_MAX: usize = 65_536;
@@ -35,18 +34,17 @@ pub(super) struct Mailbox {
     /// Whether the worker was woken and has not looked yet.
     is_woken: AtomicBool,
     is_stopping: AtomicBool,
-    /// `media.timeout`, in microseconds.
-    timeout: AtomicU64,
+    silence: Mutex<SilenceLimits>,
     wake_up: File,
 }
 
 impl Mailbox {
-    pub(super) fn new(timeout: Duration) -> io::Result<Mailbox> {
+    pub(super) fn new(silence: SilenceLimits) -> io::Result<Mailbox> {
         Ok(Mailbox {
             waiting: Mutex::new(Vec::new()),
             is_woken: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
-            timeout: AtomicU64::new(micros(timeout)),
+            silence: Mutex::new(silence),
             wake_up: sys::eventfd()?.into(),
         })
     }
@@ -71,14 +69,14 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Another `media.timeout`; the worker reads it with its next look for silence.
-    pub(super) fn set_timeout(&self, timeout: Duration) {
-        self.timeout.store(micros(timeout), Ordering::Relaxed);
+    /// Other limits; the worker reads them with its next look for silence.
+    pub(super) fn set_silence(&self, limits: SilenceLimits) {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// `media.timeout`.
-    pub(super) fn timeout(&self) -> Duration {
-        Duration::from_micros(self.timeout.load(Ordering::Relaxed))
+    /// How long which silence may last. Once a look: the lock is nobody's for longer than a copy.
+    pub(super) fn silence(&self) -> SilenceLimits {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the worker shall end.
@@ -110,8 +108,4 @@ impl Mailbox {
             let _ = (&self.wake_up).write(&1u64.to_ne_bytes());
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use slotmap::{SlotMap, new_key_type};
 use socket2::Socket;
@@ -18,7 +17,7 @@ use super::sockets;
 use crate::base::{Instant, Realm};
 use crate::media::{
     DropReason, Forward, MediaCommand, MediaEvent, MediaReport, MediaSession, MediaSessionId, PortKind, Side,
-    StreamPorts,
+    Silence, SilenceLimits, StreamPorts,
 };
 
 /// The number of a socket in its worker.
@@ -180,7 +179,7 @@ impl Table {
         let Some(&SlotState::Open(place)) = self.slots.get(slot as usize) else { return };
         self.counters.count_dropped(place.realm, reason);
         if let Some(entry) = self.sessions.get_mut(place.session) {
-            entry.media.count_drop(place.stream, place.side);
+            entry.media.count_drop(place.stream, place.side, reason);
         }
     }
 
@@ -200,6 +199,11 @@ impl Table {
                     entry.media.set_hold(held, now);
                 }
             }
+            MediaCommand::SetAnswered { session } => {
+                if let Some(entry) = self.entry_mut(session) {
+                    entry.media.set_answered(now);
+                }
+            }
             MediaCommand::Close { session } => self.close(session, sockets),
         }
     }
@@ -216,13 +220,18 @@ impl Table {
         self.finish_teardown(key);
     }
 
-    /// Reports the sessions that have been silent for `timeout`, and offers events again that did
+    /// Reports the sessions that have been silent for too long, and offers events again that did
     /// not fit.
-    pub(super) fn tick(&mut self, timeout: Duration, now: Instant) {
+    pub(super) fn tick(&mut self, limits: &SilenceLimits, now: Instant) {
         for entry in self.sessions.values_mut() {
-            if entry.media.poll_silence(timeout, now) {
-                self.outbox.send(MediaEvent::Silent { session: entry.id });
-            }
+            let session = entry.id;
+            entry.media.look(limits, now, |silence| {
+                self.outbox.send(match silence {
+                    Silence::Everything => MediaEvent::Silent { session },
+                    Silence::OnHold => MediaEvent::SilentOnHold { session },
+                    Silence::OneWay(found) => MediaEvent::OneWay { session, found },
+                });
+            });
         }
         self.outbox.flush();
     }

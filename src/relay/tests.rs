@@ -1,6 +1,8 @@
 //! What every engine does, tried over loopback. Each test has a loopback address of its own, so
 //! that tests which run at once do not meet.
 
+mod quality;
+
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -16,7 +18,7 @@ use super::{EngineChoice, Relay, RelayCounters, RelaySettings};
 use crate::base::Realm;
 use crate::media::{
     DropReason, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
-    StreamKind, StreamPorts,
+    SilenceLimits, StreamKind, StreamPorts,
 };
 use crate::runtime::Clock;
 
@@ -50,6 +52,12 @@ pub(super) fn refused(error: &io::Error) {
     eprintln!("io_uring is refused here ({error}): this engine was NOT tested");
 }
 
+/// Only the silence of the whole call, after so long.
+pub(super) fn silence(nothing: Duration) -> SilenceLimits {
+    let never = Duration::ZERO;
+    SilenceLimits { nothing, one_way: never, one_way_end: never, hold: never }
+}
+
 struct Setup {
     relay: Relay,
     events: mpsc::Receiver<MediaEvent>,
@@ -60,7 +68,7 @@ struct Setup {
 
 impl Setup {
     fn start(engine: EngineChoice, timeout: Duration) -> io::Result<Setup> {
-        let settings = RelaySettings { workers: WORKERS as usize, engine, timeout };
+        let settings = RelaySettings { workers: WORKERS as usize, engine, silence: silence(timeout) };
         let (relay, events) = Relay::start(settings, Clock::start())?;
         Ok(Setup { relay, events, address: own_address(), next_port: 10_000 })
     }
@@ -521,7 +529,7 @@ fn silence_is_told_but_not_on_hold() {
 fn another_timeout_holds_for_calls_in_progress() {
     over_both_engines(|setup| {
         setup.joined(ONE);
-        setup.relay.set_timeout(Duration::from_millis(50));
+        setup.relay.set_silence(silence(Duration::from_millis(50)));
         assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
     });
 }
@@ -594,7 +602,7 @@ fn a_stopped_relay_leaves_no_port_bound() {
             "io_uring" => EngineChoice::IoUring,
             _ => EngineChoice::Portable,
         };
-        let settings = RelaySettings { workers: 1, engine, timeout: Duration::from_secs(60) };
+        let settings = RelaySettings { workers: 1, engine, silence: silence(Duration::from_secs(60)) };
         // The old relay is dropped here, and joins its threads.
         (setup.relay, setup.events) = Relay::start(settings, Clock::start()).unwrap();
         until("the ports", || setup.bound_sockets() == 4);

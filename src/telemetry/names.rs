@@ -92,6 +92,11 @@ pub const RTP_BYTES: Name = name("drawbridge_rtp_bytes_total", "UDP payload byte
 /// Counter by realm, reason.
 pub const RTP_DROPPED: Name =
     name("drawbridge_rtp_dropped_total", "Packets on media ports that were dropped.");
+/// Counter by trunk.
+pub const MEDIA_ONE_WAY: Name = name(
+    "drawbridge_media_one_way_total",
+    "Calls in which nothing was heard from a trunk while the other side spoke; the log says why.",
+);
 /// Histogram by trunk.
 pub const RTP_MOS: Name = name(
     "drawbridge_rtp_mos",
@@ -122,7 +127,7 @@ pub const CDRS: Name = name(
 );
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 26] = [
+pub const ALL: [Name; 27] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -143,6 +148,7 @@ pub const ALL: [Name; 26] = [
     RTP_PACKETS,
     RTP_BYTES,
     RTP_DROPPED,
+    MEDIA_ONE_WAY,
     RTP_MOS,
     RTP_JITTER_SECONDS,
     RTP_LOSS_RATIO,

@@ -230,6 +230,8 @@ fn relayed(command: MediaCommand) -> Option<MediaEvent> {
         MediaCommand::Close { session } => {
             Some(MediaEvent::Closed { session, report: MediaReport::default() })
         }
-        MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => None,
+        MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } | MediaCommand::SetAnswered { .. } => {
+            None
+        }
     }
 }

@@ -278,7 +278,9 @@ impl Lab {
                     report: MediaReport { from_a, from_b: DirectionReport::default() },
                 }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. }
+            | MediaCommand::SetHold { .. }
+            | MediaCommand::SetAnswered { .. } => return,
         };
         self.engine.handle(self.now, Input::Media(event));
     }
@@ -442,6 +444,8 @@ pub fn settings() -> Settings {
         media: media::Settings {
             ports: (10_000, 10_099),
             timeout: Duration::from_secs(60),
+            one_way_timeout: Duration::ZERO,
+            hold_timeout: Duration::ZERO,
             realms: ByRealm { trusted: media("10.0.0.5"), untrusted: media("203.0.113.5") },
         },
         timeouts: Timeouts::default(),

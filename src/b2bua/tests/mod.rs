@@ -41,6 +41,7 @@ mod secured_media;
 mod session_timers;
 mod setup;
 mod shutdown;
+mod silence;
 mod simulation;
 mod torture;
 mod transfer;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::super::counters::WorkerCounters;
 use super::super::mailbox::Mailbox;
-use super::super::tests::{PATIENCE, own_address, refused};
+use super::super::tests::{PATIENCE, own_address, refused, silence};
 use super::super::worker::Worker;
 use super::buffers::BUFFERS;
 use super::ring::Ring;
@@ -46,7 +46,7 @@ fn packets_wait_in_their_sockets_while_the_buffers_are_all_in_use() {
     for plain_files in [false, true] {
         // So short that no wait of an idle engine lasts: it looks for silence every 10 ms.
         let timeout = Duration::from_millis(80);
-        let mailbox = Arc::new(Mailbox::new(timeout).unwrap());
+        let mailbox = Arc::new(Mailbox::new(silence(timeout)).unwrap());
         let (events, _receiver) = mpsc::channel(64);
         let counters = Arc::new(WorkerCounters::default());
         let mut worker = Worker::new(Clock::start(), events, Arc::clone(&mailbox), counters);
