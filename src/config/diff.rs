@@ -240,6 +240,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         headers,
         bodies,
         srtp,
+        dtmf,
+        dscp,
         codecs,
         failover,
         health,
@@ -276,6 +278,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
     put("srtp", word(srtp));
+    put("dtmf", word(dtmf));
+    put("dscp", dscp.to_string());
     put("codecs", codecs.join(", "));
     put("failover.codes", list(&failover.codes));
     put("failover.timeout", format!("{:?}", failover.timeout));

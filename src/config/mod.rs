@@ -24,6 +24,7 @@ mod sections;
 mod settings;
 mod silence;
 mod source;
+mod streams;
 mod syntax;
 mod tls;
 mod trunks;

@@ -125,6 +125,8 @@ pub enum Forward {
     To(Destination),
     /// It goes nowhere.
     Drop(DropReason),
+    /// It was read and goes on in another form: a key that the engine is told of.
+    Taken,
 }
 
 /// Decides on one valid packet of the flow's kind that came from `source`. Locks the source if the
@@ -297,7 +299,7 @@ mod tests {
 
     fn passes(flow: &mut Flow, source: &str) -> bool {
         match forward(flow, at(source)) {
-            Forward::To(_) => true,
+            Forward::To(_) | Forward::Taken => true,
             Forward::Drop(reason) => {
                 assert_eq!(reason, DropReason::SourceMismatch);
                 false

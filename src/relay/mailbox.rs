@@ -17,7 +17,7 @@ const COMMANDS_MAX: usize = 65_536;
 
 /// Too many commands wait for the worker; the command comes back.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RelayBusy(pub MediaCommand);
+pub struct RelayBusy(pub Box<MediaCommand>);
 
 impl fmt::Display for RelayBusy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,7 +55,7 @@ impl Mailbox {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             // There are no more `Close`s than there were `Open`s.
             if waiting.len() >= COMMANDS_MAX && !matches!(command, MediaCommand::Close { .. }) {
-                return Err(RelayBusy(command));
+                return Err(RelayBusy(Box::new(command)));
             }
             waiting.push(command);
         }

@@ -171,6 +171,7 @@ fn session_of(command: &MediaCommand) -> MediaSessionId {
         | MediaCommand::SetRemote { session, .. }
         | MediaCommand::SetHold { session, .. }
         | MediaCommand::SetAnswered { session }
+        | MediaCommand::Press { session, .. }
         | MediaCommand::Close { session } => session,
     }
 }

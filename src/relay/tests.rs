@@ -2,6 +2,7 @@
 //! that tests which run at once do not meet.
 
 mod quality;
+mod streams;
 
 use std::future::Future;
 use std::io;
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 use super::{EngineChoice, Relay, RelayCounters, RelaySettings};
 use crate::base::Realm;
 use crate::media::{
-    DropReason, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
+    DropReason, Marking, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
     SilenceLimits, StreamKind, StreamPorts,
 };
 use crate::runtime::Clock;
@@ -92,7 +93,8 @@ impl Setup {
     }
 
     fn open(&mut self, session: MediaSessionId, first_stream: u8, streams: Vec<StreamPorts>) {
-        self.command(MediaCommand::Open { session, first_stream, streams });
+        let marking = Marking::default();
+        self.command(MediaCommand::Open { session, first_stream, streams, marking });
     }
 
     fn opened(&mut self, session: MediaSessionId) -> StreamPorts {
@@ -127,7 +129,7 @@ impl Setup {
     fn close(&mut self, session: MediaSessionId) -> MediaReport {
         self.command(MediaCommand::Close { session });
         match self.event() {
-            MediaEvent::Closed { session: closed, report } if closed == session => report,
+            MediaEvent::Closed { session: closed, report } if closed == session => *report,
             other => panic!("{other:?}"),
         }
     }
@@ -619,7 +621,7 @@ fn events_that_the_driver_has_no_room_for_come_later_and_in_order() {
         }
         for id in 0..sessions {
             let session = MediaSessionId(2 * id);
-            let report = MediaReport::default();
+            let report = Box::default();
             assert_eq!(setup.event(), MediaEvent::Closed { session, report });
         }
         assert_eq!(setup.dropped(Realm::Trusted, DropReason::NotRtp), 0);

@@ -32,7 +32,7 @@ pub fn found(silent: Side, is_overdue: bool) -> OneWay {
 
 fn one_way(lab: &mut Lab, silent: Side, is_overdue: bool) {
     let session = session(lab);
-    lab.input(Input::Media(MediaEvent::OneWay { session, found: found(silent, is_overdue) }));
+    lab.input(Input::Media(MediaEvent::OneWay { session, found: Box::new(found(silent, is_overdue)) }));
 }
 
 fn told(lab: &Lab) -> Vec<OneWayAudio> {

@@ -32,7 +32,7 @@ impl Stream {
     ) {
         let is_peers = match verdict.forward {
             Forward::To(_) | Forward::Drop(DropReason::NoDestination | DropReason::NotReceiving) => true,
-            Forward::Drop(_) => false,
+            Forward::Drop(_) | Forward::Taken => false,
         };
         let (this, across) = match side {
             Side::A => (&mut self.a, &self.b.received),

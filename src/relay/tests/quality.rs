@@ -120,7 +120,7 @@ impl Setup {
         self.command(MediaCommand::Close { session });
         loop {
             match self.event() {
-                MediaEvent::Closed { session: closed, report } if closed == session => return report,
+                MediaEvent::Closed { session: closed, report } if closed == session => return *report,
                 MediaEvent::OneWay { .. } => {}
                 other => panic!("{other:?}"),
             }
