@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use drawbridge::b2bua::{Cdr, Census, Engine, Event, Input, Output};
 use drawbridge::base::{Hop, Instant, ListenerId, Random, Transport, TrunkName};
-use drawbridge::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
+use drawbridge::media::{MediaCommand, MediaEvent, MediaSessionId};
 use drawbridge::routing::{Endpoint, Resolution, ResolveFault};
 use drawbridge::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -420,9 +420,12 @@ impl<'a> World<'a> {
             }
             MediaCommand::Close { session } => {
                 self.sessions.remove(session);
-                MediaEvent::Closed { session: *session, report: MediaReport::default() }
+                MediaEvent::Closed { session: *session, report: Box::default() }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } | MediaCommand::Press { .. } => {
+            MediaCommand::SetRemote { .. }
+            | MediaCommand::SetHold { .. }
+            | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Press { .. } => {
                 return;
             }
         };

@@ -86,7 +86,9 @@ impl Churn {
         let address = ByRealm { trusted: own(4 * place), untrusted: own(4 * place + 1) };
         let realm = |bind| RealmMedia { addresses: vec![MediaAddress { bind, advertise: bind }] };
         let realms = ByRealm { trusted: realm(address.trusted), untrusted: realm(address.untrusted) };
-        let settings = Settings { ports: PORTS, timeout: Duration::from_secs(60), realms };
+        let timeout = Duration::from_secs(60);
+        let (one_way_timeout, hold_timeout) = (Duration::ZERO, Duration::ZERO);
+        let settings = Settings { ports: PORTS, timeout, one_way_timeout, hold_timeout, realms };
         let peers = || {
             let peer = |_| {
                 let socket = UdpSocket::bind((own(4 * place + 2), 0)).unwrap();

@@ -106,8 +106,8 @@ impl Reloader {
         if config.nameservers != running.nameservers {
             self.replace_resolver(&config).await;
         }
-        if config.media.timeout != running.media.timeout {
-            self.relay.set_timeout(config.media.timeout);
+        if config.media.silence() != running.media.silence() {
+            self.relay.set_silence(config.media.silence());
         }
         if config.cdr != running.cdr {
             self.cdrs.reopen(config.cdr.clone());

@@ -76,11 +76,11 @@ pub(super) fn relay(config: &Config) -> RelaySettings {
             RelayEngine::IoUring => EngineChoice::IoUring,
             RelayEngine::Portable => EngineChoice::Portable,
         },
-        timeout: config.media.timeout,
         batch: config.relay.batch,
         zero_copy: config.relay.zero_copy,
         busy_poll: config.relay.busy_poll,
         pin: config.relay.pin,
         without: Features::NONE,
+        silence: config.media.silence(),
     }
 }

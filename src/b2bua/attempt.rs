@@ -358,6 +358,7 @@ impl Engine {
             call.record.status = 200;
             call.a.incoming = None;
         }
+        self.expect_talk(key);
         let longest = [Side::A, Side::B].map(|side| self.timeouts_of(key, side).duration);
         self.arm(key, CallTimer::Duration, now + longest[0].min(longest[1]));
         self.begin_session_interval(now, key, Side::B, Role::Uac, response);

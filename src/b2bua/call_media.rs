@@ -9,8 +9,10 @@ mod joined;
 mod marking;
 mod multiplexing;
 mod of_keys;
+mod silence;
 mod stream_kind;
 
+pub use silence::{OneWayAudio, PartyPlace};
 pub(super) use stream_kind::OfferFault;
 
 use multiplexing::RtcpPlaces;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::attempt::Setup;
-use super::call::{Call, CallKey, CallTimer, Leg, Phase};
+use super::call::{Call, CallKey, CallTimer, Leg};
 use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
@@ -72,6 +74,8 @@ pub struct CallMedia {
     own: Vec<StreamPorts>,
     /// The last offer that was answered, as its maker said it: an answer may be said twice.
     agreed: Option<(Side, Vec<StreamPlace>)>,
+    /// Whether it was told that side A or B is not heard.
+    one_way_told: (bool, bool),
     /// All m= lines that were ever agreed on, with those that the last offer left out.
     lines: Vec<StreamPlace>,
 }
@@ -400,20 +404,10 @@ impl Engine {
             }
             MediaEvent::Silent { session } => self.on_silent(now, session),
             MediaEvent::Lost { session } => self.on_lost(now, session),
+            MediaEvent::SilentOnHold { session } => self.on_silent_on_hold(now, session),
+            MediaEvent::OneWay { session, found } => self.on_one_way(now, session, *found),
             MediaEvent::Key { session, side, press } => self.on_key(now, session, side, press),
-            MediaEvent::Closed { session, report } => self.on_closed(now, session, report),
-        }
-    }
-
-    /// No RTP for `media.timeout`. It ends a call that is answered and, as both sides last agreed,
-    /// not on hold: a callee may ring in silence after it said where its media is, and the relay's
-    /// word may have crossed ours of the hold.
-    fn on_silent(&mut self, now: Instant, session: MediaSessionId) {
-        let Some(key) = self.media_sessions.get(&session).copied() else { return };
-        let Some(call) = self.calls.get(key) else { return };
-        let held = call.media.a.held || call.media.b.held;
-        if call.phase == Phase::Answered && !held {
-            self.end_call(now, key, End::new(EndedBy::Sbc, "no RTP for media.timeout"));
+            MediaEvent::Closed { session, report } => self.on_closed(now, session, *report),
         }
     }
 
@@ -435,6 +429,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(opening) = call.media.opening.take() else { return };
         call.media.streams.extend(opening.streams);
+        self.expect_talk(key);
         match opening.parked {
             Parked::Attempt(hop) => {
                 if self.send_setup(now, key, hop) == Setup::NotSent {

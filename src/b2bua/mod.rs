@@ -58,6 +58,7 @@ mod update;
 #[cfg(test)]
 mod tests;
 
+pub use call_media::{OneWayAudio, PartyPlace};
 pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer, EndedBy, Outcome};
 pub use credentials::AuthenticationFault;
 pub use engine::{Engine, MAX_CALLS, MAX_TRANSACTIONS, RETRY_AFTER_S};

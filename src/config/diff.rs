@@ -141,7 +141,13 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     }
     realms(config, &mut put);
     put("media.ports".to_owned(), format!("{}-{}", config.media.ports.0, config.media.ports.1));
-    put("media.timeout".to_owned(), format!("{:?}", config.media.timeout));
+    for (key, timeout) in [
+        ("media.timeout", config.media.timeout),
+        ("media.one_way_timeout", config.media.one_way_timeout),
+        ("media.hold_timeout", config.media.hold_timeout),
+    ] {
+        put(key.to_owned(), format!("{timeout:?}"));
+    }
     let workers = config.relay.workers.map_or("one a core".to_owned(), |workers| workers.to_string());
     put("media.workers".to_owned(), workers);
     put("media.engine".to_owned(), config.relay.engine.as_str().to_owned());

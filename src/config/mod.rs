@@ -23,6 +23,7 @@ mod registration;
 mod relay;
 mod sections;
 mod settings;
+mod silence;
 mod source;
 mod streams;
 mod syntax;

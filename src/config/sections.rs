@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -11,6 +10,7 @@ use super::calls::read_calls;
 use super::reader::{Place, Report, Table, Text, Value};
 use super::relay::relay as read_relay;
 use super::settings::{Admin, Config, HostPort, Listener, Relay};
+use super::silence::{SilenceTimeouts, silence};
 use super::source::{Kind, Source};
 use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
@@ -92,7 +92,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let (listeners, lacks_listeners) =
         main.value("listener").map(|value| listeners(&value)).unwrap_or_default();
     let realms = section(main, "realm", realms).unwrap_or_default();
-    let (ports, timeout, relay) =
+    let (ports, silence, relay) =
         section(main, "media", media).unwrap_or_else(|| media_defaults(&main.place));
     let nameservers = section(main, "dns", nameservers).unwrap_or_default();
     let numbering =
@@ -118,14 +118,14 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     }
     Some(Config {
         clients: clients.clients,
-        ..assemble(draft, node, timeout, relay, numbering, nameservers, cdr)
+        ..assemble(draft, node, silence, relay, numbering, nameservers, cdr)
     })
 }
 
 fn assemble(
     draft: Draft,
     node: Node,
-    timeout: Duration,
+    silence: SilenceTimeouts,
     relay: Relay,
     numbering: numbering::Settings,
     nameservers: Vec<SocketAddr>,
@@ -152,7 +152,13 @@ fn assemble(
         numbering,
         calls: draft.calls,
         routing: routing::Settings { trunks, routes, limits: node.limits },
-        media: media::Settings { ports: draft.ports.what, timeout, realms },
+        media: media::Settings {
+            ports: draft.ports.what,
+            timeout: silence.nothing,
+            one_way_timeout: silence.one_way,
+            hold_timeout: silence.hold,
+            realms,
+        },
         relay,
         nameservers,
         cdr,
@@ -364,28 +370,20 @@ fn media_addresses<'a>(table: &Table<'a>, key: &'static str) -> Vec<(Text<'a>, I
     addresses
 }
 
-type MediaDraft = (Placed<(u16, u16)>, Duration, Relay);
+type MediaDraft = (Placed<(u16, u16)>, SilenceTimeouts, Relay);
 
 fn media_defaults(place: &Place) -> MediaDraft {
     let ports = Placed { what: (10_000, 19_999), place: place.clone(), path: "media.ports".to_owned() };
-    (ports, Duration::from_secs(60), Relay::default())
+    (ports, SilenceTimeouts::default(), Relay::default())
 }
 
 fn media(table: &Table<'_>) -> Option<MediaDraft> {
-    let (mut ports, mut timeout, _) = media_defaults(&table.place);
+    let (mut ports, _, _) = media_defaults(&table.place);
     if let Some(value) = table.value("ports") {
         ports.place = value.place.clone();
         ports.what = value.text().and_then(|text| port_range(&text)).unwrap_or(ports.what);
     }
-    if let Some(value) = table.value("timeout")
-        && let Some(duration) = value.duration()
-    {
-        if duration < Duration::from_secs(5) {
-            value.fault("calls would end in every pause", "write at least \"5s\"");
-        }
-        timeout = duration;
-    }
-    Some((ports, timeout, read_relay(table)))
+    Some((ports, silence(table), read_relay(table)))
 }
 
 /// `"10000-20000"`: the even ports from the first on, each with the odd one above it, up to the last.

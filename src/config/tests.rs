@@ -82,6 +82,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let Relay { workers, engine, batch, zero_copy, busy_poll, pin } = config.relay;
     assert_eq!((workers, engine, zero_copy), (None, RelayEngine::Auto, ZeroCopy::Auto));
     assert_eq!((batch.as_micros(), busy_poll.as_micros(), pin), (200, 0, true));
+    assert!(config.media.one_way_timeout.is_zero() && config.media.hold_timeout.is_zero());
     assert_eq!((config.numbering.prefixes[0].as_str(), config.numbering.emergency.len()), ("00", 2));
     assert!(config.admission.allow.trusted.is_empty() && config.cdr.is_none() && config.warnings.is_empty());
 }
@@ -752,6 +753,7 @@ mod numbers;
 mod profiles;
 mod providers_page;
 mod samples;
+mod silence;
 mod tls;
 
 #[test]

@@ -11,6 +11,7 @@ mod payload_map;
 mod ports;
 mod presses;
 mod rules;
+mod silence;
 mod stream;
 
 pub use crate::base::Latch;
@@ -21,6 +22,7 @@ pub use payload_map::{PayloadMap, Transform};
 pub use ports::PortPool;
 pub use rules::{
     ADDRESS_IN_USE, DirectionReport, EventRule, Marking, MediaAddress, MediaCommand, MediaEvent, MediaReport,
-    MediaSessionId, PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamKind, StreamPorts,
+    MediaSessionId, PeerReport, PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamKind, StreamPorts,
 };
+pub use silence::{Dropped, OneWay, SPOKEN_MIN, Silence, SilenceLimits};
 pub use stream::{Received, Stream, Verdict};

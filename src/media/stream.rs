@@ -3,6 +3,8 @@
 //!
 //! Must not know: SIP, sockets.
 
+mod heard;
+
 use std::net::SocketAddr;
 
 use super::flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
@@ -12,7 +14,7 @@ use super::payload_map::{PayloadMap, Transform};
 use super::presses::Presses;
 use super::{RemoteMedia, Side, StreamKind};
 use crate::base::Instant;
-use crate::rtp::{self, Datagram, Formats, Press, Quality, RtpPacket};
+use crate::rtp::{self, Datagram, Formats, PeerReports, Press, Quality, RtcpPacket, RtpPacket, SentReports};
 
 /// One stream. Plain data.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -59,6 +61,14 @@ pub struct Received {
     pub first_packet: Option<Instant>,
     /// Loss and jitter before us, of the RTP that was taken from the peer, forwarded or not.
     pub quality: Quality,
+    /// Packets that were dropped, in the order of [`DropReason::ALL`].
+    pub dropped_by: [u32; DropReason::ALL.len()],
+    /// The source of the last that was dropped for its source.
+    pub stranger: Option<SocketAddr>,
+    /// What the peer says of what it is sent.
+    pub reports: PeerReports,
+    /// The sender reports of the peer that were passed on.
+    pub sender_reports: SentReports,
 }
 
 /// What happens to one datagram.
@@ -107,8 +117,8 @@ impl Stream {
             }
             StreamKind::Udptl => Verdict::drop(DropReason::NotRtp),
         };
-        if let Forward::Drop(_) = verdict.forward {
-            self.side_mut(side).received.dropped += 1;
+        if let Forward::Drop(reason) = verdict.forward {
+            self.side_mut(side).received.drop_packet(reason, Some(source));
         }
         verdict
     }
@@ -126,7 +136,7 @@ impl Stream {
             (Datagram::Rtp(packet), PortKind::Rtp) => {
                 let mut verdict = self.judge(side, PortKind::Rtp, source);
                 if verdict.is_peer_rtp {
-                    self.side_mut(side).received.quality.receive(&packet, now);
+                    self.measure(side, &packet, now);
                     if self.side(side).changes.is_any {
                         self.change(side, &packet, &mut verdict, now);
                     }
@@ -134,12 +144,24 @@ impl Stream {
                 self.count(side, verdict, bytes, now);
                 verdict
             }
-            (Datagram::Rtcp(_), PortKind::Rtcp) => self.judge(side, PortKind::Rtcp, source),
-            (Datagram::Rtcp(_), PortKind::Rtp) if self.side(side).is_multiplexed() => {
-                self.judge(side, PortKind::Rtcp, source)
+            (Datagram::Rtcp(packet), PortKind::Rtcp) => self.receive_rtcp(side, source, &packet, now),
+            (Datagram::Rtcp(packet), PortKind::Rtp) if self.side(side).is_multiplexed() => {
+                self.receive_rtcp(side, source, &packet, now)
             }
             (Datagram::Rtp(_) | Datagram::Rtcp(_) | Datagram::Other, _) => Verdict::drop(DropReason::NotRtp),
         }
+    }
+
+    fn receive_rtcp(
+        &mut self,
+        side: Side,
+        source: SocketAddr,
+        packet: &RtcpPacket<'_>,
+        now: Instant,
+    ) -> Verdict {
+        let verdict = self.judge(side, PortKind::Rtcp, source);
+        self.hear_reports(side, verdict, packet, now);
+        verdict
     }
 
     fn count(&mut self, side: Side, verdict: Verdict, bytes: &[u8], now: Instant) {
@@ -200,8 +222,8 @@ impl Stream {
     }
 
     /// Counts a packet that was lost here for a reason that only the relay sees.
-    pub fn count_drop(&mut self, side: Side) {
-        self.side_mut(side).received.dropped += 1;
+    pub fn count_drop(&mut self, side: Side, reason: DropReason) {
+        self.side_mut(side).received.drop_packet(reason, None);
     }
 
     /// The peer on one side said where it is. Learning starts anew only where its claim changed.
@@ -225,6 +247,9 @@ impl Stream {
                 }
                 this.follow_rtp();
             }
+        }
+        for side in [&mut self.a, &mut self.b] {
+            side.received.quality.forget_formats();
         }
         self.refresh();
     }

@@ -8,12 +8,11 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 #[cfg(test)]
 use std::sync::atomic::AtomicU8;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::sys;
-use crate::media::MediaCommand;
+use crate::media::{MediaCommand, SilenceLimits};
 
 /// Commands that wait for one worker: several for each call of a full port range.
 const COMMANDS_MAX: usize = 65_536;
@@ -47,8 +46,7 @@ pub(super) struct Mailbox {
     is_stopping: AtomicBool,
     /// The worker has ended for good and only says so.
     is_dead: AtomicBool,
-    /// `media.timeout`, in microseconds.
-    timeout: AtomicU64,
+    silence: Mutex<SilenceLimits>,
     wake_up: File,
     /// How the worker shall fail next.
     #[cfg(test)]
@@ -56,13 +54,13 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    pub(super) fn new(timeout: Duration) -> io::Result<Mailbox> {
+    pub(super) fn new(silence: SilenceLimits) -> io::Result<Mailbox> {
         Ok(Mailbox {
             waiting: Mutex::new(VecDeque::new()),
             is_woken: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             is_dead: AtomicBool::new(false),
-            timeout: AtomicU64::new(micros(timeout)),
+            silence: Mutex::new(silence),
             wake_up: sys::eventfd()?.into(),
             #[cfg(test)]
             fault: AtomicU8::new(0),
@@ -125,14 +123,14 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Another `media.timeout`; the worker reads it with its next look for silence.
-    pub(super) fn set_timeout(&self, timeout: Duration) {
-        self.timeout.store(micros(timeout), Ordering::Relaxed);
+    /// Other limits; the worker reads them with its next look for silence.
+    pub(super) fn set_silence(&self, limits: SilenceLimits) {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// `media.timeout`.
-    pub(super) fn timeout(&self) -> Duration {
-        Duration::from_micros(self.timeout.load(Ordering::Relaxed))
+    /// How long which silence may last. Once a look: the lock is nobody's for longer than a copy.
+    pub(super) fn silence(&self) -> SilenceLimits {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the worker shall end.
@@ -164,8 +162,4 @@ impl Mailbox {
             let _ = (&self.wake_up).write(&1u64.to_ne_bytes());
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

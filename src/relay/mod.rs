@@ -27,11 +27,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::media::{MediaCommand, MediaEvent, MediaSessionId};
+use crate::media::{MediaCommand, MediaEvent, MediaSessionId, SilenceLimits};
 use crate::runtime::Clock;
 
 pub use counters::{RealmTraffic, RelayCounters, Stall, Traffic};
@@ -111,10 +110,10 @@ impl Relay {
         worker.mailbox.post(command)
     }
 
-    /// Another `media.timeout`, after a reload; it holds for calls in progress too.
-    pub fn set_timeout(&self, timeout: Duration) {
+    /// Other limits of silence, after a reload; they hold for calls in progress too.
+    pub fn set_silence(&self, limits: SilenceLimits) {
         for worker in &self.workers {
-            worker.mailbox.set_timeout(timeout);
+            worker.mailbox.set_silence(limits);
         }
     }
 
@@ -171,6 +170,7 @@ fn session_of(command: &MediaCommand) -> MediaSessionId {
         MediaCommand::Open { session, .. }
         | MediaCommand::SetRemote { session, .. }
         | MediaCommand::SetHold { session, .. }
+        | MediaCommand::SetAnswered { session }
         | MediaCommand::Press { session, .. }
         | MediaCommand::Close { session } => session,
     }
@@ -213,7 +213,7 @@ fn start_worker(
     clock: Clock,
     events: mpsc::Sender<MediaEvent>,
 ) -> io::Result<(RunningWorker, Traits)> {
-    let mailbox = Arc::new(Mailbox::new(settings.timeout)?);
+    let mailbox = Arc::new(Mailbox::new(settings.silence)?);
     let counters = Arc::new(WorkerCounters::default());
     let worker = Worker::new(clock, events, Arc::clone(&mailbox), Arc::clone(&counters));
     let life =

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::media::SilenceLimits;
+
 /// The longest `media.batch`: what a phone's jitter buffer does not notice.
 pub const BATCH_MAX: Duration = Duration::from_millis(5);
 /// The longest `media.busy_poll`.
@@ -14,8 +16,8 @@ pub struct RelaySettings {
     pub workers: usize,
     /// How packets are moved.
     pub engine: EngineChoice,
-    /// `media.timeout`: no RTP on any stream of a session that is not on hold for this long.
-    pub timeout: Duration,
+    /// How long which silence may last before it is told.
+    pub silence: SilenceLimits,
     /// `media.batch`: for how long packets may gather before a worker is woken for them, at most
     /// [`BATCH_MAX`]. It delays a packet by this at most; zero wakes for each.
     pub batch: Duration,
@@ -37,7 +39,7 @@ impl RelaySettings {
         RelaySettings {
             workers,
             engine,
-            timeout,
+            silence: SilenceLimits::whole_call(timeout),
             batch: Duration::from_micros(200),
             zero_copy: ZeroCopy::Off,
             busy_poll: Duration::ZERO,

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use slotmap::{SlotMap, new_key_type};
 use socket2::Socket;
@@ -18,7 +17,7 @@ use super::sockets;
 use crate::base::{Instant, Realm};
 use crate::media::{
     DropReason, Forward, Marking, MediaCommand, MediaEvent, MediaReport, MediaSession, MediaSessionId,
-    PortKind, Side, StreamPorts,
+    PortKind, Side, Silence, SilenceLimits, StreamPorts,
 };
 
 /// The number of a socket in its worker.
@@ -187,7 +186,7 @@ impl Table {
         let Some(&SlotState::Open(place)) = self.slots.get(slot as usize) else { return };
         self.counters.count_dropped(place.realm, reason);
         if let Some(entry) = self.sessions.get_mut(place.session) {
-            entry.media.count_drop(place.stream, place.side);
+            entry.media.count_drop(place.stream, place.side, reason);
         }
     }
 
@@ -212,6 +211,11 @@ impl Table {
                     entry.media.set_hold(held, now);
                 }
             }
+            MediaCommand::SetAnswered { session } => {
+                if let Some(entry) = self.entry_mut(session) {
+                    entry.media.set_answered(now);
+                }
+            }
             MediaCommand::Press { session, stream, side, press } => {
                 if let Some(entry) = self.entry_mut(session) {
                     entry.media.press(stream, side, press, now);
@@ -233,13 +237,18 @@ impl Table {
         self.finish_teardown(key);
     }
 
-    /// Reports the sessions that have been silent for `timeout`, and offers events again that did
+    /// Reports the sessions that have been silent for too long, and offers events again that did
     /// not fit.
-    pub(super) fn tick(&mut self, timeout: Duration, now: Instant) {
+    pub(super) fn tick(&mut self, limits: &SilenceLimits, now: Instant) {
         for entry in self.sessions.values_mut() {
-            if entry.media.poll_silence(timeout, now) {
-                self.outbox.send(MediaEvent::Silent { session: entry.id });
-            }
+            let session = entry.id;
+            entry.media.look(limits, now, |silence| {
+                self.outbox.send(match silence {
+                    Silence::Everything => MediaEvent::Silent { session },
+                    Silence::OnHold => MediaEvent::SilentOnHold { session },
+                    Silence::OneWay(found) => MediaEvent::OneWay { session, found: Box::new(found) },
+                });
+            });
             if entry.media.poll_keys(now) {
                 tell_keys(entry, &mut self.outbox);
             }
@@ -370,7 +379,7 @@ impl Table {
             }
             None => (Vec::new(), MediaReport::default()),
         };
-        self.tear_down(slots, MediaEvent::Closed { session, report }, sockets);
+        self.tear_down(slots, MediaEvent::Closed { session, report: Box::new(report) }, sockets);
     }
 
     /// Closes sockets and says `then` when the last of their ports is free.

@@ -1,6 +1,7 @@
 //! What every engine does, tried over loopback. Each test has a loopback address of its own, so
 //! that tests which run at once do not meet.
 
+mod quality;
 mod streams;
 
 use std::future::Future;
@@ -19,7 +20,7 @@ use super::{EngineChoice, Features, Relay, RelayCounters, RelaySettings, ZeroCop
 use crate::base::Realm;
 use crate::media::{
     DropReason, Marking, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
-    StreamKind, StreamPorts,
+    SilenceLimits, StreamKind, StreamPorts,
 };
 use crate::runtime::Clock;
 
@@ -156,7 +157,7 @@ impl Setup {
     fn close(&mut self, session: MediaSessionId) -> MediaReport {
         self.command(MediaCommand::Close { session });
         match self.event() {
-            MediaEvent::Closed { session: closed, report } if closed == session => report,
+            MediaEvent::Closed { session: closed, report } if closed == session => *report,
             other => panic!("{other:?}"),
         }
     }
@@ -657,7 +658,7 @@ fn silence_is_told_but_not_on_hold() {
 fn another_timeout_holds_for_calls_in_progress() {
     over_both_engines(|setup| {
         setup.joined(ONE);
-        setup.relay.set_timeout(Duration::from_millis(50));
+        setup.relay.set_silence(SilenceLimits::whole_call(Duration::from_millis(50)));
         assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
     });
 }
@@ -743,7 +744,7 @@ fn events_that_the_driver_has_no_room_for_come_later_and_in_order() {
         }
         for id in 0..sessions {
             let session = MediaSessionId(2 * id);
-            let report = MediaReport::default();
+            let report = Box::default();
             assert_eq!(setup.event(), MediaEvent::Closed { session, report });
         }
         assert_eq!(setup.dropped(Realm::Trusted, DropReason::NotRtp), 0);

@@ -86,9 +86,9 @@ impl Worker {
         }
         self.obey(now, sockets);
         if now >= self.next_tick {
-            let timeout = self.mailbox.timeout();
-            self.table.tick(timeout, now);
-            self.next_tick = now + (timeout / 8).clamp(TICK.0, TICK.1);
+            let limits = self.mailbox.silence();
+            self.table.tick(&limits, now);
+            self.next_tick = now + (limits.shortest() / 8).clamp(TICK.0, TICK.1);
         }
         if self.table.is_behind() {
             self.next_tick = self.next_tick.min(now + RETRY);

@@ -3,17 +3,22 @@
 //!
 //! Must not know: calls, addresses, sockets.
 
+mod e_model;
 mod event;
 mod formats;
+mod peer_reports;
 mod quality;
 mod rtcp;
 mod rtp_packet;
+mod sequence;
 mod udptl;
 
+pub use e_model::{Impairment, mean_opinion_score};
 pub use event::{Key, KeyListener, Press, TelephoneEvent};
 pub use formats::{Codec, Format, Formats};
-pub use quality::{Quality, clock_rate, mean_opinion_score};
-pub use rtcp::RtcpPacket;
+pub use peer_reports::{PeerReports, SentReports};
+pub use quality::Quality;
+pub use rtcp::{ReportBlock, RtcpBlock, RtcpPacket, SenderInfo, Statistics, VoipMetrics};
 pub use rtp_packet::RtpPacket;
 pub use udptl::is_udptl;
 

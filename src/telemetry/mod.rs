@@ -9,6 +9,7 @@ mod meter;
 mod metrics;
 pub mod names;
 pub mod notices;
+mod one_way;
 pub(crate) mod rfc3339;
 
 pub use cdr::CdrSink;

@@ -106,6 +106,11 @@ pub const MEDIA_WORKER_RESTARTS: Name = name(
 /// Gauge.
 pub const MEDIA_ZERO_COPY: Name =
     name("drawbridge_media_zero_copy", "Whether media is sent without a copy (media.zero_copy).");
+/// Counter by trunk.
+pub const MEDIA_ONE_WAY: Name = name(
+    "drawbridge_media_one_way_total",
+    "Calls in which nothing was heard from a trunk while the other side spoke; the log says why.",
+);
 /// Histogram by trunk.
 pub const RTP_MOS: Name = name(
     "drawbridge_rtp_mos",
@@ -136,7 +141,7 @@ pub const CDRS: Name = name(
 );
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 29] = [
+pub const ALL: [Name; 30] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -157,6 +162,7 @@ pub const ALL: [Name; 29] = [
     RTP_PACKETS,
     RTP_BYTES,
     RTP_DROPPED,
+    MEDIA_ONE_WAY,
     MEDIA_STALLS,
     MEDIA_WORKER_RESTARTS,
     MEDIA_ZERO_COPY,

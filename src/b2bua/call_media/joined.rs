@@ -160,6 +160,7 @@ impl Engine {
         let held = joined.a.held || joined.b.held;
         for session in joined.sessions() {
             self.outputs.push_back(Output::Media(MediaCommand::SetHold { session, held }));
+            self.outputs.push_back(Output::Media(MediaCommand::SetAnswered { session }));
         }
         self.media_sessions.insert(far_id, key);
         // Whose keys they were is not there any more.
@@ -194,7 +195,7 @@ impl Engine {
     }
 }
 
-fn of(ports: &StreamPorts, side: Side) -> PortPair {
+pub(super) fn of(ports: &StreamPorts, side: Side) -> PortPair {
     match side {
         Side::A => ports.a,
         Side::B => ports.b,

@@ -3,7 +3,8 @@
 //! The relay marks a socket when it opens it. So a target whose trunk wants another mark gets other ports, unless the
 //! caller has heard of them already: then they stay, and so does their mark.
 
-use super::{Call, CallKey, Engine, Marking, Phase, Settings};
+use super::{Call, CallKey, Engine, Marking, Settings};
+use crate::b2bua::call::Phase;
 
 /// What the trunks of both sides say, that of the target which is being tried among them.
 pub(super) fn marking_of(call: &Call, settings: &Settings) -> Marking {

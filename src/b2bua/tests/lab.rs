@@ -275,12 +275,13 @@ impl Lab {
                 let from_a = DirectionReport { packets: 50, bytes: 8_600, ..DirectionReport::default() };
                 MediaEvent::Closed {
                     session,
-                    report: MediaReport { from_a, from_b: DirectionReport::default() },
+                    report: Box::new(MediaReport { from_a, from_b: DirectionReport::default() }),
                 }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } | MediaCommand::Press { .. } => {
-                return;
-            }
+            MediaCommand::SetRemote { .. }
+            | MediaCommand::SetHold { .. }
+            | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Press { .. } => return,
         };
         self.engine.handle(self.now, Input::Media(event));
     }
@@ -444,6 +445,8 @@ pub fn settings() -> Settings {
         media: media::Settings {
             ports: (10_000, 10_099),
             timeout: Duration::from_secs(60),
+            one_way_timeout: Duration::ZERO,
+            hold_timeout: Duration::ZERO,
             realms: ByRealm { trusted: media("10.0.0.5"), untrusted: media("203.0.113.5") },
         },
         timeouts: Timeouts::default(),

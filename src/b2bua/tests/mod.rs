@@ -43,6 +43,7 @@ mod secured_media;
 mod session_timers;
 mod setup;
 mod shutdown;
+mod silence;
 mod simulation;
 mod streams;
 mod torture;

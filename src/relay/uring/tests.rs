@@ -142,7 +142,7 @@ fn relays_what_waits(
 }
 
 fn worker() -> (Worker, Arc<Mailbox>, Arc<WorkerCounters>) {
-    let mailbox = Arc::new(Mailbox::new(settings().timeout).unwrap());
+    let mailbox = Arc::new(Mailbox::new(settings().silence).unwrap());
     let (events, _receiver) = mpsc::channel(64);
     let counters = Arc::new(WorkerCounters::default());
     (Worker::new(Clock::start(), events, Arc::clone(&mailbox), Arc::clone(&counters)), mailbox, counters)
