@@ -405,8 +405,16 @@ impl Engine {
             MediaEvent::Silent { session } => self.on_silent(now, session),
             MediaEvent::SilentOnHold { session } => self.on_silent_on_hold(now, session),
             MediaEvent::OneWay { session, found } => self.on_one_way(now, session, *found),
+            MediaEvent::Lost { session } => self.on_lost(now, session),
             MediaEvent::Key { session, side, press } => self.on_key(now, session, side, press),
             MediaEvent::Closed { session, report } => self.on_closed(now, session, *report),
+        }
+    }
+
+    /// The relay has lost the ports: neither side would ever hear the other again.
+    fn on_lost(&mut self, now: Instant, session: MediaSessionId) {
+        if let Some(key) = self.media_sessions.get(&session).copied() {
+            self.end_call(now, key, End::new(EndedBy::Sbc, "a fault of the media relay"));
         }
     }
 

@@ -33,6 +33,11 @@ impl<'a> Surroundings<'a> {
         }
     }
 
+    /// What a file says.
+    pub(super) fn read(&self, path: &Path) -> Result<String, String> {
+        (self.file)(path)
+    }
+
     /// The text with every expansion carried out; `None` where there was none. The error, and its cure,
     /// name the variable or the file, never a value.
     pub(super) fn expand(&self, text: &str) -> Result<Option<String>, Fault> {

@@ -8,7 +8,8 @@ use toml::de::DeTable;
 
 use super::calls::read_calls;
 use super::reader::{Place, Report, Table, Text, Value};
-use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
+use super::relay::relay as read_relay;
+use super::settings::{Admin, Config, HostPort, Listener, Relay};
 use super::silence::{SilenceTimeouts, silence};
 use super::source::{Kind, Source};
 use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
@@ -21,8 +22,6 @@ use crate::{admission, media, numbering, routing};
 
 /// No configuration has more listeners.
 const MAX_LISTENERS: usize = 64;
-/// More ring workers than this serve nobody.
-const MAX_WORKERS: u32 = 256;
 /// `sun_path` has 108 bytes with the zero at its end (unix(7)), and the socket is made under a longer
 /// name first.
 const MAX_SOCKET_BYTES: usize = 90;
@@ -379,21 +378,12 @@ fn media_defaults(place: &Place) -> MediaDraft {
 }
 
 fn media(table: &Table<'_>) -> Option<MediaDraft> {
-    let (mut ports, _, mut relay) = media_defaults(&table.place);
+    let (mut ports, ..) = media_defaults(&table.place);
     if let Some(value) = table.value("ports") {
         ports.place = value.place.clone();
         ports.what = value.text().and_then(|text| port_range(&text)).unwrap_or(ports.what);
     }
-    relay.workers =
-        table.value("workers").and_then(|value| value.integer(1..=MAX_WORKERS)).map(|n| n as usize);
-    let engines = [RelayEngine::Auto, RelayEngine::IoUring, RelayEngine::Portable]
-        .map(|engine| (engine.as_str(), engine));
-    let engine = table.value("engine").and_then(|value| value.text()?.one_of(&engines));
-    relay.engine = engine.unwrap_or_default();
-    if let Some(value) = table.value("zero_copy") {
-        value.not_yet("zero-copy sending", "leave zero_copy out");
-    }
-    Some((ports, silence(table), relay))
+    Some((ports, silence(table), read_relay(table)))
 }
 
 /// `"10000-20000"`: the even ports from the first on, each with the odd one above it, up to the last.

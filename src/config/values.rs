@@ -28,6 +28,12 @@ impl Value<'_> {
         parsed
     }
 
+    /// The same, and `"200us"`.
+    pub(super) fn short_duration(&self) -> Option<Duration> {
+        let micros = self.literal().and_then(|text| text.strip_suffix("us")?.parse::<u32>().ok());
+        micros.map_or_else(|| self.duration(), |micros| Some(Duration::from_micros(micros.into())))
+    }
+
     /// A duration between these bounds. `why`: what is wrong with others; `zero`: for what else "0s" may be
     /// written, if it may.
     pub(super) fn duration_within(

@@ -87,7 +87,11 @@ impl MediaSession {
 
     /// Time has passed: whether there are keys to be told.
     pub fn poll_keys(&mut self, now: Instant) -> bool {
-        self.streams.iter_mut().fold(false, |any, stream| stream.poll_keys(now) || any)
+        let mut has_some = false;
+        for stream in &mut self.streams {
+            has_some |= stream.poll_keys(now);
+        }
+        has_some
     }
 
     /// Counts a packet that was lost here for a reason that only the relay sees.

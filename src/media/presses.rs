@@ -69,7 +69,8 @@ impl Presses {
     }
 
     /// Whether there is nothing to do.
-    pub fn is_done(&self) -> bool {
+    #[cfg(test)]
+    fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.held.is_none()
     }
 

@@ -256,6 +256,12 @@ pub enum MediaEvent {
         /// What is known of it.
         found: Box<OneWay>,
     },
+    /// A fault of the relay has closed the session's ports, and nothing crosses any more. What was
+    /// measured until then is still there for `Close`.
+    Lost {
+        /// The session.
+        session: MediaSessionId,
+    },
     /// A peer has pressed a key that is not to cross as an event (`EventRule::Tell`). Each is told
     /// once, when it is let go; more than any hand could press are not told.
     Key {

@@ -45,6 +45,12 @@ impl SilenceLimits {
     /// and short enough to be found while the caller says "hello?".
     pub const ONE_WAY: Duration = Duration::from_secs(5);
 
+    /// Only the silence of the whole call, after so long.
+    pub const fn only(nothing: Duration) -> SilenceLimits {
+        let never = Duration::ZERO;
+        SilenceLimits { nothing, one_way: never, one_way_end: never, hold: never }
+    }
+
     /// The shortest of them: how often one should look depends on it.
     pub fn shortest(&self) -> Duration {
         let all = [self.nothing, self.one_way, self.one_way_end, self.hold];

@@ -216,10 +216,9 @@ impl Stream {
 
     /// Time has passed: finds keys whose end was lost, and tells whether there are any to be told.
     pub fn poll_keys(&mut self, now: Instant) -> bool {
-        [&mut self.a, &mut self.b].into_iter().fold(false, |any, side| {
-            side.changes.keys.poll(now);
-            any || side.changes.keys.has_some()
-        })
+        self.a.changes.keys.poll(now);
+        self.b.changes.keys.poll(now);
+        self.a.changes.keys.has_some() || self.b.changes.keys.has_some()
     }
 
     /// Counts a packet that was lost here for a reason that only the relay sees.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use slotmap::{SlotMap, new_key_type};
 use socket2::Socket;
 
-use super::counters::WorkerCounters;
+use super::counters::{Stall, WorkerCounters};
 use super::outbox::Outbox;
 use super::sockets;
 use crate::base::{Instant, Realm};
@@ -190,6 +190,11 @@ impl Table {
         }
     }
 
+    /// Counts what held packets up.
+    pub(super) fn count_stall(&mut self, stall: Stall) {
+        self.counters.count_stall(stall);
+    }
+
     /// Carries a command out.
     pub(super) fn command(&mut self, command: MediaCommand, now: Instant, sockets: &mut impl Sockets) {
         match command {
@@ -249,6 +254,25 @@ impl Table {
             }
         }
         self.outbox.flush();
+    }
+
+    /// Offers events again that did not fit.
+    pub(super) fn flush(&mut self) {
+        self.outbox.flush();
+    }
+
+    /// Every socket is gone with its engine. Says so of each session, which keeps what was measured
+    /// until it is closed; what was closing is closed.
+    pub(super) fn lose_all(&mut self) {
+        self.slots.clear();
+        self.free_slots.clear();
+        for (_, teardown) in self.teardowns.drain() {
+            self.outbox.send(teardown.then);
+        }
+        for entry in self.sessions.values_mut() {
+            entry.streams.clear();
+            self.outbox.send(MediaEvent::Lost { session: entry.id });
+        }
     }
 
     /// Whether there is nothing that a tick would look at.
