@@ -41,15 +41,15 @@ pub struct SilenceLimits {
 }
 
 impl SilenceLimits {
-    /// Only the silence of both sides is told.
-    pub const fn whole_call(nothing: Duration) -> SilenceLimits {
-        let never = Duration::ZERO;
-        SilenceLimits { nothing, one_way: never, one_way_end: never, hold: never }
-    }
-
     /// How long one side is silent before it is told: longer than a pause in what most phones send,
     /// and short enough to be found while the caller says "hello?".
     pub const ONE_WAY: Duration = Duration::from_secs(5);
+
+    /// Only the silence of the whole call, after so long.
+    pub const fn only(nothing: Duration) -> SilenceLimits {
+        let never = Duration::ZERO;
+        SilenceLimits { nothing, one_way: never, one_way_end: never, hold: never }
+    }
 
     /// The shortest of them: how often one should look depends on it.
     pub fn shortest(&self) -> Duration {

@@ -34,12 +34,12 @@ pub struct RelaySettings {
 }
 
 impl RelaySettings {
-    /// These, and for the rest what `config` has by default, but no pinned threads.
+    /// These (of silence that of the whole call alone), and for the rest what `config` has by default, but no pinned threads.
     pub const fn new(workers: usize, engine: EngineChoice, timeout: Duration) -> RelaySettings {
         RelaySettings {
             workers,
             engine,
-            silence: SilenceLimits::whole_call(timeout),
+            silence: SilenceLimits::only(timeout),
             batch: Duration::from_micros(200),
             zero_copy: ZeroCopy::Off,
             busy_poll: Duration::ZERO,

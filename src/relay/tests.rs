@@ -658,7 +658,7 @@ fn silence_is_told_but_not_on_hold() {
 fn another_timeout_holds_for_calls_in_progress() {
     over_both_engines(|setup| {
         setup.joined(ONE);
-        setup.relay.set_silence(SilenceLimits::whole_call(Duration::from_millis(50)));
+        setup.relay.set_silence(SilenceLimits::only(Duration::from_millis(50)));
         assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
     });
 }

@@ -87,7 +87,7 @@ fn keys_that_are_to_be_told_are_told_once_and_do_not_cross() {
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &flash);
         // One of which all ends are lost is over when nothing more comes of it.
         a.rtp.send_to(&event(101, 8, 4_000, [11, 10, 0, 160]), stream.a.rtp()).unwrap();
-        setup.relay.set_silence(SilenceLimits::whole_call(Duration::from_millis(80)));
+        setup.relay.set_silence(SilenceLimits::only(Duration::from_millis(80)));
         let mut heard = Vec::new();
         while heard.is_empty() {
             heard.extend(Some(setup.event()).filter(|event| matches!(event, MediaEvent::Key { .. })));
