@@ -42,6 +42,7 @@ mod session_timers;
 mod setup;
 mod shutdown;
 mod simulation;
+mod tally;
 mod torture;
 mod transfer;
 mod transfer_attacks;
