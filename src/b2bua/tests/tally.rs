@@ -44,11 +44,11 @@ fn refused_call(lab: &mut Lab, id: &str) {
 }
 
 fn told(lab: &Lab) -> Vec<&CallsChange> {
-    let change = |event| match event {
-        &Event::Calls(ref change) => Some(change),
+    let changes = lab.events.iter().filter_map(|event| match event {
+        Event::Calls(change) => Some(change),
         _ => None,
-    };
-    lab.events.iter().filter_map(change).collect()
+    });
+    changes.collect()
 }
 
 #[test]
