@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::balance::TierDraft;
 use super::matching::sources_are_distinct;
 use super::reader::{Report, Table};
+use super::relay::warn_of_local_ports;
 use super::sections::{Draft, REALMS};
 use super::settings::HostPort;
 use super::trunks::{Placed, RouteDraft};
@@ -22,6 +23,7 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     every_trunk_has_a_route(draft, report);
     every_route_is_reached(draft, report);
     peers_can_answer(draft, report);
+    warn_of_local_ports(&draft.ports, report);
 }
 
 fn every_realm_is_served(draft: &Draft, report: &Report<'_>) {

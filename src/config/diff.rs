@@ -85,6 +85,10 @@ impl Config {
         keep("media.ports", &mut self.media.ports, &running.media.ports, &mut kept);
         keep("media.workers", &mut self.relay.workers, &running.relay.workers, &mut kept);
         keep("media.engine", &mut self.relay.engine, &running.relay.engine, &mut kept);
+        keep("media.batch", &mut self.relay.batch, &running.relay.batch, &mut kept);
+        keep("media.zero_copy", &mut self.relay.zero_copy, &running.relay.zero_copy, &mut kept);
+        keep("media.busy_poll", &mut self.relay.busy_poll, &running.relay.busy_poll, &mut kept);
+        keep("media.pin", &mut self.relay.pin, &running.relay.pin, &mut kept);
         kept
     }
 }
@@ -147,6 +151,10 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     let workers = config.relay.workers.map_or("one a core".to_owned(), |workers| workers.to_string());
     put("media.workers".to_owned(), workers);
     put("media.engine".to_owned(), config.relay.engine.as_str().to_owned());
+    put("media.batch".to_owned(), format!("{:?}", config.relay.batch));
+    put("media.zero_copy".to_owned(), config.relay.zero_copy.as_str().to_owned());
+    put("media.busy_poll".to_owned(), format!("{:?}", config.relay.busy_poll));
+    put("media.pin".to_owned(), config.relay.pin.to_string());
     put("dns.nameservers".to_owned(), list(&config.nameservers));
     put(
         "cdr.path".to_owned(),
@@ -246,6 +254,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         headers,
         bodies,
         srtp,
+        dtmf,
+        dscp,
         codecs,
         failover,
         health,
@@ -281,6 +291,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
     put("srtp", word(srtp));
+    put("dtmf", word(dtmf));
+    put("dscp", dscp.to_string());
     put("codecs", codecs.join(", "));
     put("failover.codes", list(&failover.codes));
     put("failover.timeout", format!("{:?}", failover.timeout));

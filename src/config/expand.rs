@@ -54,6 +54,11 @@ impl<'a> Surroundings<'a> {
         names.map(|(path, _)| Path::new(path)).find_map(|path| self.unreadable(path))
     }
 
+    /// What a file says.
+    pub(super) fn read(&self, path: &Path) -> Result<String, String> {
+        (self.file)(path)
+    }
+
     /// The text with every expansion carried out; `None` where there was none. The error, and its cure,
     /// name the variable or the file, never a value.
     pub(super) fn expand(&self, text: &str) -> Result<Option<String>, Fault> {

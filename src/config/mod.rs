@@ -2,7 +2,7 @@
 //!
 //! The files are parsed into trees that know the place of each value; the sections walk them with a
 //! small reader that notes faults and goes on. So one run shows all that is wrong, each with file,
-//! line, column, key and cure. What a later version brings is refused with "not yet".
+//! line, column, key and cure.
 //!
 //! Must not know: the runtime. Core modules own their settings; this fills them.
 
@@ -21,10 +21,12 @@ mod numbers;
 mod profile;
 mod reader;
 mod registration;
+mod relay;
 mod sections;
 mod service_user;
 mod settings;
 mod source;
+mod streams;
 mod syntax;
 mod tls;
 mod trunks;

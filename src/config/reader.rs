@@ -328,11 +328,6 @@ impl<'a> Value<'a> {
         self.report.fault(&self.place, &self.path, message, cure);
     }
 
-    /// Notes that a later version will read this.
-    pub(super) fn not_yet(&self, what: &str, cure: impl Cure) {
-        self.report.fault(&self.place, &self.path, format!("{what}: not yet in this version"), cure);
-    }
-
     /// A string, expanded.
     pub(super) fn text(&self) -> Option<Text<'a>> {
         let DeValue::String(raw) = self.value else {

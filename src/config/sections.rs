@@ -10,7 +10,8 @@ use toml::de::DeTable;
 use super::calls::read_calls;
 use super::emergency::warn_of_missing;
 use super::reader::{Place, Report, Table, Text, Value};
-use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
+use super::relay::relay as read_relay;
+use super::settings::{Admin, Config, HostPort, Listener, Relay};
 use super::source::{Kind, Source};
 use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
@@ -22,8 +23,6 @@ use crate::{admission, media, numbering, routing};
 
 /// No configuration has more listeners.
 const MAX_LISTENERS: usize = 64;
-/// More ring workers than this serve nobody.
-const MAX_WORKERS: u32 = 256;
 /// `sun_path` has 108 bytes with the zero at its end (unix(7)), and the socket is made under a longer
 /// name first.
 const MAX_SOCKET_BYTES: usize = 90;
@@ -374,7 +373,7 @@ fn media_defaults(place: &Place) -> MediaDraft {
 }
 
 fn media(table: &Table<'_>) -> Option<MediaDraft> {
-    let (mut ports, mut timeout, mut relay) = media_defaults(&table.place);
+    let (mut ports, mut timeout, _) = media_defaults(&table.place);
     if let Some(value) = table.value("ports") {
         ports.place = value.place.clone();
         ports.what = value.text().and_then(|text| port_range(&text)).unwrap_or(ports.what);
@@ -387,16 +386,7 @@ fn media(table: &Table<'_>) -> Option<MediaDraft> {
         }
         timeout = duration;
     }
-    relay.workers =
-        table.value("workers").and_then(|value| value.integer(1..=MAX_WORKERS)).map(|n| n as usize);
-    let engines = [RelayEngine::Auto, RelayEngine::IoUring, RelayEngine::Portable]
-        .map(|engine| (engine.as_str(), engine));
-    let engine = table.value("engine").and_then(|value| value.text()?.one_of(&engines));
-    relay.engine = engine.unwrap_or_default();
-    if let Some(value) = table.value("zero_copy") {
-        value.not_yet("zero-copy sending", "leave zero_copy out");
-    }
-    Some((ports, timeout, relay))
+    Some((ports, timeout, read_relay(table)))
 }
 
 /// `"10000-20000"`: the even ports from the first on, each with the odd one above it, up to the last.

@@ -61,19 +61,31 @@ pub enum DropReason {
     NotReceiving,
     /// It does not fit into a receive buffer.
     TooLarge,
-    /// The operating system would not send it.
+    /// Not sent: the socket's or the network card's queue is full.
+    SendQueueFull,
+    /// Not sent: there is no way to its destination.
+    SendUnreachable,
+    /// Not sent: a packet filter of this host forbids it.
+    SendForbidden,
+    /// Not sent: it is longer than the way to its destination takes.
+    SendTooLong,
+    /// Not sent for any other reason of the operating system's.
     SendFailed,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [DropReason; 7] = [
+    pub const ALL: [DropReason; 11] = [
         DropReason::SourceMismatch,
         DropReason::NotRtp,
         DropReason::NoDestination,
         DropReason::NotSending,
         DropReason::NotReceiving,
         DropReason::TooLarge,
+        DropReason::SendQueueFull,
+        DropReason::SendUnreachable,
+        DropReason::SendForbidden,
+        DropReason::SendTooLong,
         DropReason::SendFailed,
     ];
 
@@ -86,6 +98,10 @@ impl DropReason {
             DropReason::NotSending => "not_sending",
             DropReason::NotReceiving => "not_receiving",
             DropReason::TooLarge => "too_large",
+            DropReason::SendQueueFull => "send_queue_full",
+            DropReason::SendUnreachable => "send_unreachable",
+            DropReason::SendForbidden => "send_forbidden",
+            DropReason::SendTooLong => "send_too_long",
             DropReason::SendFailed => "send_failed",
         }
     }
@@ -125,6 +141,8 @@ pub enum Forward {
     To(Destination),
     /// It goes nowhere.
     Drop(DropReason),
+    /// It was read and goes on in another form: a key that the engine is told of.
+    Taken,
 }
 
 /// Decides on one valid packet of the flow's kind that came from `source`. Locks the source if the
@@ -297,7 +315,7 @@ mod tests {
 
     fn passes(flow: &mut Flow, source: &str) -> bool {
         match forward(flow, at(source)) {
-            Forward::To(_) => true,
+            Forward::To(_) | Forward::Taken => true,
             Forward::Drop(reason) => {
                 assert_eq!(reason, DropReason::SourceMismatch);
                 false

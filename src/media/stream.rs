@@ -6,9 +6,13 @@
 use std::net::SocketAddr;
 
 use super::flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+use super::keys::KeyWatch;
+use super::lingering::Lingering;
+use super::payload_map::{PayloadMap, Transform};
+use super::presses::Presses;
 use super::{RemoteMedia, Side, StreamKind};
 use crate::base::Instant;
-use crate::rtp::{self, Datagram, Quality};
+use crate::rtp::{self, Datagram, Formats, Press, Quality, RtpPacket};
 
 /// One stream. Plain data.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -25,6 +29,21 @@ struct StreamSide {
     rtp: Flow,
     rtcp: Flow,
     received: Received,
+    /// What was listed here before the peer changed its formats, or another took its place.
+    former: Formats,
+    /// The peer's source before it moved.
+    lingering: Option<Lingering>,
+    changes: Changes,
+}
+
+/// What may change in the packets that come in on a side; nothing as a rule.
+#[derive(Clone, PartialEq, Default, Debug)]
+struct Changes {
+    map: PayloadMap,
+    keys: KeyWatch,
+    presses: Option<Box<Presses>>,
+    /// Whether there is any of this.
+    is_any: bool,
 }
 
 /// What was measured of what came in on one side.
@@ -49,11 +68,19 @@ pub struct Verdict {
     pub forward: Forward,
     /// Whether it is RTP or fax of the call's own peer: a sign of life, and counted as such.
     pub is_peer_rtp: bool,
+    /// What is written into it before it goes.
+    pub transform: Transform,
+    /// Whether keys wait to be told ([`Stream::take_key`]).
+    pub has_keys: bool,
 }
 
 impl Verdict {
     const fn drop(reason: DropReason) -> Verdict {
-        Verdict { forward: Forward::Drop(reason), is_peer_rtp: false }
+        Verdict::of(Forward::Drop(reason), false)
+    }
+
+    const fn of(forward: Forward, is_peer_rtp: bool) -> Verdict {
+        Verdict { forward, is_peer_rtp, transform: Transform::Keep, has_keys: false }
     }
 }
 
@@ -67,6 +94,7 @@ impl Stream {
         bytes: &[u8],
         now: Instant,
     ) -> Verdict {
+        self.end_lingering(now);
         let verdict = match self.side(side).kind() {
             StreamKind::Rtp => self.receive_rtp(side, port, source, Datagram::classify(bytes), bytes, now),
             StreamKind::SecuredRtp => {
@@ -96,9 +124,12 @@ impl Stream {
     ) -> Verdict {
         match (datagram, port) {
             (Datagram::Rtp(packet), PortKind::Rtp) => {
-                let verdict = self.judge(side, PortKind::Rtp, source);
+                let mut verdict = self.judge(side, PortKind::Rtp, source);
                 if verdict.is_peer_rtp {
                     self.side_mut(side).received.quality.receive(&packet, now);
+                    if self.side(side).changes.is_any {
+                        self.change(side, &packet, &mut verdict, now);
+                    }
                 }
                 self.count(side, verdict, bytes, now);
                 verdict
@@ -123,6 +154,51 @@ impl Stream {
         }
     }
 
+    /// What becomes of a packet of the peer's that does not just cross as it is.
+    fn change(&mut self, side: Side, packet: &RtpPacket<'_>, verdict: &mut Verdict, now: Instant) {
+        let far = self.side(side.other()).formats();
+        let changes = &mut self.side_mut(side).changes;
+        if changes.keys.takes(packet, now) {
+            verdict.forward = Forward::Taken;
+        }
+        verdict.has_keys = changes.keys.has_some();
+        let Forward::To(_) = verdict.forward else { return };
+        let changed = changes.map.changed(packet.payload_type());
+        verdict.transform = changed.map_or(Transform::Keep, Transform::PayloadType);
+        if let Some(presses) = &mut changes.presses {
+            let payload_type = changed.unwrap_or(packet.payload_type());
+            match presses.take(packet, payload_type, &far, now) {
+                Transform::Keep => {}
+                event => verdict.transform = event,
+            }
+        }
+    }
+
+    /// Presses a key in the packets that come from a side, and tells whether it can be: the other side takes
+    /// events, and the packets may be changed.
+    pub fn press(&mut self, side: Side, press: Press, now: Instant) -> bool {
+        let takes_events = self.side(side.other()).formats().has(rtp::Codec::TelephoneEvent);
+        let this = self.side_mut(side);
+        if this.kind() != StreamKind::Rtp || !takes_events {
+            return false;
+        }
+        this.changes.is_any = true;
+        this.changes.presses.get_or_insert_default().press(press, now)
+    }
+
+    /// The next key that a peer has pressed and that is to be told.
+    pub fn take_key(&mut self) -> Option<(Side, Press)> {
+        let a = self.a.changes.keys.take().map(|press| (Side::A, press));
+        a.or_else(|| self.b.changes.keys.take().map(|press| (Side::B, press)))
+    }
+
+    /// Time has passed: finds keys whose end was lost, and tells whether there are any to be told.
+    pub fn poll_keys(&mut self, now: Instant) -> bool {
+        self.a.changes.keys.poll(now);
+        self.b.changes.keys.poll(now);
+        self.a.changes.keys.has_some() || self.b.changes.keys.has_some()
+    }
+
     /// Counts a packet that was lost here for a reason that only the relay sees.
     pub fn count_drop(&mut self, side: Side) {
         self.side_mut(side).received.dropped += 1;
@@ -135,6 +211,7 @@ impl Stream {
         // is another place of the peer's, with a mapping of its own.
         let place = |remote: RemoteMedia| (remote.kind.is_rtp(), remote.rtp);
         let moved = this.remote.map(place) != remote.map(place);
+        this.note_former(remote.as_ref());
         this.remote = remote;
         match &remote {
             None => (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default()),
@@ -150,6 +227,32 @@ impl Stream {
             }
         }
         self.refresh();
+    }
+
+    /// The same when signalling has moved the peer in the middle of its stream: what is still on its way from
+    /// where it was counts for a little while, and as long as the new place is not known, that is where it is sent to.
+    pub fn move_remote(&mut self, side: Side, remote: Option<RemoteMedia>, now: Instant) {
+        let (before, was) = (self.side(side).rtp.source.locked(), self.side(side).remote);
+        self.set_remote(side, remote);
+        let this = self.side_mut(side);
+        if this.rtp.source.locked().is_none() {
+            // Of one that moves again before it was heard, what lingers is where it was heard.
+            let lingering = this.lingering.filter(|lingering| !lingering.is_over(now));
+            let heard_at = before.or(lingering.map(|lingering| lingering.source));
+            this.lingering = Lingering::of(was, remote, heard_at, now);
+            self.refresh();
+        }
+    }
+
+    fn end_lingering(&mut self, now: Instant) {
+        let is_over = |side: &StreamSide| side.lingering.is_some_and(|lingering| lingering.is_over(now));
+        if is_over(&self.a) || is_over(&self.b) {
+            (self.a.lingering, self.b.lingering) = (
+                self.a.lingering.filter(|lingering| !lingering.is_over(now)),
+                self.b.lingering.filter(|lingering| !lingering.is_over(now)),
+            );
+            self.refresh();
+        }
     }
 
     /// What came in on a side.
@@ -183,18 +286,24 @@ impl Stream {
             PortKind::Rtcp => &mut this.rtcp,
         };
         let locked_before = flow.source.locked();
-        let forward = forward(flow, source);
+        let mut forward = forward(flow, source);
         if flow.source.locked() != locked_before {
             if port == PortKind::Rtp {
+                this.lingering = None;
                 this.follow_rtp();
             }
             self.refresh();
+        } else if forward == Forward::Drop(DropReason::SourceMismatch)
+            && port == PortKind::Rtp
+            && let Some(lingering) = this.lingering
+        {
+            forward = lingering.forward(flow, source);
         }
         let is_peers = match forward {
-            Forward::To(_) | Forward::Drop(DropReason::NoDestination | DropReason::NotReceiving) => true,
-            Forward::Drop(_) => false,
+            Forward::To(_) | Forward::Taken => true,
+            Forward::Drop(reason) => matches!(reason, DropReason::NoDestination | DropReason::NotReceiving),
         };
-        Verdict { forward, is_peer_rtp: is_peers && port == PortKind::Rtp }
+        Verdict::of(forward, is_peers && port == PortKind::Rtp)
     }
 
     /// Writes into each flow where the other side is now.
@@ -226,12 +335,27 @@ struct Claim {
     rtcp: Option<SocketAddr>,
     is_multiplexed: bool,
     receives: bool,
+    formats: Formats,
+    former: Formats,
 }
 
 impl StreamSide {
     /// Whether the peer sends RTCP to and from its RTP port (RFC 5761).
     fn is_multiplexed(&self) -> bool {
         self.kind().is_rtp() && self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
+    }
+
+    /// What its peer's SDP lists.
+    fn formats(&self) -> Formats {
+        self.remote.map_or(Formats::EMPTY, |remote| remote.formats)
+    }
+
+    /// Formats that are listed no more keep their meaning (RFC 3264 §8.3.2).
+    fn note_former(&mut self, next: Option<&RemoteMedia>) {
+        let (before, next) = (self.formats(), next.map_or(Formats::EMPTY, |next| next.formats));
+        if before != next && !before.is_empty() {
+            self.former = before.and(&self.former);
+        }
     }
 
     /// What its peer sends here.
@@ -254,10 +378,12 @@ impl StreamSide {
     fn clone_claim(&self) -> Claim {
         Claim {
             kind: self.kind(),
-            rtp: self.rtp.source.reachable_at(),
+            rtp: self.rtp.source.reachable_at().or_else(|| self.lingering.map(|lingering| lingering.source)),
             rtcp: self.rtcp.source.reachable_at(),
             is_multiplexed: self.is_multiplexed(),
             receives: self.remote.is_some_and(|remote| remote.receives),
+            formats: self.formats(),
+            former: self.former,
         }
     }
 
@@ -273,12 +399,29 @@ impl StreamSide {
         self.rtcp.destination = address(other.rtcp).map(|address| Destination { address, from_port });
         // "RTCP is still sent and received in sendonly, recvonly and inactive" (RFC 3264 §5.1).
         (self.rtcp.may_send, self.rtcp.may_receive) = (true, true);
+        self.change_for(other);
+    }
+
+    /// What changes in packets on their way from here to the other side.
+    fn change_for(&mut self, other: &Claim) {
+        let remote = self.remote.filter(|remote| remote.kind == StreamKind::Rtp);
+        let own = remote.map_or(Formats::EMPTY, |remote| remote.formats);
+        self.changes.map = match remote {
+            Some(_) => PayloadMap::between(&own, &other.formats, &other.former),
+            None => PayloadMap::default(),
+        };
+        let rule = remote.map(|remote| remote.events).unwrap_or_default();
+        self.changes.keys.follow(rule, &own, &other.formats, &other.former);
+        self.changes.is_any = !self.changes.map.is_identity()
+            || self.changes.keys.is_watching()
+            || self.changes.presses.is_some();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Latch;
 
     const RTCP: [u8; 8] = [0x80, 201, 0, 1, 1, 2, 3, 4];
 
@@ -371,6 +514,42 @@ mod tests {
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(5));
         assert_eq!(forward, to("198.51.100.4:7000", PortKind::Rtp));
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_a_peer_moved_counts_for_a_second_and_turns_nothing() {
+        let later = |millis: u64| Instant::from_millis(millis);
+        let mismatch = Forward::Drop(DropReason::SourceMismatch);
+        let moved = |stream: &mut Stream, latch| {
+            send(stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+            let remote = RemoteMedia { latch, ..remote("198.51.100.4:7000", "203.0.113.7") };
+            stream.move_remote(Side::B, Some(remote), later(0));
+        };
+        let old = |stream: &mut Stream, millis| {
+            let source = at("203.0.113.7:50000");
+            stream.receive(Side::B, PortKind::Rtp, source, &rtp(2), later(millis)).forward
+        };
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        assert_eq!(old(&mut stream, 999), to("10.0.0.9:4000", PortKind::Rtp));
+        assert_eq!(stream.flow(Side::B, PortKind::Rtp).source.locked(), None);
+        // Nobody else's: not another port of the old host.
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50002", &rtp(2)), mismatch);
+        assert_eq!(old(&mut stream, 1_000), mismatch);
+        // The first packet from the new place ends it.
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "198.51.100.4:7000", &rtp(3));
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        assert_eq!(old(&mut stream, 1), mismatch);
+        // And so does a refusal of the stream; a strict peer has none of it.
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        stream.move_remote(Side::B, None, later(1));
+        assert_eq!(old(&mut stream, 2), mismatch);
+        let mut stream = joined();
+        moved(&mut stream, Latch::Strict);
+        assert_eq!(old(&mut stream, 1), mismatch);
     }
 
     #[test]

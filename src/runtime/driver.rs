@@ -294,7 +294,7 @@ impl Driver {
             }
             Output::Media(command) => {
                 if let Err(busy) = self.parts.relay.command(command) {
-                    self.relay_refused(busy.0);
+                    self.relay_refused(*busy.0);
                 }
             }
             Output::Cdr(cdr) => {
@@ -327,7 +327,7 @@ impl Driver {
 
     fn relay_refused(&mut self, command: MediaCommand) {
         tracing::warn!("the media relay is too busy for a command");
-        if let MediaCommand::Open { session, first_stream, streams } = command
+        if let MediaCommand::Open { session, first_stream, streams, .. } = command
             && let Some(stream) = streams.first()
         {
             let address = stream.a.rtp();

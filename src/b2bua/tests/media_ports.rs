@@ -50,6 +50,34 @@ fn after_eight_failed_binds_the_call_is_refused() {
 }
 
 #[test]
+fn a_call_whose_ports_the_relay_lost_is_ended() {
+    let mut lab = Lab::new();
+    establish(&mut lab, "1");
+    let session = *lab.open_sessions.first().unwrap();
+    lab.input(Input::Media(MediaEvent::Lost { session }));
+    lab.take_request(PBX, &Method::Bye);
+    lab.take_request(CARRIER_A, &Method::Bye);
+    lab.expect_nothing_left();
+    assert!(lab.cdr().cause.contains("fault of the media relay"));
+}
+
+#[test]
+fn a_call_that_is_not_answered_yet_is_refused_when_the_relay_loses_its_ports() {
+    let mut lab = Lab::new();
+    let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    lab.take_response(PBX, 180);
+    let session = *lab.open_sessions.first().unwrap();
+    lab.input(Input::Media(MediaEvent::Lost { session }));
+    let cancel = lab.take_request(CARRIER_A, &Method::Cancel);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &cancel, 200, "callee", None));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 487, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 503);
+    lab.expect_nothing_left();
+}
+
+#[test]
 fn a_call_without_media_is_ended() {
     let mut lab = Lab::new();
     establish(&mut lab, "1");

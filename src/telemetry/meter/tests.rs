@@ -16,6 +16,8 @@ fn render(metrics: &Metrics) -> String {
     let relay = RelayTotals {
         relayed: vec![(Realm::Trusted, "in", 5, 860)],
         dropped: vec![(Realm::Untrusted, "not_rtp", 3)],
+        stalls: vec![("buffers", 2)],
+        restarts: 1,
     };
     let census = Census {
         transactions: 4,
