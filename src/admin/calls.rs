@@ -1,6 +1,7 @@
 //! `/api/v1/calls`: which calls there are. Fields are added, never renamed.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -55,7 +56,11 @@ pub(super) async fn list(State(view): State<View>) -> Result<Json<Calls>, Proble
     Ok(Json(Calls { total, calls: reports.iter().map(|report| CallBody::of(report, view.clock)).collect() }))
 }
 
-pub(super) async fn one(State(view): State<View>, Path(id): Path<String>) -> Result<Json<CallBody>, Problem> {
+pub(super) async fn one(
+    State(view): State<View>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<CallBody>, Problem> {
+    let Path(id) = id?;
     let report = view.ask(|answer| Command::Call(id.clone(), answer)).await;
     let report = report.ok_or_else(Problem::unresponsive)?.ok_or_else(|| no_such_call(&id))?;
     Ok(Json(CallBody::of(&report, view.clock)))

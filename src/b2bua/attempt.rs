@@ -86,7 +86,7 @@ impl Engine {
             self.leave_egress_trunk(key);
             let targets = self.router.targets(&trunk, &mut self.random);
             if targets.is_empty() && self.router.is_unresolved(&trunk) {
-                self.note_unresolved(key, trunk);
+                self.note_unresolved(now, key, trunk);
                 continue;
             }
             let targets = self.router.prefer_registered(&trunk, targets, emergency);
@@ -540,12 +540,14 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(target) = call.plan.current.take() else { return };
         let millis = u64::try_from(now.since(call.plan.since).as_millis()).unwrap_or(u64::MAX);
-        let (trunk, target) = (target.trunk, Some(target.address));
-        call.record.attempts.push(Attempt { trunk, target, result, millis });
+        let (trunk, address) = (target.trunk.clone(), Some(target.address));
+        call.record.attempts.push(Attempt { trunk, target: address, result, millis });
+        self.tally_attempt(now, key, &target, result);
     }
 
     /// Writes down that DNS knows no address of a trunk: that is no failure of the carrier's.
-    fn note_unresolved(&mut self, key: CallKey, trunk: TrunkName) {
+    fn note_unresolved(&mut self, now: Instant, key: CallKey, trunk: TrunkName) {
+        self.tally_unresolved(now, &trunk);
         if let Some(call) = self.calls.get_mut(key) {
             let result = AttemptResult::Dns;
             call.record.attempts.push(Attempt { trunk, target: None, result, millis: 0 });

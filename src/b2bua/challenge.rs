@@ -101,6 +101,7 @@ impl Engine {
     }
 
     fn tell_fault(&mut self, now: Instant, trunk: &TrunkName, fault: AuthenticationFault) {
+        self.note_refusal(now, trunk, &fault);
         if self.nonces.is_news(now, trunk, &fault) {
             self.event(Event::NotAuthenticated { trunk: trunk.clone(), fault });
         }
@@ -160,8 +161,11 @@ impl Engine {
             }
             _ => false,
         };
+        let names = new.trunks.iter().map(|trunk| &trunk.name);
+        let changed: Vec<&TrunkName> = names.filter(|name| !has_same(name)).collect();
         self.nonces.retain(has_same);
         self.passwords.retain(has_same);
+        self.forget_refusals(&changed);
     }
 
     /// A response that is no challenge: the nonces that its request carried are good.
@@ -175,6 +179,9 @@ impl Engine {
         if response.status().is_some_and(|status| !matches!(status.code(), 100 | 401 | 407)) {
             self.nonces.accepted(now, (trunk, asked.peer), answers, response);
             self.note_password(now, trunk, answers, response);
+            if !answers.is_empty() {
+                self.note_let_in(trunk, response);
+            }
         }
     }
 

@@ -10,7 +10,7 @@
 //! | a new INVITE: checks, numbers, route; whose it is; whom it calls; loops; a source's share | `inbound.rs`; `ingress.rs`; `called.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | another target although one may have rung | `after_ringing.rs` |
-//! | which targets are up, as calls see it | `target_health.rs` |
+//! | which targets are up, as calls see it; how a trunk's calls go | `target_health.rs`; `tally.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |

@@ -50,6 +50,7 @@ mod session_timer;
 mod settings;
 mod snapshots;
 mod standalone;
+mod tally;
 mod target_health;
 mod target_refresh;
 mod transfer;

@@ -10,6 +10,7 @@ mod balance;
 mod calls;
 mod checks;
 mod diff;
+mod emergency;
 mod expand;
 mod fault;
 mod find_socket;
@@ -22,6 +23,7 @@ mod reader;
 mod registration;
 mod relay;
 mod sections;
+mod service_user;
 mod settings;
 mod silence;
 mod source;
@@ -40,6 +42,8 @@ pub use profile::Profile;
 pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 pub use tls::{ListenerTls, TrunkClients};
 
+pub use values::duration;
+
 use expand::Surroundings;
 use profile::Packs;
 use reader::Report;
@@ -56,6 +60,13 @@ pub const DEFAULT_SOCKET: &str = "/run/drawbridge/admin.sock";
 pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
     let sources = source::read_all(path)?;
     check(&sources, &Surroundings::of_this_process())
+}
+
+/// The same for `check`: with a warning for each file that the service's user could not read. Root reads all
+/// of them, and would see nothing amiss.
+pub fn load_for_the_service(path: &Path) -> Result<Config, Vec<Fault>> {
+    let sources = source::read_all(path)?;
+    check(&sources, &Surroundings::of_the_service())
 }
 
 /// The provider packs that trunks may name: those that are built in, and those in `profiles.d/` beside

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use toml::de::DeTable;
 
 use super::calls::read_calls;
+use super::emergency::warn_of_missing;
 use super::reader::{Place, Report, Table, Text, Value};
 use super::relay::relay as read_relay;
 use super::settings::{Admin, Config, HostPort, Listener, Relay};
@@ -55,7 +56,7 @@ pub(super) struct RealmDraft {
     pub(super) media: RealmMedia,
     /// The table, where there is one.
     pub(super) place: Option<Place>,
-    allow: Vec<ipnet::IpNet>,
+    pub(super) allow: Vec<ipnet::IpNet>,
     rate: Option<u32>,
 }
 
@@ -432,7 +433,8 @@ fn serves_tls(listeners: &[Placed<Listener>]) -> ByRealm<bool> {
 /// `[numbering]`, or a trunk's own over the node's.
 pub(super) fn read_numbering(table: &Table<'_>, base: &numbering::Settings) -> numbering::Settings {
     let mut settings = base.clone();
-    if let Some(text) = table.value("country").and_then(|value| value.text()) {
+    let country = table.value("country");
+    if let Some(text) = country.as_ref().and_then(Value::text) {
         let code = text.text.to_ascii_uppercase();
         if numbering::is_country(&code) {
             settings.country = Some(code);
@@ -451,6 +453,9 @@ pub(super) fn read_numbering(table: &Table<'_>, base: &numbering::Settings) -> n
     }
     if let Some(texts) = table.value("short").and_then(|value| value.texts()) {
         settings.short = texts.iter().filter_map(|text| text.whole_pattern(&text.text)).collect();
+    }
+    if let Some(country) = &country {
+        warn_of_missing(country, &settings);
     }
     settings
 }

@@ -263,7 +263,8 @@ fn pattern_cure(stem: &str, is_prefix: bool) -> Option<String> {
     None
 }
 
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// A duration as the configuration writes it (`"30s"`, `"200ms"`), a day at most; `None`: it is none.
+pub fn duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_at);
     let number: u64 = number.parse().ok()?;

@@ -17,6 +17,7 @@ mod router;
 mod settings;
 mod sources;
 mod switches;
+mod tally;
 mod timeouts;
 mod tls;
 mod uri_host;
@@ -45,6 +46,7 @@ pub use settings::{
 };
 pub use sources::{Ambiguity, Claim, SharedSource, ambiguities};
 pub use switches::Switched;
+pub use tally::{AttemptEnd, AttemptFault, CallsChange, Frequent, Tallies, TallyReport};
 pub use timeouts::Timeouts;
 pub use tls::{TrunkTls, host_text};
 

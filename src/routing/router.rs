@@ -11,6 +11,7 @@ use super::matching::RequestFacts;
 use super::registration::Registrations;
 use super::sources::{Claim, Sources};
 use super::switches::{Switched, Switches};
+use super::tally::Tallies;
 use super::{
     Ambiguity, CallLimits, Endpoint, Host, NumberPattern, Query, Reach, Resolution, ResolveFault, Route,
     RouteSource, Settings, Trunk, TrunkHost, host_text,
@@ -77,6 +78,7 @@ pub struct Router {
     /// Of them those that nobody was told of.
     new_ambiguities: Vec<Ambiguity>,
     pub(super) registrations: Registrations,
+    pub(super) tallies: Tallies,
 }
 
 impl Router {
@@ -102,6 +104,7 @@ impl Router {
         self.hosts.retain_only(queries(&self.settings));
         self.limits.configure(self.settings.limits, &self.settings.trunks);
         self.turns.retain_only(&self.settings.routes);
+        self.tallies.retain_only(&self.settings);
         self.rebuild_sources();
     }
 
@@ -140,6 +143,11 @@ impl Router {
     pub fn is_enabled(&self, trunk: &TrunkName) -> bool {
         let configured = self.settings.trunk(trunk).is_some_and(|trunk| trunk.enabled);
         self.switches.get(trunk).map_or(configured, |switched| switched.enabled)
+    }
+
+    /// How the attempts at each trunk went.
+    pub fn tallies(&mut self) -> &mut Tallies {
+        &mut self.tallies
     }
 
     // Health.

@@ -72,8 +72,8 @@ impl Meter {
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
             Event::Health(change) => self.metrics.show_health(change),
             Event::OneWay(told) => self.trunk(told.place.trunk.as_ref()).one_way.inc(),
-            // Is logged, not counted.
-            Event::SourceShared(_) => {}
+            // Are logged, not counted: the records have the attempts.
+            Event::SourceShared(_) | Event::Calls(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
     }

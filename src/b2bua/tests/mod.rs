@@ -46,6 +46,7 @@ mod shutdown;
 mod silence;
 mod simulation;
 mod streams;
+mod tally;
 mod torture;
 mod transfer;
 mod transfer_attacks;
