@@ -234,6 +234,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         headers,
         bodies,
         srtp,
+        latch,
         codecs,
         failover,
         health,
@@ -270,6 +271,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
     put("srtp", word(srtp));
+    put("latch", word(latch));
     put("codecs", codecs.join(", "));
     put("failover.codes", list(&failover.codes));
     put("failover.timeout", format!("{:?}", failover.timeout));

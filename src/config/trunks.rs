@@ -13,7 +13,7 @@ use super::registration::{read_authentication, read_register};
 use super::sections::{REALMS, section, transport};
 use super::tls::{self, ClientLoader};
 use crate::b2bua;
-use crate::base::{Realm, Transport};
+use crate::base::{Latch, Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
@@ -117,6 +117,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
         srtp: srtp(table).unwrap_or_default(),
+        latch: latch(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         health: section(table, "health", health).unwrap_or_default(),
@@ -405,6 +406,14 @@ fn srtp(table: &Table<'_>) -> Option<Srtp> {
         ("pass", Srtp::Pass),
         ("required", Srtp::Required),
         ("refused", Srtp::Refused),
+    ])
+}
+
+fn latch(table: &Table<'_>) -> Option<Latch> {
+    table.value("latch")?.text()?.one_of(&[
+        ("signalled", Latch::Signalled),
+        ("learn", Latch::Learn),
+        ("strict", Latch::Strict),
     ])
 }
 

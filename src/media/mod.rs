@@ -3,7 +3,10 @@
 //! Must not know: SIP, io_uring, sockets. The relay (`relay/`) moves the packets; what it may do
 //! with one is decided here.
 
+#[cfg(test)]
+mod attack_tests;
 mod flow;
+mod learning;
 mod media_session;
 mod ports;
 mod rules;
@@ -11,7 +14,7 @@ mod stream;
 
 pub use crate::base::Latch;
 pub use crate::rtp::{Codec, Format, Formats};
-pub use flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+pub use flow::{Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
 pub use media_session::MediaSession;
 pub use ports::PortPool;
 pub use rules::{

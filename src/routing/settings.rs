@@ -11,7 +11,7 @@ use super::matching::TrunkMatch;
 use super::query::Query;
 use super::tls::TrunkTls;
 use super::{Authentication, Register, Timeouts};
-use crate::base::{Realm, Transport, TrunkName};
+use crate::base::{Latch, Realm, Transport, TrunkName};
 use crate::numbering::{self, Number, NumberForm, PrefixRule};
 
 /// All that routing needs to know, filled by `config`.
@@ -80,6 +80,8 @@ pub struct Trunk {
     pub bodies: BodyRules,
     /// Whether secured RTP goes to this trunk.
     pub srtp: Srtp,
+    /// How closely the source of its media is held to what its SDP says.
+    pub latch: Latch,
     /// Codec names in order of preference; empty: all pass. Between two trunks with lists, what both name.
     pub codecs: Vec<String>,
     /// When the next target is tried.
@@ -127,6 +129,7 @@ impl Trunk {
             headers: HeaderRules::default(),
             bodies: BodyRules::default(),
             srtp: Srtp::default(),
+            latch: Latch::default(),
             codecs: Vec::new(),
             failover: Failover::default(),
             health: Health::default(),

@@ -117,6 +117,11 @@ impl Formats {
         self.count == 0
     }
 
+    /// Whether there may be more than are kept.
+    pub fn is_full(&self) -> bool {
+        usize::from(self.count) == Formats::MAX
+    }
+
     /// What a payload type is.
     pub fn of_payload_type(&self, payload_type: u8) -> Option<&Format> {
         self.iter().find(|format| format.payload_type == payload_type)
@@ -135,6 +140,7 @@ mod tests {
         assert_eq!(formats.of_payload_type(15), Some(&format(15)));
         assert_eq!(formats.of_payload_type(16), None);
         assert!(Formats::default().is_empty() && !formats.is_empty());
+        assert!(formats.is_full() && !Formats::default().is_full());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{CallMedia, ClosingMedia, MediaSessionId, Place, StreamPorts};
 use crate::b2bua::Output;
 use crate::b2bua::call::CallKey;
 use crate::b2bua::engine::Engine;
-use crate::media::{MediaCommand, PortPair, RemoteMedia, Side, StreamKind};
+use crate::media::{Latch, MediaCommand, PortPair, RemoteMedia, Side, StreamKind};
 
 /// The session that faces the party of one side.
 #[derive(Clone, Debug)]
@@ -170,5 +170,6 @@ fn inside(pair: PortPair) -> RemoteMedia {
     // A fax does not cross from one call's session to another's: what is joined is talk. Which of it is
     // secured was looked at where it came in.
     let kind = StreamKind::SecuredRtp;
-    RemoteMedia { kind, rtcp, ..RemoteMedia::plain(rtp, pair.address) }
+    let latch = Latch::Strict;
+    RemoteMedia { kind, rtcp, latch, ..RemoteMedia::plain(rtp, pair.address) }
 }

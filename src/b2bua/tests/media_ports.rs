@@ -4,7 +4,7 @@ use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
 use crate::b2bua::Input;
-use crate::media::{MediaCommand, MediaEvent};
+use crate::media::{Latch, MediaCommand, MediaEvent, Side};
 use crate::sip::{Header, Method};
 
 #[test]
@@ -47,6 +47,28 @@ fn after_eight_failed_binds_the_call_is_refused() {
     lab.expect_silence();
     lab.expect_nothing_left();
     assert_eq!(lab.cdr().status, 503);
+}
+
+#[test]
+fn each_side_is_latched_as_its_own_trunk_says() {
+    let mut settings = settings();
+    settings.routing.trunks[0].latch = Latch::Strict;
+    settings.routing.trunks[1].latch = Latch::Learn;
+    let mut lab = Lab::with(settings);
+    let (invite, answer, _) = establish(&mut lab, "1");
+    let latch_of = |lab: &Lab, wanted: Side| {
+        let mut told = lab.media.iter().filter_map(|command| match command {
+            MediaCommand::SetRemote { side, remote: Some(remote), .. } if *side == wanted => {
+                Some(remote.latch)
+            }
+            _ => None,
+        });
+        (told.next(), told.next())
+    };
+    assert_eq!(latch_of(&lab, Side::A), (Some(Latch::Strict), None));
+    assert_eq!(latch_of(&lab, Side::B), (Some(Latch::Learn), None));
+    hang_up(&mut lab, &invite, &answer, 2);
+    lab.expect_nothing_left();
 }
 
 #[test]
