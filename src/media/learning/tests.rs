@@ -418,3 +418,8 @@ fn a_fax_shows_itself_by_its_sequence_numbers() {
     assert!(crosses(line.hear(70, B, &udptl(7))));
     assert_eq!(line.hear(80, "203.0.113.7:4444", &udptl(8)), MISMATCH);
 }
+
+#[test]
+fn what_is_known_of_candidates_takes_little_room() {
+    assert!(size_of::<Learner>() <= 384, "{}", size_of::<Learner>());
+}
