@@ -25,6 +25,10 @@ class Process:
         """CPU used so far, user and system, by every thread of it and of its descendants."""
         return sum(stat_us(pid) for pid in descendants(self.popen.pid))
 
+    def rss_bytes(self):
+        """Memory that it has, its descendants' counted in."""
+        return sum(rss_bytes(pid) for pid in descendants(self.popen.pid))
+
     def check(self):
         if self.popen.poll() is not None:
             with open(self.log, encoding="utf-8", errors="replace") as log:
@@ -47,6 +51,14 @@ def stat_us(pid):
         return 0
     utime, stime = fields[11:13]
     return (int(utime) + int(stime)) * 1_000_000 // TICKS_PER_SECOND
+
+
+def rss_bytes(pid):
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except FileNotFoundError:
+        return 0
 
 
 def descendants(pid):

@@ -13,7 +13,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use drawbridge::base::Realm;
-use drawbridge::media::{MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
+use drawbridge::media::{
+    Marking, MediaCommand, MediaEvent, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts,
+};
 use drawbridge::relay::{EngineChoice, Relay, RelaySettings};
 use drawbridge::runtime::Clock;
 
@@ -121,7 +123,12 @@ impl Load {
             MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
         };
         [
-            MediaCommand::Open { session, first_stream: 0, streams: vec![ports] },
+            MediaCommand::Open {
+                session,
+                first_stream: 0,
+                streams: vec![ports],
+                marking: Marking::default(),
+            },
             remote(Side::A, &self.a),
             remote(Side::B, &self.b),
         ]

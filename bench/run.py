@@ -9,7 +9,6 @@ is printed also goes to target/bench/benchmarks.md; --write puts it into docs/be
 
 import argparse
 import csv
-import json
 import os
 import re
 import resource
@@ -21,8 +20,9 @@ import time
 
 sys.dont_write_bytecode = True
 import measure  # noqa: E402
-import streams  # noqa: E402
-from systems import CALLEE, CALLER, Drawbridge, KamailioAndRtpengine, Rtpengine, SIP_PORT, TRUSTED  # noqa: E402
+import packets  # noqa: E402
+from report import table, verdict  # noqa: E402
+from systems import CALLEE, CALLER, Drawbridge, KamailioAndRtpengine, SIP_PORT, TRUSTED, running, systems  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -31,12 +31,7 @@ CALLS_PER_SECOND = 200
 CALL_SECONDS = 20
 HOLD_MS = 1000
 WARM_UP_CALLS = 200
-PACKETS_PER_SECOND = (25_000, 100_000)
-RTP_SECONDS = 10
-# 20 ms of audio a packet.
-PACKETS_PER_FLOW = 50
-LOSS_LIMIT = 0.001
-CALL_MARK, PACKET_MARK = 1.0, 0.7
+CALL_MARK = 1.0
 
 
 # ---------------------------------------------------------------------------------------- calls
@@ -77,53 +72,7 @@ def sipp(directory, name, address, calls, *more):
     ], f"{directory}/{name}.log", measure.LOAD_CORE)
 
 
-# -------------------------------------------------------------------------------------- packets
-
-def packets_cost(system, directory, load, open_streams, rate, seconds):
-    """CPU µs a relayed packet, and the share that was lost."""
-    flows = os.path.join(directory, "flows")
-    calls = rate // PACKETS_PER_FLOW // 2
-    with open(flows, "w", encoding="ascii") as file:
-        file.write("\n".join(open_streams(calls)) + "\n")
-    run_load(load, flows, rate, 1)
-    time.sleep(0.5)
-    [process] = system.processes.values()
-    before = process.cpu_us()
-    result = run_load(load, flows, rate, seconds)
-    cpu = process.cpu_us() - before
-    if result["sent"] < rate * seconds * 0.999:
-        print(f"  warning: the generator sent only {result['sent']} packets of {rate * seconds}")
-    if not result["received"]:
-        raise SystemExit(f"bench: no packet came back, see {directory}")
-    return cpu / result["received"], 1 - result["received"] / result["sent"]
-
-
-def run_load(load, flows, rate, seconds):
-    command = ["taskset", "-c", str(measure.LOAD_CORE), load, flows, str(rate), str(seconds)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def build_load():
-    """The generator's path."""
-    command = ["cargo", "build", "--release", "--locked", "--bins", "--bench", "rtp_load", "--message-format", "json"]
-    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    for line in output.splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == "rtp_load":
-            return message["executable"]
-    raise SystemExit("bench: cargo built no rtp_load")
-
-
 # --------------------------------------------------------------------------------------- report
-
-def table(header, rows):
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
-
-
-def verdict(ratio, mark):
-    return f"**{ratio:.2f}** (mark: ≤ {mark:g}, {'met' if ratio <= mark else 'missed'})"
-
 
 def sip_report(options, directory):
     calls = CALLS_PER_SECOND * (5 if options.quick else CALL_SECONDS)
@@ -140,25 +89,6 @@ def sip_report(options, directory):
             *table(["", "CPU a call, µs"], rows), ""]
 
 
-def rtp_report(options, directory):
-    load = build_load()
-    seconds = 3 if options.quick else RTP_SECONDS
-    rows = []
-    for rate in PACKETS_PER_SECOND:
-        costs = {}
-        for name, system_class in systems(options, Drawbridge, Rtpengine):
-            print(f"{rate} packets/s through {name} …", flush=True)
-            with running(system_class, directory, name) as (system, own):
-                open_streams = streams.by_sip_calls if name == "Drawbridge" else streams.by_ng
-                costs[name], loss = packets_cost(system, own, load, open_streams, rate, seconds)
-            note = f"{loss:.3%}" + (" (too much: not comparable)" if loss > LOSS_LIMIT else "")
-            rows.append([f"{rate:,}/s", name, f"{costs[name]:.2f}", note])
-        if "Drawbridge" in costs:
-            rows.append([f"{rate:,}/s", "ratio", verdict(costs["Drawbridge"] / costs["rtpengine"], PACKET_MARK), ""])
-    return [f"### A packet: flows of {PACKETS_PER_FLOW} packets/s, 172 bytes, evenly spaced, {seconds} s", "",
-            *table(["rate", "relay", "CPU a packet, µs", "lost"], rows), ""]
-
-
 def parse_report(_options, _directory):
     if not os.path.exists(f"{HERE}/sip_parse.rs"):
         return []
@@ -167,26 +97,6 @@ def parse_report(_options, _directory):
                             stdout=subprocess.PIPE, text=True).stdout
     found = re.findall(r"^(\S.*?)\s+time:\s+\[\S+ \S+ (\S+ \S+) ", output, re.M)
     return ["### Parsing", "", *table(["", "median"], [list(pair) for pair in found]), ""]
-
-
-def systems(options, ours, theirs):
-    """Name and class of what is measured."""
-    names = {"Drawbridge": ours, {KamailioAndRtpengine: "Kamailio + rtpengine", Rtpengine: "rtpengine"}[theirs]: theirs}
-    return [(name, kind) for name, kind in names.items() if not (options.peers_only and kind is Drawbridge)]
-
-
-class running:
-    """A system and a directory of its own, stopped at the end."""
-
-    def __init__(self, system_class, directory, name):
-        self.directory = tempfile.mkdtemp(prefix=re.sub(r"\W+", "-", name) + "-", dir=directory)
-        self.system = system_class(self.directory)
-
-    def __enter__(self):
-        return self.system, self.directory
-
-    def __exit__(self, *_):
-        self.system.stop()
 
 
 # ----------------------------------------------------------------------------------------- main
@@ -205,7 +115,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.sched_setaffinity(0, {measure.LOAD_CORE})
     directory = tempfile.mkdtemp(prefix="drawbridge-bench-")
-    parts = {"sip": sip_report, "rtp": rtp_report, "parse": parse_report}
+    parts = {"sip": sip_report, "rtp": packets.report, "parse": parse_report}
     lines = ["Measured by `./dev bench` on:", "", *[f"- {line}" for line in measure.machine()], ""]
     for name, report in parts.items():
         if options.only in (None, name):

@@ -1,7 +1,9 @@
 """The systems under test, each pinned to the same core, on loopback addresses."""
 
 import os
+import re
 import socket
+import tempfile
 
 from measure import Process, TEST_CORE, wait_until
 
@@ -98,3 +100,23 @@ def fill(name, directory):
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     return path
+
+
+def systems(options, ours, theirs):
+    """Name and class of what is measured."""
+    names = {"Drawbridge": ours, {KamailioAndRtpengine: "Kamailio + rtpengine", Rtpengine: "rtpengine"}[theirs]: theirs}
+    return [(name, kind) for name, kind in names.items() if not (options.peers_only and kind is Drawbridge)]
+
+
+class running:
+    """A system and a directory of its own, stopped at the end."""
+
+    def __init__(self, system_class, directory, name):
+        self.directory = tempfile.mkdtemp(prefix=re.sub(r"\W+", "-", name) + "-", dir=directory)
+        self.system = system_class(self.directory)
+
+    def __enter__(self):
+        return self.system, self.directory
+
+    def __exit__(self, *_):
+        self.system.stop()

@@ -410,7 +410,7 @@ impl<'a> World<'a> {
 
     fn relay(&mut self, command: &MediaCommand) {
         let event = match command {
-            MediaCommand::Open { session, first_stream, streams } if self.relay_fails => {
+            MediaCommand::Open { session, first_stream, streams, .. } if self.relay_fails => {
                 let address = streams[0].a.rtp();
                 MediaEvent::OpenFailed { session: *session, first_stream: *first_stream, address, errno: 98 }
             }
@@ -422,7 +422,9 @@ impl<'a> World<'a> {
                 self.sessions.remove(session);
                 MediaEvent::Closed { session: *session, report: MediaReport::default() }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } | MediaCommand::Press { .. } => {
+                return;
+            }
         };
         self.engine.handle(self.now, Input::Media(event));
     }

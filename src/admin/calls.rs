@@ -97,3 +97,50 @@ impl LegBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::admin::golden;
+    use crate::b2bua::CallPhase;
+    use crate::base::Realm;
+
+    #[test]
+    fn the_bodies_are_those_that_the_commands_read() {
+        let clock = Clock::start();
+        let ago = |seconds: u64| {
+            let micros = clock.now().as_micros().saturating_sub(seconds * 1_000_000);
+            Instant::ZERO + Duration::from_micros(micros)
+        };
+        let leg = |realm, trunk: Option<&str>, remote: &str| ReportedLeg {
+            realm,
+            trunk: trunk.map(Into::into),
+            remote: remote.parse().unwrap(),
+        };
+        let answered = CallReport {
+            id: "00ab".to_owned(),
+            from: "+14155550100".to_owned(),
+            to: "911".to_owned(),
+            ingress: leg(Realm::Trusted, None, "10.0.0.9:5060"),
+            egress: Some(leg(Realm::Untrusted, Some("sinch"), "192.0.2.1:5060")),
+            phase: CallPhase::Answered,
+            start: ago(62),
+            answer: Some(ago(60)),
+            is_emergency: true,
+        };
+        let setup = CallReport {
+            egress: None,
+            phase: CallPhase::Setup,
+            answer: None,
+            is_emergency: false,
+            to: "+442079460000".to_owned(),
+            ..answered.clone()
+        };
+        let calls = [&answered, &setup].map(|report| CallBody::of(report, clock)).into();
+        golden::expect(expect_file!["golden/calls.json"], &Calls { total: 7, calls });
+    }
+}

@@ -7,6 +7,8 @@
 mod calls;
 mod changes;
 mod connections;
+#[cfg(test)]
+mod golden;
 mod names;
 mod problem;
 mod reload;

@@ -164,3 +164,45 @@ impl RegistrationBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::admin::golden;
+    use crate::base::{Random, Realm, Transport};
+    use crate::routing::{Host, Limits, Router, Settings, Trunk};
+
+    /// A trunk at an address, one at a name that nobody knows, which is switched off, and their
+    /// registrations.
+    fn reports(now: Instant) -> Vec<TrunkReport> {
+        let address = Host::Address("192.0.2.1".parse().unwrap());
+        let limits = Limits { calls: Some(100), calls_per_second: Some(5) };
+        let sinch = Trunk { limits, ..Trunk::new("sinch", Realm::Untrusted, address, Some(5060)) };
+        let named = Trunk::new("named", Realm::Untrusted, Host::Name("sip.example.com".into()), None);
+        let mut router = Router::new(Settings { trunks: vec![sinch, named], ..Settings::default() });
+        router.switch(&"named".into(), false, now);
+        router.follow_targets(now, &mut Random::from_number(1));
+        let registration = |target| RegistrationReport {
+            host: None,
+            address_of_record: "sip:alice@192.0.2.1".to_owned(),
+            target,
+            since: now,
+            until: target.map(|_| now),
+            next: Some(now),
+            fault: target.is_none().then(|| "no answer".to_owned()),
+        };
+        let bound = registration(Some(("192.0.2.1:5060".parse().unwrap(), Transport::Udp)));
+        router.set_registrations(&"sinch".into(), "contact", vec![bound, registration(None)]);
+        router.report(now)
+    }
+
+    #[test]
+    fn the_bodies_are_those_that_the_commands_read() {
+        let clock = Clock::start();
+        let reports = reports(clock.now());
+        let trunks = reports.iter().map(|report| TrunkBody::of(report, clock)).collect();
+        golden::expect(expect_file!["golden/trunks.json"], &Trunks { trunks });
+    }
+}

@@ -235,6 +235,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         bodies,
         srtp,
         latch,
+        dtmf,
+        dscp,
         codecs,
         failover,
         health,
@@ -272,6 +274,8 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("bodies.pass", bodies.pass.join(", "));
     put("srtp", word(srtp));
     put("latch", word(latch));
+    put("dtmf", word(dtmf));
+    put("dscp", dscp.to_string());
     put("codecs", codecs.join(", "));
     put("failover.codes", list(&failover.codes));
     put("failover.timeout", format!("{:?}", failover.timeout));

@@ -23,6 +23,7 @@ mod registration;
 mod sections;
 mod settings;
 mod source;
+mod streams;
 mod syntax;
 mod tls;
 mod trunks;

@@ -8,7 +8,7 @@ use super::*;
 use crate::base::{Latch, Realm};
 use crate::numbering::NumberForm;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, Register,
+    CallerIdFallback, CodePattern, DiversionForm, Dtmf, Identity, NumberPattern, Redirect, Refer, Register,
     RegisterTo, RouteSource, Timeouts,
 };
 
@@ -158,6 +158,8 @@ codecs    = ["PCMU", "PCMA", "telephone-event"]
 health    = { interval = "60s", timeout = "3s", down_after = 4, up_after = 1, alive = ["2xx", "404"] }
 failover  = { codes = ["408", "5xx"], timeout = "4s", after_ringing = true }
 limits    = { calls = 100, cps = 10 }
+dtmf      = "info"
+dscp      = "CS5"
 redirect  = "follow"
 calls     = { answer_timeout = "90s" }
 refer     = "consume"
@@ -196,6 +198,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!((sinch.redirect, sinch.refer), (Redirect::Follow, Refer::Consume));
     assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
     assert_eq!(sinch.calls.unwrap().answer.as_secs(), 90);
+    assert_eq!((sinch.dtmf, sinch.dscp.value()), (Dtmf::Info, 40));
     let vonage = routing.trunk(&"vonage-a".into()).unwrap();
     assert_eq!((vonage.hosts[0].weight, vonage.hosts[0].port), (50, Some(5060)));
     assert_eq!((vonage.hosts[1].priority, vonage.domain.as_str()), (1, "a.example"));
@@ -238,19 +241,19 @@ fn timers_of_calls_have_their_ranges() {
     expect_faults(
         &text,
         expect![[r#"
-        drawbridge.toml:13:20: calls.progress_timeout: this is out of range; write "1s" to "600s", or "0s" for none
+        drawbridge.toml:13:20: calls.progress_timeout: this is out of range; write "1s" to "10m", or "0s" for none
          13 | progress_timeout = "…"
             |                    ^^^
-        drawbridge.toml:14:18: calls.answer_timeout: this is out of range; write "1s" to "3600s"
+        drawbridge.toml:14:18: calls.answer_timeout: this is out of range; write "1s" to "1h"
          14 | answer_timeout = "…"
             |                  ^^^
-        drawbridge.toml:15:16: calls.max_duration: this is out of range; write "60s" to "86400s"
+        drawbridge.toml:15:16: calls.max_duration: this is out of range; write "60s" to "24h"
          15 | max_duration = "…"
             |                ^^^
-        drawbridge.toml:16:19: calls.session_expires: this is out of range; write "90s" to "86400s", or "0s" for none
+        drawbridge.toml:16:19: calls.session_expires: this is out of range; write "90s" to "24h", or "0s" for none
          16 | session_expires = "…"
             |                   ^^^
-        drawbridge.toml:17:23: calls.min_session_expires: this is out of range; write "90s" to "86400s"
+        drawbridge.toml:17:23: calls.min_session_expires: this is out of range; write "90s" to "24h"
          17 | min_session_expires = "…"
             |                       ^^^
         drawbridge.toml:18:1: calls.ring: unknown key

@@ -291,7 +291,7 @@ impl Scene {
     ) -> Option<SocketAddr> {
         match self.stream.receive(side, port, source, packet, Instant::from_millis(ms)).forward {
             Forward::To(destination) => Some(destination.address),
-            Forward::Drop(_) => None,
+            Forward::Drop(_) | Forward::Taken => None,
         }
     }
 }

@@ -138,6 +138,8 @@ pub enum Forward {
     To(Destination),
     /// It goes nowhere.
     Drop(DropReason),
+    /// It was read and goes on in another form: a key that the engine is told of.
+    Taken,
 }
 
 /// Decides on one valid packet of the flow's kind that came from `source`: it passes if that is the

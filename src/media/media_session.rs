@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::flow::PortKind;
 use super::stream::{Received, Stream, Verdict};
-use super::{DirectionReport, MediaReport, RemoteMedia, Side};
+use super::{DirectionReport, MediaReport, Press, RemoteMedia, Side};
 use crate::base::Instant;
 
 /// How long a fax may be silent, whatever `media.timeout` is shorter: far longer than any state of
@@ -63,6 +63,22 @@ impl MediaSession {
         Some(verdict)
     }
 
+    /// Presses a key in the packets that come from a side of a stream; false: nobody would hear it.
+    pub fn press(&mut self, number: u8, side: Side, press: Press, now: Instant) -> bool {
+        let stream = self.streams.get_mut(usize::from(number));
+        stream.is_some_and(|stream| stream.press(side, press, now))
+    }
+
+    /// The next key that a peer has pressed and that is to be told.
+    pub fn take_key(&mut self) -> Option<(Side, Press)> {
+        self.streams.iter_mut().find_map(Stream::take_key)
+    }
+
+    /// Time has passed: whether there are keys to be told.
+    pub fn poll_keys(&mut self, now: Instant) -> bool {
+        self.streams.iter_mut().fold(false, |any, stream| stream.poll_keys(now) || any)
+    }
+
     /// Counts a packet that was lost here for a reason that only the relay sees.
     pub fn count_drop(&mut self, number: u8, side: Side) {
         if let Some(stream) = self.streams.get_mut(usize::from(number)) {
@@ -77,7 +93,7 @@ impl MediaSession {
         let was_joined = self.is_joined();
         let was_fax = self.streams.iter().any(Stream::is_fax);
         if let Some(stream) = self.streams.get_mut(usize::from(number)) {
-            stream.set_remote(side, remote);
+            stream.move_remote(side, remote, now);
         }
         let turned = self.streams.iter().any(Stream::is_fax) != was_fax;
         if (!was_joined && self.is_joined()) || turned {

@@ -8,8 +8,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::{Instant, Latch, Realm};
-use crate::rtp::Formats;
+use crate::base::{Dscp, Instant, Latch, Realm};
+use crate::rtp::{Formats, Press};
 
 /// One media session; chosen by the engine, never used twice in the life of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -66,6 +66,15 @@ pub struct StreamPorts {
     pub b: PortPair,
 }
 
+/// How media is marked on its way to each side.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Marking {
+    /// Towards the caller.
+    pub a: Dscp,
+    /// Towards the callee.
+    pub b: Dscp,
+}
+
 /// What a stream's datagrams are: what is let through, and what is kept out.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum StreamKind {
@@ -106,6 +115,21 @@ pub struct RemoteMedia {
     pub latch: Latch,
     /// The payload types that its own SDP lists; empty where that is not known.
     pub formats: Formats,
+    /// What becomes of the keys that it sends as telephone events.
+    pub events: EventRule,
+}
+
+/// What becomes of the keys that a peer sends as telephone events (RFC 4733).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum EventRule {
+    /// They cross.
+    #[default]
+    Pass,
+    /// They are taken out and told by [`MediaEvent::Key`]. (Of secured RTP nothing can be read: it crosses.)
+    Tell {
+        /// The payload type that the peer was offered for them, where the other side has none.
+        offered: Option<u8>,
+    },
 }
 
 impl RemoteMedia {
@@ -125,6 +149,7 @@ impl RemoteMedia {
             sends: true,
             latch: Latch::default(),
             formats: Formats::default(),
+            events: EventRule::default(),
         }
     }
 }
@@ -141,6 +166,8 @@ pub enum MediaCommand {
         first_stream: u8,
         /// The pairs to bind.
         streams: Vec<StreamPorts>,
+        /// How packets to each side are marked.
+        marking: Marking,
     },
     /// The peer on one side of one stream said where it is. A change of address starts learning
     /// anew; the same address again changes nothing. Until a side has a remote, what arrives for
@@ -161,6 +188,19 @@ pub enum MediaCommand {
         session: MediaSessionId,
         /// On hold or not.
         held: bool,
+    },
+    /// A peer has pressed a key by signalling: it is pressed in the RTP that comes from it, as a telephone
+    /// event. It is not where the other side does not take events, where no packets come, or too many
+    /// keys wait.
+    Press {
+        /// The session.
+        session: MediaSessionId,
+        /// Which stream, counted from 0.
+        stream: u8,
+        /// Whose packets it goes with.
+        side: Side,
+        /// What, for how long.
+        press: Press,
     },
     /// Close every port and forget the session. Always answered by `Closed`, the ports being free.
     Close {
@@ -200,6 +240,16 @@ pub enum MediaEvent {
     Silent {
         /// The session.
         session: MediaSessionId,
+    },
+    /// A peer has pressed a key that is not to cross as an event (`EventRule::Tell`). Each is told
+    /// once, when it is let go; more than any hand could press are not told.
+    Key {
+        /// The session.
+        session: MediaSessionId,
+        /// Whose peer.
+        side: Side,
+        /// What, for how long.
+        press: Press,
     },
     /// The session is gone and its ports are free.
     Closed {

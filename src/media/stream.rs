@@ -5,11 +5,17 @@
 
 use std::net::SocketAddr;
 
-use super::flow::{Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+use super::flow::{
+    Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule, canonical_source, forward,
+};
+use super::keys::KeyWatch;
 use super::learning::{Learner, Sign};
+use super::lingering::Lingering;
+use super::payload_map::{PayloadMap, Transform};
+use super::presses::Presses;
 use super::{RemoteMedia, Side, StreamKind};
 use crate::base::Instant;
-use crate::rtp::{self, Datagram, Quality};
+use crate::rtp::{self, Datagram, Formats, Press, Quality, RtpPacket};
 
 /// One stream. Plain data.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -30,6 +36,21 @@ struct StreamSide {
     /// Who may be the sender of it.
     learner: Learner,
     received: Received,
+    /// What was listed here before the peer changed its formats, or another took its place.
+    former: Formats,
+    /// The peer's source before it moved.
+    lingering: Option<Lingering>,
+    changes: Changes,
+}
+
+/// What may change in the packets that come in on a side; nothing as a rule.
+#[derive(Clone, PartialEq, Default, Debug)]
+struct Changes {
+    map: PayloadMap,
+    keys: KeyWatch,
+    presses: Option<Box<Presses>>,
+    /// Whether there is any of this.
+    is_any: bool,
 }
 
 /// What was measured of what came in on one side.
@@ -54,11 +75,28 @@ pub struct Verdict {
     pub forward: Forward,
     /// Whether it is RTP or fax of the call's own peer: a sign of life, and counted as such.
     pub is_peer_rtp: bool,
+    /// What is written into it before it goes.
+    pub transform: Transform,
+    /// Whether keys wait to be told ([`Stream::take_key`]).
+    pub has_keys: bool,
 }
 
 impl Verdict {
     const fn drop(reason: DropReason) -> Verdict {
-        Verdict { forward: Forward::Drop(reason), is_peer_rtp: false }
+        Verdict::of(Forward::Drop(reason), false)
+    }
+
+    /// On a packet of RTP or fax whose source is the peer's.
+    fn of_peer(forward: Forward) -> Verdict {
+        let is_peer_rtp = match forward {
+            Forward::To(_) | Forward::Taken => true,
+            Forward::Drop(reason) => matches!(reason, DropReason::NoDestination | DropReason::NotReceiving),
+        };
+        Verdict::of(forward, is_peer_rtp)
+    }
+
+    const fn of(forward: Forward, is_peer_rtp: bool) -> Verdict {
+        Verdict { forward, is_peer_rtp, transform: Transform::Keep, has_keys: false }
     }
 }
 
@@ -72,6 +110,7 @@ impl Stream {
         bytes: &[u8],
         now: Instant,
     ) -> Verdict {
+        self.end_lingering(now);
         let verdict = match self.side(side).kind() {
             StreamKind::Rtp => self.receive_rtp(side, port, source, Datagram::classify(bytes), bytes, now),
             StreamKind::SecuredRtp => {
@@ -101,9 +140,12 @@ impl Stream {
     ) -> Verdict {
         match (datagram, port) {
             (Datagram::Rtp(packet), PortKind::Rtp) => {
-                let verdict = self.judge(side, source, &Sign::of_rtp(&packet), now);
+                let mut verdict = self.judge(side, source, &Sign::of_rtp(&packet), now);
                 if verdict.is_peer_rtp {
                     self.side_mut(side).received.quality.receive(&packet, now);
+                    if self.side(side).changes.is_any {
+                        self.change(side, &packet, &mut verdict, now);
+                    }
                 }
                 self.count(side, verdict, bytes, now);
                 verdict
@@ -128,6 +170,52 @@ impl Stream {
         }
     }
 
+    /// What becomes of a packet of the peer's that does not just cross as it is.
+    fn change(&mut self, side: Side, packet: &RtpPacket<'_>, verdict: &mut Verdict, now: Instant) {
+        let far = self.side(side.other()).formats();
+        let changes = &mut self.side_mut(side).changes;
+        if changes.keys.takes(packet, now) {
+            verdict.forward = Forward::Taken;
+        }
+        verdict.has_keys = changes.keys.has_some();
+        let Forward::To(_) = verdict.forward else { return };
+        let changed = changes.map.changed(packet.payload_type());
+        verdict.transform = changed.map_or(Transform::Keep, Transform::PayloadType);
+        if let Some(presses) = &mut changes.presses {
+            let payload_type = changed.unwrap_or(packet.payload_type());
+            match presses.take(packet, payload_type, &far, now) {
+                Transform::Keep => {}
+                event => verdict.transform = event,
+            }
+        }
+    }
+
+    /// Presses a key in the packets that come from a side, and tells whether it can be: the other side takes
+    /// events, and the packets may be changed.
+    pub fn press(&mut self, side: Side, press: Press, now: Instant) -> bool {
+        let takes_events = self.side(side.other()).formats().has(rtp::Codec::TelephoneEvent);
+        let this = self.side_mut(side);
+        if this.kind() != StreamKind::Rtp || !takes_events {
+            return false;
+        }
+        this.changes.is_any = true;
+        this.changes.presses.get_or_insert_default().press(press, now)
+    }
+
+    /// The next key that a peer has pressed and that is to be told.
+    pub fn take_key(&mut self) -> Option<(Side, Press)> {
+        let a = self.a.changes.keys.take().map(|press| (Side::A, press));
+        a.or_else(|| self.b.changes.keys.take().map(|press| (Side::B, press)))
+    }
+
+    /// Time has passed: finds keys whose end was lost, and tells whether there are any to be told.
+    pub fn poll_keys(&mut self, now: Instant) -> bool {
+        [&mut self.a, &mut self.b].into_iter().fold(false, |any, side| {
+            side.changes.keys.poll(now);
+            any || side.changes.keys.has_some()
+        })
+    }
+
     /// Counts a packet that was lost here for a reason that only the relay sees.
     pub fn count_drop(&mut self, side: Side) {
         self.side_mut(side).received.dropped += 1;
@@ -136,6 +224,7 @@ impl Stream {
     /// The peer on one side said where it is. Learning starts anew only where its claim changed.
     pub fn set_remote(&mut self, side: Side, remote: Option<RemoteMedia>) {
         let this = self.side_mut(side);
+        this.note_former(remote.as_ref());
         this.remote = remote;
         match &remote {
             None => {
@@ -160,6 +249,32 @@ impl Stream {
             }
         }
         self.refresh();
+    }
+
+    /// The same when signalling has moved the peer in the middle of its stream: what is still on its way from
+    /// where it was counts for a little while, and as long as the new place is not known, that is where it is sent to.
+    pub fn move_remote(&mut self, side: Side, remote: Option<RemoteMedia>, now: Instant) {
+        let (before, was) = (self.side(side).rtp.source.locked(), self.side(side).remote);
+        self.set_remote(side, remote);
+        let this = self.side_mut(side);
+        if this.rtp.source.locked().is_none() {
+            // Of one that moves again before it was heard, what lingers is where it was heard.
+            let lingering = this.lingering.filter(|lingering| !lingering.is_over(now));
+            let heard_at = before.or(lingering.map(|lingering| lingering.source));
+            this.lingering = Lingering::of(was, remote, heard_at, now);
+            self.refresh();
+        }
+    }
+
+    fn end_lingering(&mut self, now: Instant) {
+        let is_over = |side: &StreamSide| side.lingering.is_some_and(|lingering| lingering.is_over(now));
+        if is_over(&self.a) || is_over(&self.b) {
+            (self.a.lingering, self.b.lingering) = (
+                self.a.lingering.filter(|lingering| !lingering.is_over(now)),
+                self.b.lingering.filter(|lingering| !lingering.is_over(now)),
+            );
+            self.refresh();
+        }
     }
 
     /// What came in on a side.
@@ -191,7 +306,7 @@ impl Stream {
         let mut onward = forward(&this.rtp, source);
         if onward == Forward::Drop(DropReason::SourceMismatch) {
             if let Err(reason) = self.learn(side, source, sign, now) {
-                return Verdict::drop(reason);
+                return self.judge_lingering(side, source, reason);
             }
             onward = self.side(side).rtp.onward();
         }
@@ -199,11 +314,17 @@ impl Stream {
         if onward == Forward::Drop(DropReason::NoDestination) && self.answer_the_only_one(side.other(), now) {
             onward = self.side(side).rtp.onward();
         }
-        let is_peer_rtp = match onward {
-            Forward::To(_) | Forward::Drop(DropReason::NoDestination | DropReason::NotReceiving) => true,
-            Forward::Drop(_) => false,
-        };
-        Verdict { forward: onward, is_peer_rtp }
+        Verdict::of_peer(onward)
+    }
+
+    /// A packet that its source's claim does not let through may be one that was on its way when the peer
+    /// moved; `reason` is why it is dropped otherwise.
+    fn judge_lingering(&self, side: Side, source: SocketAddr, reason: DropReason) -> Verdict {
+        let this = self.side(side);
+        match this.lingering.filter(|lingering| lingering.source == canonical_source(source)) {
+            Some(lingering) => Verdict::of_peer(lingering.forward(&this.rtp, lingering.source)),
+            None => Verdict::drop(reason),
+        }
     }
 
     /// A packet came from a source that is not locked: is it the peer's? Where it is, the way back turns
@@ -223,6 +344,7 @@ impl Stream {
             // What was learned beside the one that is displaced was its own.
             this.rtcp.source = SourceRule::default();
         }
+        this.lingering = None;
         this.follow_rtp();
         self.refresh();
         Ok(())
@@ -273,7 +395,7 @@ impl Stream {
             onward = this.rtcp.onward();
             self.refresh();
         }
-        Verdict { forward: onward, is_peer_rtp: false }
+        Verdict::of(onward, false)
     }
 
     /// Decides on RTCP on the port for RTP: it is the peer's where RTP of that source would be.
@@ -283,7 +405,7 @@ impl Stream {
         {
             return Verdict::drop(reason);
         }
-        Verdict { forward: self.side(side).rtcp.onward(), is_peer_rtp: false }
+        Verdict::of(self.side(side).rtcp.onward(), false)
     }
 
     /// Writes into each flow where the other side is now.
@@ -315,6 +437,8 @@ struct Whereabouts {
     rtcp: Option<SocketAddr>,
     is_multiplexed: bool,
     receives: bool,
+    formats: Formats,
+    former: Formats,
 }
 
 impl StreamSide {
@@ -326,6 +450,19 @@ impl StreamSide {
     /// Whether a place is known of streams of this kind.
     fn is_placed_as(&self, kind: StreamKind) -> bool {
         self.place.is_some_and(|(is_rtp, _)| is_rtp == kind.is_rtp())
+    }
+
+    /// What its peer's SDP lists.
+    fn formats(&self) -> Formats {
+        self.remote.map_or(Formats::EMPTY, |remote| remote.formats)
+    }
+
+    /// Formats that are listed no more keep their meaning (RFC 3264 §8.3.2).
+    fn note_former(&mut self, next: Option<&RemoteMedia>) {
+        let (before, next) = (self.formats(), next.map_or(Formats::EMPTY, |next| next.formats));
+        if before != next && !before.is_empty() {
+            self.former = before.and(&self.former);
+        }
     }
 
     /// What its peer sends here.
@@ -348,7 +485,8 @@ impl StreamSide {
     fn whereabouts(&self) -> Whereabouts {
         // "Neither RTP nor RTCP should be sent to the peer" (RFC 3264 §8.4, of 0.0.0.0).
         let is_away = self.remote.is_some_and(|remote| remote.is_nowhere());
-        let rtp = self.rtp.source.reachable_at().filter(|_| !is_away);
+        let before = self.lingering.map(|lingering| lingering.source);
+        let rtp = self.rtp.source.reachable_at().or(before).filter(|_| !is_away);
         let rtcp = match self.is_multiplexed() {
             true => self.rtcp.source.locked().or(rtp),
             false => self.rtcp.source.reachable_at(),
@@ -359,6 +497,8 @@ impl StreamSide {
             rtcp: rtcp.filter(|_| !is_away),
             is_multiplexed: self.is_multiplexed(),
             receives: self.remote.is_some_and(|remote| remote.receives),
+            formats: self.formats(),
+            former: self.former,
         }
     }
 
@@ -374,12 +514,29 @@ impl StreamSide {
         self.rtcp.destination = address(other.rtcp).map(|address| Destination { address, from_port });
         // "RTCP is still sent and received in sendonly, recvonly and inactive" (RFC 3264 §5.1).
         (self.rtcp.may_send, self.rtcp.may_receive) = (true, true);
+        self.change_for(other);
+    }
+
+    /// What changes in packets on their way from here to the other side.
+    fn change_for(&mut self, other: &Whereabouts) {
+        let remote = self.remote.filter(|remote| remote.kind == StreamKind::Rtp);
+        let own = remote.map_or(Formats::EMPTY, |remote| remote.formats);
+        self.changes.map = match remote {
+            Some(_) => PayloadMap::between(&own, &other.formats, &other.former),
+            None => PayloadMap::default(),
+        };
+        let rule = remote.map(|remote| remote.events).unwrap_or_default();
+        self.changes.keys.follow(rule, &own, &other.formats, &other.former);
+        self.changes.is_any = !self.changes.map.is_identity()
+            || self.changes.keys.is_watching()
+            || self.changes.presses.is_some();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Latch;
 
     const RTCP: [u8; 8] = [0x80, 201, 0, 1, 1, 2, 3, 4];
 
@@ -487,6 +644,42 @@ mod tests {
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(5));
         assert_eq!(forward, to("198.51.100.4:7000", PortKind::Rtp));
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_a_peer_moved_counts_for_a_second_and_turns_nothing() {
+        let later = |millis: u64| Instant::from_millis(millis);
+        let mismatch = Forward::Drop(DropReason::SourceMismatch);
+        let moved = |stream: &mut Stream, latch| {
+            show(stream, Side::B, "203.0.113.7:50000", talk);
+            let remote = RemoteMedia { latch, ..remote("198.51.100.4:7000", "203.0.113.7") };
+            stream.move_remote(Side::B, Some(remote), later(0));
+        };
+        let old = |stream: &mut Stream, millis| {
+            let source = at("203.0.113.7:50000");
+            stream.receive(Side::B, PortKind::Rtp, source, &rtp(2), later(millis)).forward
+        };
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        assert_eq!(old(&mut stream, 999), to("10.0.0.9:4000", PortKind::Rtp));
+        assert_eq!(stream.flow(Side::B, PortKind::Rtp).source.locked(), None);
+        // Nobody else's: not another port of the old host.
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50002", &rtp(2)), mismatch);
+        assert_eq!(old(&mut stream, 1_000), mismatch);
+        // The first packet from the new place ends it.
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "198.51.100.4:7000", &rtp(3));
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        assert_eq!(old(&mut stream, 1), mismatch);
+        // And so does a refusal of the stream; a strict peer has none of it.
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        stream.move_remote(Side::B, None, later(1));
+        assert_eq!(old(&mut stream, 2), mismatch);
+        let mut stream = joined();
+        moved(&mut stream, Latch::Strict);
+        assert_eq!(old(&mut stream, 1), mismatch);
     }
 
     #[test]

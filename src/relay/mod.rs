@@ -171,6 +171,7 @@ fn session_of(command: &MediaCommand) -> MediaSessionId {
         MediaCommand::Open { session, .. }
         | MediaCommand::SetRemote { session, .. }
         | MediaCommand::SetHold { session, .. }
+        | MediaCommand::Press { session, .. }
         | MediaCommand::Close { session } => session,
     }
 }

@@ -93,7 +93,7 @@ impl PortableEngine {
                 self.send(slot, from, table);
             }
             from = Some(egress.slot);
-            self.outgoing.push(Outgoing { index, address: egress.address });
+            self.outgoing.push(Outgoing { index, address: egress.address, length: egress.length });
         }
         self.send(slot, from, table);
     }

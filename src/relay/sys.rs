@@ -109,12 +109,14 @@ pub(super) struct Outgoing {
     pub(super) index: usize,
     /// Where it goes.
     pub(super) address: SocketAddr,
+    /// How much of it.
+    pub(super) length: usize,
 }
 
 /// One datagram that was received.
 pub(super) struct Incoming<'a> {
     pub(super) source: Option<SocketAddr>,
-    pub(super) bytes: &'a [u8],
+    pub(super) bytes: &'a mut [u8],
     pub(super) is_truncated: bool,
 }
 
@@ -163,11 +165,11 @@ impl Batch {
     }
 
     /// A datagram of the last [`Batch::receive`].
-    pub(super) fn get(&self, index: usize) -> Incoming<'_> {
+    pub(super) fn get(&mut self, index: usize) -> Incoming<'_> {
         let length = self.lengths[index].min(DATAGRAM_BYTES_MAX);
         Incoming {
             source: sockaddr::read(&self.names[index]),
-            bytes: &self.payloads[index][..length],
+            bytes: &mut self.payloads[index][..length],
             is_truncated: self.is_truncated[index],
         }
     }
@@ -178,9 +180,9 @@ impl Batch {
         let mut parts = [EMPTY_PART; Batch::LEN];
         let mut headers = [EMPTY_HEADER; Batch::LEN];
         let count = outgoing.len().min(Batch::LEN);
-        for (place, Outgoing { index, address }) in outgoing.iter().enumerate().take(count) {
+        for (place, Outgoing { index, address, length }) in outgoing.iter().enumerate().take(count) {
             parts[place].iov_base = self.payloads[*index].as_mut_ptr().cast();
-            parts[place].iov_len = self.lengths[*index].min(DATAGRAM_BYTES_MAX);
+            parts[place].iov_len = (*length).min(DATAGRAM_BYTES_MAX);
             let header = &mut headers[place].msg_hdr;
             header.msg_namelen = sockaddr::write(*address, &mut self.names[*index]) as libc::socklen_t;
             header.msg_name = self.names[*index].as_mut_ptr().cast();

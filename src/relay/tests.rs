@@ -2,6 +2,7 @@
 //! that tests which run at once do not meet.
 
 mod attacks;
+mod streams;
 
 use std::future::Future;
 use std::io;
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 use super::{EngineChoice, Relay, RelayCounters, RelaySettings};
 use crate::base::Realm;
 use crate::media::{
-    DropReason, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
+    DropReason, Marking, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
     StreamKind, StreamPorts,
 };
 use crate::runtime::Clock;
@@ -86,7 +87,8 @@ impl Setup {
     }
 
     fn open(&mut self, session: MediaSessionId, first_stream: u8, streams: Vec<StreamPorts>) {
-        self.command(MediaCommand::Open { session, first_stream, streams });
+        let marking = Marking::default();
+        self.command(MediaCommand::Open { session, first_stream, streams, marking });
     }
 
     fn opened(&mut self, session: MediaSessionId) -> StreamPorts {

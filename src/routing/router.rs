@@ -74,6 +74,8 @@ pub struct Router {
     health: TargetsHealth,
     turns: Turns,
     ambiguities: Vec<Ambiguity>,
+    /// Of them those that nobody was told of.
+    new_ambiguities: Vec<Ambiguity>,
     pub(super) registrations: Registrations,
 }
 
@@ -87,6 +89,8 @@ impl Router {
     pub fn reaching(settings: Settings, reach: ByRealm<Reach>) -> Router {
         let mut router = Router { reach, ..Router::default() };
         router.replace(settings);
+        // The configuration's own are told when that is loaded.
+        router.new_ambiguities.clear();
         router
     }
 
@@ -284,9 +288,10 @@ impl Router {
         self.sources.claims(&self.settings, self.registration_of(facts.user), realm, facts)
     }
 
-    /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in.
-    pub fn ambiguities(&self) -> &[Ambiguity] {
-        &self.ambiguities
+    /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in: those
+    /// that came to be so since this was asked last.
+    pub fn take_new_ambiguities(&mut self) -> Vec<Ambiguity> {
+        std::mem::take(&mut self.new_ambiguities)
     }
 
     /// Where a call to `called` goes: the first route that matches, its enabled trunks. In which
@@ -386,7 +391,10 @@ impl Router {
 
     fn rebuild_sources(&mut self) {
         self.sources = Sources::build(&self.settings, |query| self.hosts.places(query));
-        self.ambiguities = self.sources.ambiguities(&self.settings);
+        let found = self.sources.ambiguities(&self.settings);
+        let known = std::mem::take(&mut self.ambiguities);
+        self.new_ambiguities.extend(found.iter().filter(|found| !known.contains(found)).cloned());
+        self.ambiguities = found;
     }
 }
 

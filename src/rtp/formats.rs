@@ -97,6 +97,12 @@ impl Formats {
     /// More are not kept: who offers so many is content with the first of them.
     pub const MAX: usize = 16;
 
+    /// Nothing known.
+    pub const EMPTY: Formats = Formats {
+        list: [Format { payload_type: 0, codec: Codec::Other, clock_hz: 0 }; Formats::MAX],
+        count: 0,
+    };
+
     /// The table of these; what is beyond [`Formats::MAX`] is left out.
     pub fn of(formats: impl IntoIterator<Item = Format>) -> Formats {
         let mut table = Formats::default();
@@ -120,6 +126,17 @@ impl Formats {
     /// Whether there may be more than are kept.
     pub fn is_full(&self) -> bool {
         usize::from(self.count) == Formats::MAX
+    }
+
+    /// Whether a codec is among them.
+    pub fn has(&self, codec: Codec) -> bool {
+        self.iter().any(|format| format.codec == codec)
+    }
+
+    /// These, and of the others those whose numbers are not among them, as far as they fit.
+    pub fn and(&self, others: &Formats) -> Formats {
+        let is_new = |format: &&Format| self.of_payload_type(format.payload_type).is_none();
+        Formats::of(self.iter().chain(others.iter().filter(is_new)).copied())
     }
 
     /// What a payload type is.

@@ -325,7 +325,7 @@ impl Driver {
 
     fn relay_refused(&mut self, command: MediaCommand) {
         tracing::warn!("the media relay is too busy for a command");
-        if let MediaCommand::Open { session, first_stream, streams } = command
+        if let MediaCommand::Open { session, first_stream, streams, .. } = command
             && let Some(stream) = streams.first()
         {
             let address = stream.a.rtp();

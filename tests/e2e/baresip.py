@@ -14,7 +14,7 @@ sip_cafile {authority}
 CONFIG = """\
 sip_listen {address}:5060
 audio_player aubridge,unused
-audio_source aufile,{directory}/tone.wav
+audio_source aufile,{directory}/said.wav
 audio_alert aubridge,unused
 audio_buffer 20-160
 rtp_ports 30000-30100
@@ -34,8 +34,8 @@ module menu.so
 class Baresip:
     """One phone; what it hears is in `heard()` when the call is over."""
 
-    def __init__(self, host, address, directory, *, user, tone, dial=None, seconds=8, authority=None):
-        """Plays `tone` hertz. Answers every call, or calls the SIP URI `dial`; ends after `seconds`.
+    def __init__(self, host, address, directory, *, user, tone=None, recording=None, dial=None, seconds=8, authority=None):
+        """Plays `tone` hertz, or the samples of a `recording`. Answers every call, or calls the SIP URI `dial`; ends after `seconds`.
 
         With an authority it speaks TLS, beside UDP."""
         self.directory = os.path.join(directory, f"baresip-{user}")
@@ -44,7 +44,7 @@ class Baresip:
                             glob.glob("/usr/lib/*/baresip/modules")))
         config = CONFIG.format(address=address, directory=self.directory, modules=modules)
         self._write("config", config + (self._tls(authority, host, address) if authority else ""))
-        write_tone(os.path.join(self.directory, "tone.wav"), tone, seconds)
+        write_wave(os.path.join(self.directory, "said.wav"), recording or sine(tone, seconds))
         transport = ";transport=tls" if authority else ""
         self._write("accounts", f"<sip:{user}@{address}{transport}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1\n")
         self._write("contacts", "")
@@ -80,9 +80,13 @@ class Baresip:
             return "".join(line for line in log if "(bit/s)" not in line)[-3000:]
 
 
-def write_tone(path, hertz, seconds, rate=8000, amplitude=12000):
-    """A sine, 16 bits mono."""
-    samples = [round(amplitude * math.sin(2 * math.pi * hertz * n / rate)) for n in range(rate * seconds)]
+def sine(hertz, seconds, rate=8000, amplitude=12000):
+    """A tone's samples."""
+    return [round(amplitude * math.sin(2 * math.pi * hertz * n / rate)) for n in range(rate * seconds)]
+
+
+def write_wave(path, samples, rate=8000):
+    """16 bits mono."""
     with wave.open(path, "wb") as audio:
         audio.setnchannels(1)
         audio.setsampwidth(2)

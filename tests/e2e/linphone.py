@@ -9,7 +9,7 @@ its SDP.
 import os
 import subprocess
 
-from baresip import write_tone
+from baresip import sine, write_wave
 
 CONFIG = """\
 [sip]
@@ -42,7 +42,7 @@ class Linphone:
         with open(config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(user=user, address=address, authority=authority.certificate))
         tone_file = os.path.join(self.directory, "tone.wav")
-        write_tone(tone_file, tone, seconds)
+        write_wave(tone_file, sine(tone, seconds))
         self._heard = os.path.join(self.directory, "heard.wav")
         self.log = os.path.join(self.directory, "log")
         self._sip_log = os.path.join(self.directory, "log.sip")

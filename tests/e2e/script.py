@@ -21,6 +21,9 @@ CODEC_LINES = {
     "0": "a=rtpmap:0 PCMU/8000\n",
     "8": "a=rtpmap:8 PCMA/8000\n",
     "18": "a=rtpmap:18 G729/8000\na=fmtp:18 annexb=no\n",
+    "9": "a=rtpmap:9 G722/8000\n",
+    "97": "a=rtpmap:97 iLBC/8000\na=fmtp:97 mode=20\n",
+    "111": "a=rtpmap:111 opus/48000/2\n",
     "101": TELEPHONE_EVENTS,
 }
 

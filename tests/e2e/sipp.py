@@ -40,8 +40,11 @@ class Sipp:
     """One running sipp."""
 
     def __init__(self, host, address, side, script, directory, *, calls=1, rate=10, remote=None,
-                 number=None, pause_ms=1200, caller=None, call_seconds=60, transport="udp", authority=None):
-        """Calls `number` at the SBC's address `remote`, or waits to be called. TLS wants an authority."""
+                 number=None, pause_ms=1200, caller=None, call_seconds=60, transport="udp", authority=None,
+                 packets=None):
+        """Calls `number` at the SBC's address `remote`, or waits to be called. TLS wants an authority.
+
+        `packets`: what it plays, whole RTP packets, 20 ms apart, instead of a second of its octet."""
         role = "caller" if remote else "callee"
         self.name = f"sipp as {role} on {host.name}"
         self.calls = calls
@@ -49,7 +52,7 @@ class Sipp:
         os.makedirs(self.directory)
         with open(os.path.join(self.directory, "scenario.xml"), "w", encoding="ascii") as file:
             file.write(script.xml())
-        write_audio(os.path.join(self.directory, "audio.pcap"), side.octet)
+        write_capture(os.path.join(self.directory, "audio.pcap"), packets or audio(side.octet))
         self.bridge = self._bridge(host, authority, address, remote) if transport == "tls" else None
         contact_port = TLS_PORT if self.bridge else SIP_PORT
         sbc_port = TLS_PORT if self.bridge else SIP_PORT
@@ -130,13 +133,17 @@ def host_of(address):
     return f"[{address}]" if ":" in address else address
 
 
-def write_audio(path, octet):
-    """A capture that sipp plays: a second of PCMU, 20 ms a packet, one octet repeated."""
+def audio(octet):
+    """A second of PCMU, 20 ms a packet, one octet repeated."""
+    return [struct.pack("!BBHII", 0x80, 0, 1000 + index, PAYLOAD_BYTES * index, 0x44726177)
+            + bytes([octet]) * PAYLOAD_BYTES for index in range(PACKETS_PER_CALL)]
+
+
+def write_capture(path, packets):
+    """A capture that sipp plays: the packets, 20 ms apart."""
     with open(path, "wb") as capture:
         capture.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-        for index in range(PACKETS_PER_CALL):
-            rtp = struct.pack("!BBHII", 0x80, 0, 1000 + index, PAYLOAD_BYTES * index, 0x44726177)
-            rtp += bytes([octet]) * PAYLOAD_BYTES
+        for index, rtp in enumerate(packets):
             udp = struct.pack("!HHHH", SIP_PORT, SIP_PORT, 8 + len(rtp), 0) + rtp
             header = struct.pack("!BBHHHBBH8x", 0x45, 0, 20 + len(udp), index, 0, 64, 17, 0)
             frame = bytes(12) + b"\x08\x00" + header + udp

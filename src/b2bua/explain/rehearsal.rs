@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::Question;
 use crate::admission::DropReason;
+use crate::b2bua::addressing::escape_user;
 use crate::b2bua::attempt::MAX_ATTEMPTS;
 use crate::b2bua::call::{CallKey, Phase};
-use crate::b2bua::identity::escape_user;
 use crate::b2bua::{Cdr, Engine, Event, Input, Output, Settings};
 use crate::base::{Hop, Instant, ListenerId, Random};
 use crate::media::{MediaCommand, MediaEvent, MediaReport};
@@ -230,6 +230,6 @@ fn relayed(command: MediaCommand) -> Option<MediaEvent> {
         MediaCommand::Close { session } => {
             Some(MediaEvent::Closed { session, report: MediaReport::default() })
         }
-        MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => None,
+        MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } | MediaCommand::Press { .. } => None,
     }
 }

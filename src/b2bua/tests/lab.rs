@@ -262,7 +262,7 @@ impl Lab {
     fn relay(&mut self, command: MediaCommand) {
         let event = match command {
             MediaCommand::Open { .. } if self.holds_opens => return,
-            MediaCommand::Open { session, first_stream, streams } if self.failing_opens > 0 => {
+            MediaCommand::Open { session, first_stream, streams, .. } if self.failing_opens > 0 => {
                 self.failing_opens -= 1;
                 MediaEvent::OpenFailed { session, first_stream, address: streams[0].b.rtcp(), errno: 98 }
             }
@@ -278,7 +278,9 @@ impl Lab {
                     report: MediaReport { from_a, from_b: DirectionReport::default() },
                 }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } | MediaCommand::Press { .. } => {
+                return;
+            }
         };
         self.engine.handle(self.now, Input::Media(event));
     }

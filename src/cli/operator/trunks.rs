@@ -147,6 +147,25 @@ mod tests {
         .assert_eq(&page(&body, Palette::PLAIN));
     }
 
+    /// What the daemon serves (`admin/golden.rs`).
+    #[test]
+    fn what_is_served_is_what_is_read() {
+        let served: Value = serde_json::from_str(include_str!("../../admin/golden/trunks.json")).unwrap();
+        let page = page(&served, Palette::PLAIN);
+        for told in [
+            "sinch",
+            "untrusted",
+            "0/100",
+            "192.0.2.1:5060 udp",
+            "registered at 192.0.2.1:5060",
+            "not registered: no answer",
+            "disabled by hand at 2026-03-21 09:05:07 UTC",
+            "sip.example.com: no address",
+        ] {
+            assert!(page.contains(told), "{told}\n{page}");
+        }
+    }
+
     #[test]
     fn switching_says_what_becomes_of_the_calls() {
         let trunk =

@@ -78,7 +78,7 @@ impl Line {
     fn answered_at(&mut self, ms: u64) -> Option<SocketAddr> {
         match self.send(Side::A, PortKind::Rtp, A, &rtp(0, ms as u16, 0, 5), ms) {
             Forward::To(destination) => Some(destination.address),
-            Forward::Drop(_) => None,
+            Forward::Drop(_) | Forward::Taken => None,
         }
     }
 

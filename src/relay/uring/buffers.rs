@@ -45,7 +45,7 @@ pub(super) struct Buffers {
 /// A received datagram in its buffer.
 pub(super) struct Received<'a> {
     pub(super) source: Option<SocketAddr>,
-    pub(super) payload: &'a [u8],
+    pub(super) payload: &'a mut [u8],
     pub(super) is_truncated: bool,
 }
 
@@ -87,17 +87,20 @@ impl Buffers {
     }
 
     /// The datagram of a completed receive that filled `length` bytes of buffer `id`.
-    pub(super) fn received(&self, id: BufferId, length: usize) -> Option<Received<'_>> {
-        // SAFETY: the completion gave the buffer to us, and nobody writes to it until it is given
-        // back, which takes `&mut self`.
-        let bytes = unsafe { std::slice::from_raw_parts(self.at(id)?.as_ptr(), length.min(BUFFER_BYTES)) };
+    pub(super) fn received(&mut self, id: BufferId, length: usize) -> Option<Received<'_>> {
+        // SAFETY: the completion gave the buffer to us, nobody else reads or writes it until it is given
+        // back, and `&mut self` says that no other slice of it lives.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(self.at(id)?.as_ptr(), length.min(BUFFER_BYTES)) };
         let message = RecvMsgOut::parse(bytes, &self.message).ok()?;
         let name_bytes = (message.incoming_name_len() as usize).min(SOCKADDR_BYTES);
         let payload_bytes = (message.incoming_payload_len() as usize).min(bytes.len() - PAYLOAD_AT);
+        let is_truncated = message.is_payload_truncated();
+        let (head, payload) = bytes.split_at_mut(PAYLOAD_AT);
         Some(Received {
-            source: sockaddr::read(&bytes[HEADER_BYTES..HEADER_BYTES + name_bytes]),
-            payload: &bytes[PAYLOAD_AT..PAYLOAD_AT + payload_bytes],
-            is_truncated: message.is_payload_truncated(),
+            source: sockaddr::read(&head[HEADER_BYTES..HEADER_BYTES + name_bytes]),
+            payload: &mut payload[..payload_bytes],
+            is_truncated,
         })
     }
 

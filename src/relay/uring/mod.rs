@@ -130,7 +130,6 @@ impl UringEngine {
 impl RingSockets {
     fn relay(&mut self, slot: Slot, buffer: BufferId, length: usize, table: &mut Table, now: Instant) {
         let Some(received) = self.ring.received(buffer, length) else { return self.ring.discard(buffer) };
-        let payload_bytes = received.payload.len();
         let egress = match received.source {
             Some(_) if received.is_truncated => {
                 table.count_drop(slot, DropReason::TooLarge);
@@ -140,7 +139,7 @@ impl RingSockets {
             None => None,
         };
         match egress {
-            Some(egress) => self.ring.send(slot, egress.slot, buffer, payload_bytes, egress.address),
+            Some(egress) => self.ring.send(slot, egress.slot, buffer, egress.length, egress.address),
             None => self.ring.discard(buffer),
         }
         if let Some(state) = self.slots.get_mut(slot as usize) {

@@ -182,7 +182,7 @@ impl Ring {
     }
 
     /// The datagram of a [`Completion::Datagram`].
-    pub(super) fn received(&self, buffer: BufferId, length: usize) -> Option<Received<'_>> {
+    pub(super) fn received(&mut self, buffer: BufferId, length: usize) -> Option<Received<'_>> {
         self.buffers.received(buffer, length)
     }
 

@@ -15,7 +15,7 @@ use super::buffers::BUFFERS;
 use super::ring::Ring;
 use super::{UringEngine, self_test};
 use crate::base::Realm;
-use crate::media::{MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
+use crate::media::{Marking, MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
 use crate::runtime::Clock;
 
 const CALLS: u16 = 24;
@@ -108,7 +108,7 @@ fn join(call: u16, ports: StreamPorts, a: &UdpSocket, b: &UdpSocket) -> [MediaCo
         MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
     };
     [
-        MediaCommand::Open { session, first_stream: 0, streams: vec![ports] },
+        MediaCommand::Open { session, first_stream: 0, streams: vec![ports], marking: Marking::default() },
         remote(Side::A, a),
         remote(Side::B, b),
     ]

@@ -391,6 +391,7 @@ fn describe(command: &MediaCommand) -> String {
         }
         MediaCommand::SetHold { held: true, .. } => "hold".to_owned(),
         MediaCommand::SetHold { held: false, .. } => "resume".to_owned(),
+        MediaCommand::Press { side, .. } => format!("press {side:?}"),
         MediaCommand::Close { .. } => "close".to_owned(),
     }
 }

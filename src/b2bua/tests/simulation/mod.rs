@@ -436,7 +436,7 @@ impl<'a> World<'a> {
 
     fn relay(&mut self, command: MediaCommand) {
         let event = match command {
-            MediaCommand::Open { session, first_stream, streams } => {
+            MediaCommand::Open { session, first_stream, streams, .. } => {
                 self.shadow.on_open(session, &streams);
                 if self.failing_opens > 0 {
                     self.failing_opens -= 1;
@@ -454,7 +454,9 @@ impl<'a> World<'a> {
                 self.shadow.on_closed(session);
                 MediaEvent::Closed { session, report: MediaReport::default() }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } | MediaCommand::Press { .. } => {
+                return;
+            }
         };
         self.engine.handle(self.now, Input::Media(event));
     }
