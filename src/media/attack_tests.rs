@@ -75,7 +75,7 @@ impl Phase {
         match self {
             Phase::Before => ms >= 2_000,
             Phase::During | Phase::After => true,
-            Phase::Silent => ms < 1_000 || ms >= 6_000,
+            Phase::Silent => !(1_000..6_000).contains(&ms),
         }
     }
 
@@ -157,7 +157,7 @@ impl RtcpForgery {
 }
 
 fn paced(ms: u64) -> Option<u16> {
-    ms.is_multiple_of(20).then(|| (ms / 20) as u16)
+    ms.is_multiple_of(20).then_some((ms / 20) as u16)
 }
 
 fn rtp(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32) -> Vec<u8> {

@@ -123,6 +123,7 @@ fn a_phone_behind_a_nat_is_taken_with_its_third_packet() {
 #[test]
 fn whatever_a_stream_begins_with_it_is_learned() {
     type Packet = (u64, Vec<u8>);
+    type Kind<'a> = (&'a str, &'a dyn Fn(u16) -> Packet, u64);
     let event = |number: u16| (u64::from(number) * 50, rtp(96, number, 1_000, 9));
     let with_the_other_sides_number = |number: u16| (u64::from(number) * 50, rtp(101, number, 1_000, 9));
     let noise_first = |number: u16| match number {
@@ -150,7 +151,7 @@ fn whatever_a_stream_begins_with_it_is_learned() {
         let sent = number / 2;
         (u64::from(sent) * 20, rtp(0, sent, u32::from(sent) * 160, 9))
     };
-    let kinds: [(&str, &dyn Fn(u16) -> Packet, u64); 10] = [
+    let kinds: [Kind<'_>; 10] = [
         ("digits first", &event, 100),
         ("digits by the other side's number", &with_the_other_sides_number, 100),
         ("comfort noise, then talk", &noise_first, 520),
