@@ -32,7 +32,7 @@ use super::inbound::Rejection;
 use super::{Output, Settings, addressing};
 use crate::base::{Hop, Instant, Realm};
 use crate::media::{
-    ADDRESS_IN_USE, Codec, EventRule, Format, Formats, Latch, Marking, MediaCommand, MediaEvent, MediaReport,
+    ADDRESS_IN_USE, Codec, EventRule, Format, Formats, Marking, MediaCommand, MediaEvent, MediaReport,
     MediaSessionId, PortPair, PortPool, RemoteMedia, Side, StreamKind, StreamPorts,
 };
 use crate::sdp::{OurOrigin, Rewrite, Sdp, SdpFault, StreamPlace, StreamRewrite};
@@ -512,7 +512,7 @@ impl Engine {
         let call = self.calls.get_mut(key).ok_or(Status::of(481))?;
         let settings = self.snapshots.get(call.snapshot);
         let (sdp, offer) = call.media.in_place(from, &said, role).map_err(|_| Status::of(488))?;
-        let mut media = side_media(call, from, &sdp);
+        let mut media = side_media(call, &settings, from, &sdp);
         for remote in &mut media.remotes {
             let is_own = remote.is_some_and(|remote| is_own(&self.ports, &settings, &remote));
             if is_own && role == SdpRole::Offer && call.media.answered && call.reconnect.is_none() {
@@ -564,7 +564,7 @@ impl Engine {
         let Some(Ok(sdp)) = message.sdp().map(|said| Sdp::parse(&said)) else { return };
         let Some(call) = self.calls.get_mut(key) else { return };
         let settings = self.snapshots.get(call.snapshot);
-        let mut media = side_media(call, side, &sdp);
+        let mut media = side_media(call, &settings, side, &sdp);
         for remote in &mut media.remotes {
             *remote = remote.filter(|remote| !is_own(&self.ports, &settings, remote));
         }
@@ -664,7 +664,9 @@ fn is_own(ports: &PortPool, settings: &Settings, remote: &RemoteMedia) -> bool {
 }
 
 /// Where a side's media is, by its SDP.
-fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
+fn side_media(call: &Call, settings: &Settings, side: Side, sdp: &Sdp) -> SideMedia {
+    let trunk = call.leg(side).and_then(|leg| settings.trunk_of(leg.trunk.as_ref()));
+    let latch = trunk.map(|trunk| trunk.latch).unwrap_or_default();
     let signalling =
         call.leg(side).map(|leg| leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop).peer.ip());
     let remotes = sdp.medias().iter().map(|media| {
@@ -681,7 +683,7 @@ fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
             clock_hz: codec.clock_rate,
         }));
         let signalling = signalling?;
-        let (latch, events) = (Latch::default(), EventRule::default());
+        let events = EventRule::default();
         Some(RemoteMedia { kind, rtp, rtcp, signalling, receives, sends, latch, formats, events })
     });
     let remotes: Vec<_> = remotes.collect();

@@ -260,6 +260,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         headers,
         bodies,
         srtp,
+        latch,
         dtmf,
         dscp,
         codecs,
@@ -297,6 +298,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
     put("srtp", word(srtp));
+    put("latch", word(latch));
     put("dtmf", word(dtmf));
     put("dscp", dscp.to_string());
     put("codecs", codecs.join(", "));

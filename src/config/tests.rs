@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 
 use super::source::Kind;
 use super::*;
-use crate::base::Realm;
+use crate::base::{Latch, Realm};
 use crate::numbering::NumberForm;
 use crate::relay::ZeroCopy;
 use crate::routing::{
@@ -543,6 +543,19 @@ trunks = []
                 |          ^^
         "#]],
     );
+}
+
+#[test]
+fn a_trunk_says_from_where_its_media_is_taken() {
+    let latch =
+        |keys: &str| valid(&format!("[trunk.a]\nhost = \"127.0.0.9\"\n{keys}\n")).routing.trunks[0].latch;
+    assert_eq!(latch(""), Latch::Signalled);
+    assert_eq!(latch("latch = \"signalled\""), Latch::Signalled);
+    assert_eq!(latch("latch = \"learn\""), Latch::Learn);
+    assert_eq!(latch("latch = \"strict\""), Latch::Strict);
+    let text = minimal_and("[trunk.a]\nhost = \"a.example\"\nlatch = \"any\"\n");
+    let found = faults(&[("drawbridge.toml", &text)]);
+    assert!(found.contains("trunk.a.latch: \"any\" is not known here; write \"signalled\""), "{found}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::sections::{REALMS, section, transport};
 use super::streams::{read_dscp, read_dtmf};
 use super::tls::{self, ClientLoader};
 use crate::b2bua;
-use crate::base::{Realm, Transport};
+use crate::base::{Latch, Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
@@ -118,6 +118,7 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
         srtp: srtp(table).unwrap_or_default(),
+        latch: latch(table).unwrap_or_default(),
         dtmf: read_dtmf(table).unwrap_or_default(),
         dscp: read_dscp(table).unwrap_or_default(),
         codecs: codecs(table),
@@ -408,6 +409,14 @@ fn srtp(table: &Table<'_>) -> Option<Srtp> {
         ("pass", Srtp::Pass),
         ("required", Srtp::Required),
         ("refused", Srtp::Refused),
+    ])
+}
+
+fn latch(table: &Table<'_>) -> Option<Latch> {
+    table.value("latch")?.text()?.one_of(&[
+        ("signalled", Latch::Signalled),
+        ("learn", Latch::Learn),
+        ("strict", Latch::Strict),
     ])
 }
 

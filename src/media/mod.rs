@@ -3,8 +3,11 @@
 //! Must not know: SIP, io_uring, sockets. The relay (`relay/`) moves the packets; what it may do
 //! with one is decided here.
 
+#[cfg(test)]
+mod attack_tests;
 mod flow;
 mod keys;
+mod learning;
 mod lingering;
 mod media_session;
 mod payload_map;
@@ -16,7 +19,7 @@ mod stream;
 
 pub use crate::base::Latch;
 pub use crate::rtp::{Codec, Format, Formats, Key, Press};
-pub use flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+pub use flow::{Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
 pub use media_session::MediaSession;
 pub use payload_map::{PayloadMap, Transform};
 pub use ports::PortPool;

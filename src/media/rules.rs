@@ -134,6 +134,11 @@ pub enum EventRule {
 }
 
 impl RemoteMedia {
+    /// Whether it names no place and wants nothing: hold by 0.0.0.0 (RFC 3264 §8.4).
+    pub fn is_nowhere(&self) -> bool {
+        self.rtp.ip().is_unspecified() && !self.receives
+    }
+
     /// RTP both ways, RTCP on the port above, nothing known of its formats.
     pub fn plain(rtp: SocketAddr, signalling: IpAddr) -> RemoteMedia {
         RemoteMedia {

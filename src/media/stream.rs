@@ -7,14 +7,17 @@ mod heard;
 
 use std::net::SocketAddr;
 
-use super::flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+use super::flow::{
+    Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule, canonical_source, forward,
+};
 use super::keys::KeyWatch;
+use super::learning::{Learner, Sign};
 use super::lingering::Lingering;
 use super::payload_map::{PayloadMap, Transform};
 use super::presses::Presses;
 use super::{RemoteMedia, Side, StreamKind};
 use crate::base::Instant;
-use crate::rtp::{self, Datagram, Formats, PeerReports, Press, Quality, RtcpPacket, RtpPacket, SentReports};
+use crate::rtp::{self, Datagram, Format, Formats, PeerReports, Press, Quality, RtpPacket, SentReports};
 
 /// One stream. Plain data.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -27,9 +30,13 @@ pub struct Stream {
 #[derive(Clone, PartialEq, Default, Debug)]
 struct StreamSide {
     remote: Option<RemoteMedia>,
+    /// What is learned holds for this place: whether it is RTP, and where.
+    place: Option<(bool, SocketAddr)>,
     /// What comes in here.
     rtp: Flow,
     rtcp: Flow,
+    /// Who may be the sender of it.
+    learner: Learner,
     received: Received,
     /// What was listed here before the peer changed its formats, or another took its place.
     former: Formats,
@@ -89,6 +96,15 @@ impl Verdict {
         Verdict::of(Forward::Drop(reason), false)
     }
 
+    /// On a packet of RTP or fax whose source is the peer's.
+    fn of_peer(forward: Forward) -> Verdict {
+        let is_peer_rtp = match forward {
+            Forward::To(_) | Forward::Taken => true,
+            Forward::Drop(reason) => matches!(reason, DropReason::NoDestination | DropReason::NotReceiving),
+        };
+        Verdict::of(forward, is_peer_rtp)
+    }
+
     const fn of(forward: Forward, is_peer_rtp: bool) -> Verdict {
         Verdict { forward, is_peer_rtp, transform: Transform::Keep, has_keys: false }
     }
@@ -111,7 +127,7 @@ impl Stream {
                 self.receive_rtp(side, port, source, Datagram::classify_secured(bytes), bytes, now)
             }
             StreamKind::Udptl if port == PortKind::Rtp && rtp::is_udptl(bytes) => {
-                let verdict = self.judge(side, PortKind::Rtp, source);
+                let verdict = self.judge(side, source, &Sign::of_udptl(bytes), now);
                 self.count(side, verdict, bytes, now);
                 verdict
             }
@@ -134,7 +150,7 @@ impl Stream {
     ) -> Verdict {
         match (datagram, port) {
             (Datagram::Rtp(packet), PortKind::Rtp) => {
-                let mut verdict = self.judge(side, PortKind::Rtp, source);
+                let mut verdict = self.judge(side, source, &Sign::of_rtp(&packet), now);
                 if verdict.is_peer_rtp {
                     self.measure(side, &packet, now);
                     if self.side(side).changes.is_any {
@@ -144,24 +160,18 @@ impl Stream {
                 self.count(side, verdict, bytes, now);
                 verdict
             }
-            (Datagram::Rtcp(packet), PortKind::Rtcp) => self.receive_rtcp(side, source, &packet, now),
+            (Datagram::Rtcp(packet), PortKind::Rtcp) => {
+                let verdict = self.judge_rtcp(side, source, packet.ssrc());
+                self.hear_reports(side, verdict, &packet, now);
+                verdict
+            }
             (Datagram::Rtcp(packet), PortKind::Rtp) if self.side(side).is_multiplexed() => {
-                self.receive_rtcp(side, source, &packet, now)
+                let verdict = self.judge_multiplexed(side, source, &Sign::of_rtcp(&packet), now);
+                self.hear_reports(side, verdict, &packet, now);
+                verdict
             }
             (Datagram::Rtp(_) | Datagram::Rtcp(_) | Datagram::Other, _) => Verdict::drop(DropReason::NotRtp),
         }
-    }
-
-    fn receive_rtcp(
-        &mut self,
-        side: Side,
-        source: SocketAddr,
-        packet: &RtcpPacket<'_>,
-        now: Instant,
-    ) -> Verdict {
-        let verdict = self.judge(side, PortKind::Rtcp, source);
-        self.hear_reports(side, verdict, packet, now);
-        verdict
     }
 
     fn count(&mut self, side: Side, verdict: Verdict, bytes: &[u8], now: Instant) {
@@ -229,21 +239,26 @@ impl Stream {
     /// The peer on one side said where it is. Learning starts anew only where its claim changed.
     pub fn set_remote(&mut self, side: Side, remote: Option<RemoteMedia>) {
         let this = self.side_mut(side);
-        // Behind a NAT two signalled addresses vouch for the same sources, and still the second
-        // is another place of the peer's, with a mapping of its own.
-        let place = |remote: RemoteMedia| (remote.kind.is_rtp(), remote.rtp);
-        let moved = this.remote.map(place) != remote.map(place);
         this.note_former(remote.as_ref());
         this.remote = remote;
         match &remote {
-            None => (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default()),
+            None => {
+                (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default());
+                (this.place, this.learner) = (None, Learner::default());
+            }
+            // On hold as RFC 2543 has it: no other place is named, so what was learned holds.
+            Some(remote) if remote.is_nowhere() && this.is_placed_as(remote.kind) => this.follow_rtp(),
             Some(remote) => {
                 let rtp = match remote.kind {
                     StreamKind::Rtp | StreamKind::SecuredRtp => SourceRule::for_rtp(remote),
                     StreamKind::Udptl => SourceRule::for_udptl(remote),
                 };
-                if moved || !rtp.is_same_claim(&this.rtp.source) {
-                    this.rtp.source = rtp;
+                // Behind a NAT two signalled addresses vouch for the same sources, and still the second
+                // is another place of the peer's, with a mapping of its own.
+                let place = Some((remote.kind.is_rtp(), remote.rtp));
+                if this.place != place || !rtp.is_same_claim(&this.rtp.source) {
+                    (this.place, this.rtp.source, this.learner) = (place, rtp, Learner::default());
+                    this.rtcp.source = SourceRule::default();
                 }
                 this.follow_rtp();
             }
@@ -303,37 +318,117 @@ impl Stream {
         }
     }
 
-    /// Puts a packet before its flow and, where that locked a source, turns the way back to it.
-    fn judge(&mut self, side: Side, port: PortKind, source: SocketAddr) -> Verdict {
+    /// Decides on a packet of RTP or fax.
+    fn judge(&mut self, side: Side, source: SocketAddr, sign: &Sign, now: Instant) -> Verdict {
         let this = self.side_mut(side);
-        let flow = match port {
-            PortKind::Rtp => &mut this.rtp,
-            PortKind::Rtcp => &mut this.rtcp,
-        };
-        let locked_before = flow.source.locked();
-        let mut forward = forward(flow, source);
-        if flow.source.locked() != locked_before {
-            if port == PortKind::Rtp {
-                this.lingering = None;
-                this.follow_rtp();
+        let mut onward = forward(&this.rtp, source);
+        if onward == Forward::Drop(DropReason::SourceMismatch) {
+            if let Err(reason) = self.learn(side, source, sign, now) {
+                return self.judge_lingering(side, source, reason);
             }
-            self.refresh();
-        } else if forward == Forward::Drop(DropReason::SourceMismatch)
-            && port == PortKind::Rtp
-            && let Some(lingering) = this.lingering
-        {
-            forward = lingering.forward(flow, source);
+            onward = self.side(side).rtp.onward();
         }
-        let is_peers = match forward {
-            Forward::To(_) | Forward::Taken => true,
-            Forward::Drop(reason) => matches!(reason, DropReason::NoDestination | DropReason::NotReceiving),
-        };
-        Verdict::of(forward, is_peers && port == PortKind::Rtp)
+        self.side_mut(side).learner.note(sign, now);
+        if onward == Forward::Drop(DropReason::NoDestination) && self.answer_the_only_one(side.other(), now) {
+            onward = self.side(side).rtp.onward();
+        }
+        Verdict::of_peer(onward)
+    }
+
+    /// A packet that its source's claim does not let through may be one that was on its way when the peer
+    /// moved; `reason` is why it is dropped otherwise.
+    fn judge_lingering(&self, side: Side, source: SocketAddr, reason: DropReason) -> Verdict {
+        let this = self.side(side);
+        match this.lingering.filter(|lingering| lingering.source == canonical_source(source)) {
+            Some(lingering) => Verdict::of_peer(lingering.forward(&this.rtp, lingering.source)),
+            None => Verdict::drop(reason),
+        }
+    }
+
+    /// A packet came from a source that is not locked: is it the peer's? Where it is, the way back turns
+    /// to it.
+    #[cold]
+    fn learn(&mut self, side: Side, source: SocketAddr, sign: &Sign, now: Instant) -> Result<(), DropReason> {
+        let sign = self.weighed(side, sign);
+        let this = self.side_mut(side);
+        // Who receives without sending is heard by what keeps its NAT open (RFC 6263), or never.
+        let may_be_heard = this.remote.is_some_and(|remote| remote.sends || remote.receives);
+        if !may_be_heard && this.rtp.source.claim_of(source).is_some() {
+            return Err(DropReason::NotSending);
+        }
+        let was_locked = this.rtp.source.locked().is_some();
+        this.learner.hear(&mut this.rtp.source, source, &sign, now)?;
+        if was_locked {
+            // What was learned beside the one that is displaced was its own.
+            this.rtcp.source = SourceRule::default();
+        }
+        this.lingering = None;
+        this.follow_rtp();
+        self.refresh();
+        Ok(())
+    }
+
+    /// What a packet shows, in the light of both sides' SDP. The peer sends by the numbers of the other
+    /// side's ("the payload type numbers [the offerer] expects to receive", RFC 3264 §5.1), many by
+    /// their own; and comfort noise also unlisted (RFC 3551 §6 has a number for it).
+    fn weighed(&self, side: Side, sign: &Sign) -> Sign {
+        const COMFORT_NOISE: u8 = 13;
+        let Some(payload_type) = sign.payload_type else { return *sign };
+        let remotes = || [self.side(side).remote, self.side(side.other()).remote].into_iter().flatten();
+        let listed = remotes().find_map(|remote| remote.formats.of_payload_type(payload_type).copied());
+        let is_told = !remotes().any(|remote| remote.formats.is_empty() || remote.formats.is_full());
+        let known = listed.filter(|format| format.clock_hz > 0).or(Format::of_static_type(payload_type));
+        Sign {
+            clock_hz: known.map(|format| format.clock_hz),
+            is_plausible: listed.is_some() || !is_told || payload_type == COMFORT_NOISE,
+            ..*sign
+        }
+    }
+
+    /// A side to which no way is known gets the other's media where the one candidate is that it has.
+    fn answer_the_only_one(&mut self, side: Side, now: Instant) -> bool {
+        let this = self.side_mut(side);
+        let only = this.learner.only_one(now).filter(|_| this.rtp.source.reachable_at().is_none());
+        if let Some(source) = only {
+            this.rtp.source.answer_tentatively(source);
+            self.refresh();
+        }
+        only.is_some()
+    }
+
+    /// Decides on a packet on the port for RTCP.
+    fn judge_rtcp(&mut self, side: Side, source: SocketAddr, ssrc: u32) -> Verdict {
+        let this = self.side_mut(side);
+        let mut onward = forward(&this.rtcp, source);
+        if onward == Forward::Drop(DropReason::SourceMismatch) {
+            let rule = &mut this.rtcp.source;
+            let claim = rule.claim_of(source);
+            match (claim, rule.locked_by()) {
+                (Some(Claim::Exact), _) => rule.lock(source, Claim::Exact),
+                // Beside the locked RTP: from that address, and of the same participant.
+                (Some(_), None) if this.learner.ssrc() == Some(ssrc) => rule.lock(source, Claim::Vouched),
+                (Some(_), None) => return Verdict::drop(DropReason::Implausible),
+                _ => return Verdict::drop(DropReason::SourceMismatch),
+            }
+            onward = this.rtcp.onward();
+            self.refresh();
+        }
+        Verdict::of(onward, false)
+    }
+
+    /// Decides on RTCP on the port for RTP: it is the peer's where RTP of that source would be.
+    fn judge_multiplexed(&mut self, side: Side, source: SocketAddr, sign: &Sign, now: Instant) -> Verdict {
+        if forward(&self.side(side).rtp, source) == Forward::Drop(DropReason::SourceMismatch)
+            && let Err(reason) = self.learn(side, source, sign, now)
+        {
+            return Verdict::drop(reason);
+        }
+        Verdict::of(self.side(side).rtcp.onward(), false)
     }
 
     /// Writes into each flow where the other side is now.
     fn refresh(&mut self) {
-        let (a, b) = (self.a.clone_claim(), self.b.clone_claim());
+        let (a, b) = (self.a.whereabouts(), self.b.whereabouts());
         self.a.send_to(&b);
         self.b.send_to(&a);
     }
@@ -354,7 +449,7 @@ impl Stream {
 }
 
 /// What one side tells the other about where its peer is.
-struct Claim {
+struct Whereabouts {
     kind: StreamKind,
     rtp: Option<SocketAddr>,
     rtcp: Option<SocketAddr>,
@@ -368,6 +463,11 @@ impl StreamSide {
     /// Whether the peer sends RTCP to and from its RTP port (RFC 5761).
     fn is_multiplexed(&self) -> bool {
         self.kind().is_rtp() && self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
+    }
+
+    /// Whether a place is known of streams of this kind.
+    fn is_placed_as(&self, kind: StreamKind) -> bool {
+        self.place.is_some_and(|(is_rtp, _)| is_rtp == kind.is_rtp())
     }
 
     /// What its peer's SDP lists.
@@ -400,11 +500,19 @@ impl StreamSide {
         }
     }
 
-    fn clone_claim(&self) -> Claim {
-        Claim {
+    fn whereabouts(&self) -> Whereabouts {
+        // "Neither RTP nor RTCP should be sent to the peer" (RFC 3264 §8.4, of 0.0.0.0).
+        let is_away = self.remote.is_some_and(|remote| remote.is_nowhere());
+        let before = self.lingering.map(|lingering| lingering.source);
+        let rtp = self.rtp.source.reachable_at().or(before).filter(|_| !is_away);
+        let rtcp = match self.is_multiplexed() {
+            true => self.rtcp.source.locked().or(rtp),
+            false => self.rtcp.source.reachable_at(),
+        };
+        Whereabouts {
             kind: self.kind(),
-            rtp: self.rtp.source.reachable_at().or_else(|| self.lingering.map(|lingering| lingering.source)),
-            rtcp: self.rtcp.source.reachable_at(),
+            rtp,
+            rtcp: rtcp.filter(|_| !is_away),
             is_multiplexed: self.is_multiplexed(),
             receives: self.remote.is_some_and(|remote| remote.receives),
             formats: self.formats(),
@@ -412,7 +520,7 @@ impl StreamSide {
         }
     }
 
-    fn send_to(&mut self, other: &Claim) {
+    fn send_to(&mut self, other: &Whereabouts) {
         let sends = self.remote.is_some_and(|remote| remote.sends);
         // While one side has turned to fax and the other has not, neither could read the other.
         let same_kind = self.kind().is_rtp() == other.kind.is_rtp();
@@ -428,7 +536,7 @@ impl StreamSide {
     }
 
     /// What changes in packets on their way from here to the other side.
-    fn change_for(&mut self, other: &Claim) {
+    fn change_for(&mut self, other: &Whereabouts) {
         let remote = self.remote.filter(|remote| remote.kind == StreamKind::Rtp);
         let own = remote.map_or(Formats::EMPTY, |remote| remote.formats);
         self.changes.map = match remote {
@@ -463,12 +571,27 @@ mod tests {
         [0x80, 0, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 9, 0xff]
     }
 
+    fn talk(number: u8) -> Vec<u8> {
+        rtp(number).to_vec()
+    }
+
     /// Caller at 10.0.0.9:4000 without a NAT, callee at 192.168.1.10:6000 behind 203.0.113.7.
     fn joined() -> Stream {
         let mut stream = Stream::default();
         stream.set_remote(Side::A, Some(remote("10.0.0.9:4000", "10.0.0.9")));
         stream.set_remote(Side::B, Some(remote("192.168.1.10:6000", "203.0.113.7")));
         stream
+    }
+
+    /// Three packets, as a peer that is not where its SDP says has to show them; what becomes of the last.
+    fn show(stream: &mut Stream, side: Side, source: &str, packet: fn(u8) -> Vec<u8>) -> Forward {
+        let mut send = |number: u8| {
+            let now = Instant::from_millis(20 * u64::from(number));
+            stream.receive(side, PortKind::Rtp, at(source), &packet(number), now).forward
+        };
+        let learning = Forward::Drop(DropReason::Learning);
+        assert_eq!((send(0), send(1)), (learning, learning));
+        send(2)
     }
 
     fn send(stream: &mut Stream, side: Side, port: PortKind, source: &str, bytes: &[u8]) -> Forward {
@@ -484,7 +607,7 @@ mod tests {
         let mut stream = joined();
         let nowhere = Forward::Drop(DropReason::NoDestination);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(1)), nowhere);
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        let forward = show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(2));
         assert_eq!(forward, to("203.0.113.7:50000", PortKind::Rtp));
@@ -524,7 +647,7 @@ mod tests {
     #[test]
     fn the_same_address_again_keeps_what_was_learned_and_another_forgets_it() {
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         let again = RemoteMedia { sends: false, ..remote("192.168.1.10:6000", "203.0.113.7") };
         stream.set_remote(Side::B, Some(again));
         let locked = stream.flow(Side::B, PortKind::Rtp).source.locked();
@@ -546,7 +669,7 @@ mod tests {
         let later = |millis: u64| Instant::from_millis(millis);
         let mismatch = Forward::Drop(DropReason::SourceMismatch);
         let moved = |stream: &mut Stream, latch| {
-            send(stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+            show(stream, Side::B, "203.0.113.7:50000", talk);
             let remote = RemoteMedia { latch, ..remote("198.51.100.4:7000", "203.0.113.7") };
             stream.move_remote(Side::B, Some(remote), later(0));
         };
@@ -580,10 +703,10 @@ mod tests {
     #[test]
     fn a_peer_that_moves_behind_its_nat_is_learned_anew() {
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         stream.set_remote(Side::B, Some(remote("192.168.1.11:5000", "203.0.113.7")));
         assert_eq!(stream.flow(Side::B, PortKind::Rtp).source.locked(), None);
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:61000", &rtp(2));
+        let forward = show(&mut stream, Side::B, "203.0.113.7:61000", talk);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(3));
         assert_eq!(forward, to("203.0.113.7:61000", PortKind::Rtp));
@@ -621,7 +744,7 @@ mod tests {
     #[test]
     fn fax_crosses_when_both_sides_have_turned_to_it_and_audio_again_after_it() {
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         let fax = |rtp: &str, signalling: &str| {
             Some(RemoteMedia { kind: StreamKind::Udptl, ..remote(rtp, signalling) })
         };
@@ -639,13 +762,14 @@ mod tests {
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &RTCP), not_rtp);
         // The far side has not been heard as a fax: what was learned of its audio counts no more.
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL), nowhere);
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50002", &UDPTL);
+        let udptl = |number: u8| [&[0, number][..], &UDPTL[2..]].concat();
+        let forward = show(&mut stream, Side::B, "203.0.113.7:50002", udptl);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL);
         assert_eq!(forward, to("203.0.113.7:50002", PortKind::Rtp));
         stream.set_remote(Side::A, Some(remote("10.0.0.9:4000", "10.0.0.9")));
         stream.set_remote(Side::B, Some(remote("192.168.1.10:6000", "203.0.113.7")));
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(3));
+        let forward = show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let received = stream.received(Side::B);
         assert_eq!((received.packets, received.quality.received()), (3, 3));
@@ -656,14 +780,14 @@ mod tests {
         // A receiver report whose body, index and tag are ciphertext (RFC 3711 §3.4), and RTP whose
         // padding is encrypted (§3.1).
         const SRTCP: [u8; 26] =
-            [0xa0, 201, 0, 1, 1, 2, 3, 4, 0x80, 0, 0, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 9, 8, 7, 6];
+            [0xa0, 201, 0, 1, 0, 0, 0, 9, 0x80, 0, 0, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 9, 8, 7, 6];
         let padded: Vec<u8> = [&[0xa0][..], &rtp(1)[1..], &[0]].concat();
         let secured = |rtp: &str, signalling: &str| {
             Some(RemoteMedia { kind: StreamKind::SecuredRtp, ..remote(rtp, signalling) })
         };
         let not_rtp = Forward::Drop(DropReason::NotRtp);
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &SRTCP), not_rtp);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &padded), not_rtp);
         stream.set_remote(Side::A, secured("10.0.0.9:4000", "10.0.0.9"));
@@ -691,6 +815,6 @@ mod tests {
         let mismatch = Forward::Drop(DropReason::SourceMismatch);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(1)), mismatch);
         let nowhere = Forward::Drop(DropReason::NoDestination);
-        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1)), nowhere);
+        assert_eq!(show(&mut stream, Side::B, "203.0.113.7:50000", talk), nowhere);
     }
 }

@@ -11,7 +11,7 @@ use super::matching::TrunkMatch;
 use super::query::Query;
 use super::tls::TrunkTls;
 use super::{Authentication, Register, Timeouts};
-use crate::base::{Dscp, Realm, Transport, TrunkName};
+use crate::base::{Dscp, Latch, Realm, Transport, TrunkName};
 use crate::numbering::{self, Number, NumberForm, PrefixRule};
 
 /// All that routing needs to know, filled by `config`.
@@ -80,6 +80,8 @@ pub struct Trunk {
     pub bodies: BodyRules,
     /// Whether secured RTP goes to this trunk.
     pub srtp: Srtp,
+    /// How closely the source of its media is held to what its SDP says.
+    pub latch: Latch,
     /// How keys that people press reach it and come from it.
     pub dtmf: Dtmf,
     /// How media to it is marked.
@@ -131,6 +133,7 @@ impl Trunk {
             headers: HeaderRules::default(),
             bodies: BodyRules::default(),
             srtp: Srtp::default(),
+            latch: Latch::default(),
             dtmf: Dtmf::default(),
             dscp: Dscp::default(),
             codecs: Vec::new(),

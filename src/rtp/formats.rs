@@ -147,6 +147,11 @@ impl Formats {
         self.count == 0
     }
 
+    /// Whether there may be more than are kept.
+    pub fn is_full(&self) -> bool {
+        usize::from(self.count) == Formats::MAX
+    }
+
     /// Whether a codec is among them.
     pub fn has(&self, codec: Codec) -> bool {
         self.iter().any(|format| format.codec == codec)
@@ -176,6 +181,7 @@ mod tests {
         assert_eq!(formats.of_payload_type(15), Some(&format(15)));
         assert_eq!(formats.of_payload_type(16), None);
         assert!(Formats::default().is_empty() && !formats.is_empty());
+        assert!(formats.is_full() && !Formats::default().is_full());
     }
 
     #[test]

@@ -4,12 +4,12 @@
 
 use bytes::Bytes;
 
-use super::{CallMedia, ClosingMedia, Latch, MediaSessionId, Place, SideMedia, StreamPorts};
+use super::{CallMedia, ClosingMedia, MediaSessionId, Place, SideMedia, StreamPorts};
 use crate::b2bua::Output;
 use crate::b2bua::call::CallKey;
 use crate::b2bua::dtmf::Keys;
 use crate::b2bua::engine::Engine;
-use crate::media::{MediaCommand, PortPair, RemoteMedia, Side, StreamKind};
+use crate::media::{Latch, MediaCommand, PortPair, RemoteMedia, Side, StreamKind};
 
 /// The session that faces the party of one side.
 #[derive(Clone, Debug)]
