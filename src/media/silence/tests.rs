@@ -288,5 +288,5 @@ fn the_shortest_limit_that_there_is_says_how_often_to_look() {
 fn a_call_is_small() {
     let bytes =
         |streams: usize| size_of::<MediaSession>() + streams * (size_of::<Stream>() + 2 * size_of::<Watch>());
-    assert!(bytes(1) <= 3_072 && bytes(2) <= 6_144, "{} {}", bytes(1), bytes(2));
+    assert!(bytes(1) <= 4_096 && bytes(2) <= 8_192, "{} {}", bytes(1), bytes(2));
 }
