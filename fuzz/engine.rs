@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use drawbridge::b2bua::{Cdr, Census, Engine, Event, Input, Output};
 use drawbridge::base::{Hop, Instant, ListenerId, Random, Transport, TrunkName};
-use drawbridge::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
+use drawbridge::media::{MediaCommand, MediaEvent, MediaSessionId};
 use drawbridge::routing::{Endpoint, Resolution, ResolveFault};
 use drawbridge::sip::{Header, Message, Method, Status, Writer, response_to};
 
@@ -410,7 +410,7 @@ impl<'a> World<'a> {
 
     fn relay(&mut self, command: &MediaCommand) {
         let event = match command {
-            MediaCommand::Open { session, first_stream, streams } if self.relay_fails => {
+            MediaCommand::Open { session, first_stream, streams, .. } if self.relay_fails => {
                 let address = streams[0].a.rtp();
                 MediaEvent::OpenFailed { session: *session, first_stream: *first_stream, address, errno: 98 }
             }
@@ -420,9 +420,14 @@ impl<'a> World<'a> {
             }
             MediaCommand::Close { session } => {
                 self.sessions.remove(session);
-                MediaEvent::Closed { session: *session, report: MediaReport::default() }
+                MediaEvent::Closed { session: *session, report: Box::default() }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. }
+            | MediaCommand::SetHold { .. }
+            | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Press { .. } => {
+                return;
+            }
         };
         self.engine.handle(self.now, Input::Media(event));
     }

@@ -24,6 +24,7 @@ use crate::admin::{self, AdminSocket, Configuration, RELOADS_WAITING, ReloadRequ
 use crate::b2bua::Engine;
 use crate::base::Realm;
 use crate::config::{self, Config};
+use crate::media::MediaEvent;
 use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
 use crate::runtime::driver::{COMMANDS_WAITING, Command, Driver, Parts, Vitals};
@@ -75,55 +76,35 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
     // The first call shall not wait for the numbering plans.
     crate::numbering::load();
     let clock = Clock::start();
-    let bound = bind_listeners(&config)?;
-    let listeners: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
-    try_media_addresses(&config)?;
-    let admin_listener = bind_admin(config.admin.listen)?;
-    let admin = admin_listener.local_addr().map_err(StartFault::System)?;
-    let socket = open_socket(&config.admin)?;
+    let Doors { bound, listeners, http: admin_listener, admin, socket } = Doors::open(&config)?;
     let admin_socket = socket.as_ref().map(|socket| socket.path().to_owned());
     let metrics = Arc::new(Metrics::new()?);
     let (relay, media_events) =
         Relay::start(settings::relay(&config), clock).map_err(|error| StartFault::relay(&config, error))?;
     let relay = Arc::new(relay);
     metrics.set_build(env!("CARGO_PKG_VERSION"), relay.engine_name());
+    metrics.set_zero_copy(relay.sends_without_copy());
 
     let (records_end, records_ended) = oneshot::channel();
     let (cdrs, records) = CdrSink::start(config.cdr.clone(), clock, Arc::clone(&metrics), records_end)
         .map_err(StartFault::System)?;
     let (commands, commands_waiting) = mpsc::channel(COMMANDS_WAITING);
-    let runtime = small_runtime()?;
-    let parts = {
-        let _inside = runtime.enter();
-        let settings = Arc::new(settings::engine(&config, &listeners));
-        let random = seed::random().map_err(StartFault::System)?;
-        let mut transports = Transports::open(bound).map_err(StartFault::System)?;
-        transports.set_tls(settings::tls(&config));
-        Parts {
-            engine: Engine::new(Arc::clone(&settings), random, SHARD, clock.now()),
-            settings,
-            transports,
-            relay: Arc::clone(&relay),
-            media_events,
-            resolver: Resolver::new(&resolver::Settings { nameservers: config.nameservers.clone() })?,
-            meter: Meter::new(Arc::clone(&metrics), config.routing.trunks.iter().map(|trunk| &trunk.name)),
-            cdrs: cdrs.clone(),
-            commands: commands_waiting,
-        }
-    };
-    let configuration = Configuration {
-        running: Arc::new(config),
-        since: clock.now(),
-        refused: Vec::new(),
-        waiting_for_restart: Vec::new(),
-    };
     let (ask_for_reload, reloads) = mpsc::channel(RELOADS_WAITING);
+    let runtime = small_runtime()?;
+    let ends = Ends {
+        relay: Arc::clone(&relay),
+        media_events,
+        metrics: Arc::clone(&metrics),
+        cdrs: cdrs.clone(),
+        commands: commands_waiting,
+    };
+    let parts = assemble(&config, clock, &runtime, (bound, &listeners), ends)?;
     let view = View {
         commands,
         reloads: ask_for_reload,
         metrics: Arc::clone(&metrics),
         relay,
-        configuration: Arc::new(ArcSwap::from_pointee(configuration)),
+        configuration: Arc::new(ArcSwap::from_pointee(as_started(config, clock))),
         clock,
         started: clock.now(),
     };
@@ -144,6 +125,73 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         http,
         stop_http,
     })
+}
+
+/// Every address that others may come to.
+struct Doors {
+    bound: Vec<Bound>,
+    /// Where the bound ones are.
+    listeners: Vec<SocketAddr>,
+    http: TcpListener,
+    admin: SocketAddr,
+    socket: Option<AdminSocket>,
+}
+
+impl Doors {
+    /// All of them, or none.
+    fn open(config: &Config) -> Result<Doors, StartFault> {
+        let bound = bind_listeners(config)?;
+        let listeners = bound.iter().map(|bound| bound.address).collect();
+        try_media_addresses(config)?;
+        let http = bind_admin(config.admin.listen)?;
+        let admin = http.local_addr().map_err(StartFault::System)?;
+        Ok(Doors { bound, listeners, http, admin, socket: open_socket(&config.admin)? })
+    }
+}
+
+/// What joins the driver to the other parts.
+struct Ends {
+    relay: Arc<Relay>,
+    media_events: mpsc::Receiver<MediaEvent>,
+    metrics: Arc<Metrics>,
+    cdrs: CdrSink,
+    commands: mpsc::Receiver<Command>,
+}
+
+/// Builds the engine and what the driver drives beside it.
+fn assemble(
+    config: &Config,
+    clock: Clock,
+    runtime: &Runtime,
+    (bound, listeners): (Vec<Bound>, &[SocketAddr]),
+    ends: Ends,
+) -> Result<Parts, StartFault> {
+    let _inside = runtime.enter();
+    let settings = Arc::new(settings::engine(config, listeners));
+    let random = seed::random().map_err(StartFault::System)?;
+    let mut transports = Transports::open(bound).map_err(StartFault::System)?;
+    transports.set_tls(settings::tls(config));
+    Ok(Parts {
+        engine: Engine::new(Arc::clone(&settings), random, SHARD, clock.now()),
+        settings,
+        transports,
+        relay: ends.relay,
+        media_events: ends.media_events,
+        resolver: Resolver::new(&resolver::Settings { nameservers: config.nameservers.clone() })?,
+        meter: Meter::new(ends.metrics, config.routing.trunks.iter().map(|trunk| &trunk.name)),
+        cdrs: ends.cdrs,
+        commands: ends.commands,
+    })
+}
+
+/// The configuration with which everything begins.
+fn as_started(config: Config, clock: Clock) -> Configuration {
+    Configuration {
+        running: Arc::new(config),
+        since: clock.now(),
+        refused: Vec::new(),
+        waiting_for_restart: Vec::new(),
+    }
 }
 
 impl RunningApp {

@@ -5,6 +5,8 @@
 
 #[path = "../fuzz/engine.rs"]
 mod engine;
+#[path = "../fuzz/media.rs"]
+mod media;
 #[path = "../fuzz/properties.rs"]
 mod properties;
 
@@ -51,6 +53,13 @@ fn streams_hold_their_properties() {
 #[test]
 fn session_descriptions_hold_their_properties() {
     replay("fuzz/corpus/sdp", properties::sdp);
+}
+
+#[test]
+fn datagrams_on_media_ports_hold_their_properties() {
+    replay("fuzz/corpus/media", media::media);
+    // What is no script of packets is one, too.
+    replay("fuzz/corpus/engine", media::media);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod site;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Stdio;
 
@@ -87,6 +88,27 @@ impl Parties {
         self.pbx.send_to(invite.as_bytes(), sbc).unwrap();
     }
 
+    /// A call that the carrier refuses.
+    fn fail(&self, id: &str, with: &str) {
+        self.invite(id);
+        let (invite, from) = loop {
+            let (message, from) = Self::receive(&self.carrier);
+            if message.starts_with("INVITE ") {
+                break (message, from);
+            }
+        };
+        let keep = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+        let kept = invite.lines().filter(|line| keep.iter().any(|name| line.starts_with(name)));
+        let kept: String =
+            kept.map(|line| {
+                if line.starts_with("To:") { format!("{line};tag=t\r\n") } else { format!("{line}\r\n") }
+            })
+            .collect();
+        let refusal = format!("SIP/2.0 {with}\r\n{kept}Content-Length: 0\r\n\r\n");
+        self.carrier.send_to(refusal.as_bytes(), from).unwrap();
+        assert_eq!(Self::next(&self.pbx), format!("SIP/2.0 {with}"));
+    }
+
     /// A call that rings at the carrier.
     fn ring(&self, id: &str) {
         self.invite(id);
@@ -146,7 +168,7 @@ fn a_trunk_is_switched_off_and_on() {
     parties.invite("one");
     assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 503"));
     let page = well(&site, "trunks");
-    assert!(page.contains("carrier  disabled  untrusted  0/5    127.0.0.1:"), "{page}");
+    assert!(page.contains("carrier  disabled  untrusted  0/5    -       127.0.0.1:"), "{page}");
     assert!(page.contains("disabled by hand at 20"), "{page}");
     // A reload for another reason leaves it as it is.
     site.write(&site.text.replace("before", "after"));
@@ -159,6 +181,77 @@ fn a_trunk_is_switched_off_and_on() {
     assert_eq!((code, err.as_str()), (Some(1), told));
     let (_, log) = daemon.stop();
     assert!(log.contains("an operator switched a trunk"), "{log}");
+}
+
+#[test]
+fn a_trunk_whose_calls_fail_is_seen_with_what_they_met() {
+    let mut site = Site::new("failing");
+    let parties = Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    assert_eq!(json(&site, "trunks")["trunks"][0]["state"], "new");
+    assert!(well(&site, "status").contains("trunks        1 new\n"));
+    for id in ["one", "two", "three"] {
+        parties.fail(id, "403 Forbidden");
+    }
+    let trunk = &json(&site, "trunks")["trunks"][0];
+    assert_eq!((&trunk["state"], &trunk["targets"][0]["state"]), (&"up".into(), &"up".into()));
+    let attempts = &trunk["attempts"];
+    assert_eq!((&attempts["total"], &attempts["failed_in_a_row"]), (&3.into(), &3.into()), "{attempts}");
+    assert_eq!(attempts["last_failure"]["code"], "403");
+    let page = well(&site, "trunks");
+    assert!(page.contains("  3/3     "), "{page}");
+    assert!(page.contains("403 Forbidden to 3 of the last 3 calls, last "), "{page}");
+    let page = well(&site, "status");
+    assert!(page.contains("failing       carrier: 403 Forbidden to 3 of the last 3 calls"), "{page}");
+    let (_, log) = daemon.stop();
+    let told =
+        "trunk carrier: 1 call failed, the last: 403 Forbidden; drawbridge trunk test carrier says more";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    assert_eq!(log.matches("403 Forbidden").count(), 1, "{log}");
+}
+
+#[test]
+fn what_the_api_cannot_read_is_told_as_json_with_a_cure() {
+    let site = Site::new("api");
+    let daemon = Daemon::start(&site);
+    let socket = site.directory.join("admin.sock");
+    let post = |path: &str, body: &str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let json: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+        (head.split(' ').nth(1).unwrap().to_owned(), json)
+    };
+    for body in ["{", "{\"deadline\": 5}", "[]"] {
+        let (status, problem) = post("/api/v1/drain", body);
+        assert!(status.starts_with('4'), "{body}: {status}");
+        assert!(problem["error"].is_string() && problem["cure"].is_string(), "{problem}");
+    }
+    let (status, problem) = post("/api/v1/trunks/%ff/disable", "");
+    assert_eq!(status, "400", "{problem}");
+    assert!(problem["cure"].as_str().unwrap().contains("percent-encoded"), "{problem}");
+    assert_eq!(daemon.get("/readyz").unwrap().0, 200);
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_that_loses_every_trunk_says_so() {
+    let mut site = Site::new("lost");
+    let alone = site.text.clone();
+    Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    site.write(&alone);
+    well(&site, "reload");
+    daemon.wait_for("the reload", || daemon.status()["configuration"]["trunks"] == 0);
+    let (_, log) = daemon.stop();
+    assert!(log.contains("trunk: the only trunk is gone; see whether trunks.d is beside this file"), "{log}");
 }
 
 #[test]

@@ -66,6 +66,8 @@ fn first() -> Settings {
         media: media::Settings {
             ports: (10_000, 10_039),
             timeout: Duration::from_secs(60),
+            one_way_timeout: Duration::from_secs(60),
+            hold_timeout: Duration::from_secs(60),
             realms: ByRealm { trusted: relay_at("10.0.0.5"), untrusted: relay_at("203.0.113.5") },
         },
         timeouts: TIMEOUTS,

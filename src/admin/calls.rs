@@ -1,6 +1,7 @@
 //! `/api/v1/calls`: which calls there are. Fields are added, never renamed.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -55,7 +56,11 @@ pub(super) async fn list(State(view): State<View>) -> Result<Json<Calls>, Proble
     Ok(Json(Calls { total, calls: reports.iter().map(|report| CallBody::of(report, view.clock)).collect() }))
 }
 
-pub(super) async fn one(State(view): State<View>, Path(id): Path<String>) -> Result<Json<CallBody>, Problem> {
+pub(super) async fn one(
+    State(view): State<View>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<CallBody>, Problem> {
+    let Path(id) = id?;
     let report = view.ask(|answer| Command::Call(id.clone(), answer)).await;
     let report = report.ok_or_else(Problem::unresponsive)?.ok_or_else(|| no_such_call(&id))?;
     Ok(Json(CallBody::of(&report, view.clock)))
@@ -95,5 +100,52 @@ impl LegBody {
             trunk: leg.trunk.as_ref().map(|trunk| trunk.as_str().to_owned()),
             remote: leg.remote.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::admin::golden;
+    use crate::b2bua::CallPhase;
+    use crate::base::Realm;
+
+    #[test]
+    fn the_bodies_are_those_that_the_commands_read() {
+        let clock = Clock::start();
+        let ago = |seconds: u64| {
+            let micros = clock.now().as_micros().saturating_sub(seconds * 1_000_000);
+            Instant::ZERO + Duration::from_micros(micros)
+        };
+        let leg = |realm, trunk: Option<&str>, remote: &str| ReportedLeg {
+            realm,
+            trunk: trunk.map(Into::into),
+            remote: remote.parse().unwrap(),
+        };
+        let answered = CallReport {
+            id: "00ab".to_owned(),
+            from: "+14155550100".to_owned(),
+            to: "911".to_owned(),
+            ingress: leg(Realm::Trusted, None, "10.0.0.9:5060"),
+            egress: Some(leg(Realm::Untrusted, Some("sinch"), "192.0.2.1:5060")),
+            phase: CallPhase::Answered,
+            start: ago(62),
+            answer: Some(ago(60)),
+            is_emergency: true,
+        };
+        let setup = CallReport {
+            egress: None,
+            phase: CallPhase::Setup,
+            answer: None,
+            is_emergency: false,
+            to: "+442079460000".to_owned(),
+            ..answered.clone()
+        };
+        let calls = [&answered, &setup].map(|report| CallBody::of(report, clock)).into();
+        golden::expect(expect_file!["golden/calls.json"], &Calls { total: 7, calls });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -59,16 +60,15 @@ async fn only_on_the_socket() -> Problem {
     )
 }
 
-async fn enable(view: State<View>, peer: ConnectInfo<Peer>, name: Path<String>) -> Result<Response, Problem> {
-    switch(view, peer, name, true).await
+/// What stands in the path.
+type Named = Result<Path<String>, PathRejection>;
+
+async fn enable(view: State<View>, peer: ConnectInfo<Peer>, name: Named) -> Result<Response, Problem> {
+    switch(view, peer, name?, true).await
 }
 
-async fn disable(
-    view: State<View>,
-    peer: ConnectInfo<Peer>,
-    name: Path<String>,
-) -> Result<Response, Problem> {
-    switch(view, peer, name, false).await
+async fn disable(view: State<View>, peer: ConnectInfo<Peer>, name: Named) -> Result<Response, Problem> {
+    switch(view, peer, name?, false).await
 }
 
 async fn switch(
@@ -96,8 +96,9 @@ struct HungUp {
 async fn hang_up(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(id): Path<String>,
+    id: Named,
 ) -> Result<Response, Problem> {
+    let Path(id) = id?;
     let is_known = view.ask(|answer| Command::HangUp(id.clone(), answer)).await;
     if !is_known.ok_or_else(Problem::unresponsive)? {
         return Err(no_such_call(&id));
@@ -153,9 +154,9 @@ struct Drained {
 async fn drain(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Option<Json<DrainRequest>>,
+    request: Result<Option<Json<DrainRequest>>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let seconds = request.and_then(|Json(request)| request.deadline_seconds);
+    let seconds = request?.and_then(|Json(request)| request.deadline_seconds);
     if seconds.is_some_and(|seconds| seconds > DEADLINE_MAX_S) {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,

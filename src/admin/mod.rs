@@ -7,6 +7,8 @@
 mod calls;
 mod changes;
 mod connections;
+#[cfg(test)]
+mod golden;
 mod names;
 mod problem;
 mod reload;
@@ -173,9 +175,12 @@ async fn metrics(State(view): State<View>) -> Response {
     }
 }
 
-/// Whether the process lives: the driver's loop turns.
+/// Whether the process lives: the driver's loop turns, and so do the media workers.
 async fn healthz(State(view): State<View>) -> (StatusCode, &'static str) {
     match view.vitals().await {
+        Some(_) if view.relay.has_dead_worker() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "a media worker is given up\n")
+        }
         Some(_) => (StatusCode::OK, "ok\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the driver does not answer\n"),
     }

@@ -1,9 +1,13 @@
 //! What the API answers when it cannot do what was asked: one JSON object with a cure.
 
 use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+/// No message is longer, in characters.
+const MESSAGE_MAX: usize = 200;
 
 /// An answer that is a failure.
 #[derive(Debug)]
@@ -31,6 +35,25 @@ impl Problem {
             "see the log; systemd restarts a daemon that stays so",
         )
     }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Problem {
+        let cure = "send one JSON object as application/json, or nothing";
+        Problem::new(rejection.status(), capped(&rejection.body_text()), cure)
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Problem {
+        let cure = "write a name in the path as UTF-8, percent-encoded";
+        Problem::new(rejection.status(), capped(&rejection.body_text()), cure)
+    }
+}
+
+/// It may quote what was sent.
+fn capped(text: &str) -> String {
+    text.chars().take(MESSAGE_MAX).collect()
 }
 
 impl IntoResponse for Problem {

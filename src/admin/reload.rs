@@ -45,3 +45,26 @@ impl ReloadReport {
         ReloadReport { outcome, changes, faults, warnings, waiting_for_restart: Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::admin::golden;
+
+    #[test]
+    fn the_body_is_that_which_the_command_reads() {
+        let config = "[node]\nnam = \"sbc1\"\n";
+        let faults = crate::config::parse("drawbridge.toml", config).unwrap_err();
+        let fault = faults.into_iter().find(|fault| fault.to_string().contains("node.nam")).unwrap();
+        let report = ReloadReport {
+            changes: vec!["trunk sinch: added".to_owned()],
+            warnings: vec![fault.clone()],
+            faults: vec![fault],
+            waiting_for_restart: vec!["media.ports"],
+            ..ReloadReport::new(Reload::Refused)
+        };
+        golden::expect(expect_file!["golden/reload.json"], &report);
+    }
+}

@@ -8,11 +8,16 @@ use serde::Serialize;
 
 use super::View;
 use super::names::NameStatus;
-use crate::base::{ByRealm, Realm};
+use super::trunks::{AttemptsBody, RefusalBody};
+use crate::base::{ByRealm, Instant, Realm};
 use crate::config::Fault;
 use crate::routing::TrunkReport;
+use crate::runtime::Clock;
 use crate::runtime::driver::Command;
 use crate::telemetry::rfc3339::utc_millis;
+
+/// Of so many failing trunks the status tells.
+const FAILING_MAX: usize = 20;
 
 #[derive(Serialize)]
 pub(super) struct Status {
@@ -30,11 +35,20 @@ pub(super) struct Status {
     calls: Option<usize>,
     transactions: Option<usize>,
     media_ports: Option<MediaPorts>,
-    /// How many are `up`, `full`, `down`, `unresolved` and `disabled`; absent as above.
+    /// How many are `up`, `new`, `full`, `unauthorized`, `down`, `unresolved` and `disabled`; absent as above.
     trunks: Option<BTreeMap<&'static str, usize>>,
+    /// Those whose calls fail, at most 20; absent as above.
+    failing_trunks: Option<Vec<FailingTrunk>>,
     /// What is known of the names of trunks.
     dns: Option<Vec<NameStatus>>,
     configuration: ConfigurationStatus,
+}
+
+#[derive(Serialize)]
+struct FailingTrunk {
+    name: String,
+    attempts: AttemptsBody,
+    refused: Option<RefusalBody>,
 }
 
 #[derive(Serialize)]
@@ -88,6 +102,7 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
         calls: census.map(|census| census.calls),
         transactions: census.map(|census| census.transactions),
         media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
+        failing_trunks: trunks.as_ref().map(|reports| failing(reports, view.clock)),
         trunks: trunks.map(|reports| count_by_state(&reports)),
         dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
         configuration: ConfigurationStatus {
@@ -100,6 +115,17 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
             waiting_for_restart: configuration.waiting_for_restart.clone(),
         },
     })
+}
+
+fn failing(reports: &[TrunkReport], clock: Clock) -> Vec<FailingTrunk> {
+    let time = |at: Instant| utc_millis(clock.time_of_day(at));
+    let failing = reports.iter().filter(|report| report.is_enabled() && report.attempts.is_failing());
+    let of = |report: &TrunkReport| FailingTrunk {
+        name: report.name.as_str().to_owned(),
+        attempts: AttemptsBody::of(&report.attempts, time),
+        refused: RefusalBody::of(&report.attempts, time),
+    };
+    failing.take(FAILING_MAX).map(of).collect()
 }
 
 fn count_by_state(reports: &[TrunkReport]) -> BTreeMap<&'static str, usize> {

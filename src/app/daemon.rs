@@ -78,7 +78,14 @@ async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCo
                     reload(&reloader, Cause::FilesChanged, &app).await;
                 }
             }
-            _ = watchdog.tick() => tell_systemd(&app).await,
+            _ = watchdog.tick() => {
+                if app.relay().has_dead_worker() {
+                    tracing::error!("a media worker is given up: only a new process carries all calls again");
+                    stop(app).await;
+                    return ExitCode::FAILURE;
+                }
+                tell_systemd(&app).await;
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading the configuration again while calls go on: taken whole, or refused whole.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,9 @@ use crate::resolver::{self, Resolver};
 use crate::runtime::Clock;
 use crate::runtime::driver::Command;
 use crate::telemetry::{CdrSink, Metrics};
+
+/// So many faults are logged and kept for `status`; a file of the wrong kind has one a line.
+const FAULTS_TOLD: usize = 50;
 
 /// Why the files are read again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +88,8 @@ impl Reloader {
     async fn take(&self, mut config: Config, cause: Cause) -> ReloadReport {
         let before = self.configuration.load_full();
         let running = &before.running;
+        let lost = self.warn_of_lost_trunks(running, &config);
+        config.warnings.extend(lost);
         let waiting_for_restart = config.keep_until_restart(running);
         let changes = config::diff(running, &config);
         let same = changes.is_empty()
@@ -106,8 +111,8 @@ impl Reloader {
         if config.nameservers != running.nameservers {
             self.replace_resolver(&config).await;
         }
-        if config.media.timeout != running.media.timeout {
-            self.relay.set_timeout(config.media.timeout);
+        if config.media.silence() != running.media.silence() {
+            self.relay.set_silence(config.media.silence());
         }
         if config.cdr != running.cdr {
             self.cdrs.reopen(config.cdr.clone());
@@ -130,7 +135,23 @@ impl Reloader {
         report
     }
 
+    /// A directory that was moved away is no fault, and ends the service all the same.
+    fn warn_of_lost_trunks(&self, running: &Config, new: &Config) -> Option<Fault> {
+        let before = running.routing.trunks.len();
+        let message = match before {
+            0 => return None,
+            1 => "the only trunk is gone".to_owned(),
+            many => format!("all {many} trunks are gone"),
+        };
+        let cure = "see whether trunks.d is beside this file, and its files end in .toml".to_owned();
+        let file = self.path.display().to_string();
+        let is_lost = new.routing.trunks.is_empty();
+        is_lost.then(|| Fault::without_place(file, "trunk".to_owned(), &message, Some(cure)))
+    }
+
     fn refuse(&self, faults: Vec<Fault>, cause: Cause) -> ReloadReport {
+        let all = faults.len();
+        let faults = told(faults, &self.path);
         let before = self.configuration.load_full();
         if cause == Cause::FilesChanged && before.refused == faults {
             return ReloadReport::new(Reload::Unchanged);
@@ -139,10 +160,7 @@ impl Reloader {
         for fault in &faults {
             tracing::error!("configuration: {fault}");
         }
-        tracing::error!(
-            faults = faults.len(),
-            "the configuration is refused, the running one stays in force"
-        );
+        tracing::error!(faults = all, "the configuration is refused, the running one stays in force");
         self.configuration
             .store(Arc::new(Configuration { refused: faults, ..Configuration::clone(&before) }));
         report
@@ -158,6 +176,18 @@ impl Reloader {
     }
 }
 
+/// The first of them, and how many there are more.
+fn told(mut faults: Vec<Fault>, path: &Path) -> Vec<Fault> {
+    let more = faults.len().saturating_sub(FAULTS_TOLD);
+    if more > 0 {
+        faults.truncate(FAULTS_TOLD);
+        let cure = Some("drawbridge check lists all of them".to_owned());
+        let message = format!("and {more} more faults");
+        faults.push(Fault::without_place(path.display().to_string(), String::new(), &message, cure));
+    }
+    faults
+}
+
 fn log(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]) {
     for warning in &config.warnings {
         tracing::warn!("configuration: {warning}");
@@ -169,4 +199,22 @@ fn log(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]
         tracing::info!("configuration: {change}");
     }
     tracing::info!(changes = changes.len(), "the configuration is in force");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_beyond_fifty_are_counted() {
+        let fault = |number: usize| {
+            Fault::without_place("a.toml".to_owned(), format!("key{number}"), "unknown key", None)
+        };
+        let of = |many: usize| told((0..many).map(fault).collect(), Path::new("/etc/drawbridge.toml"));
+        assert_eq!((of(0).len(), of(50).len()), (0, 50));
+        let faults = of(75);
+        assert_eq!((faults.len(), faults[49].key.as_str()), (51, "key49"));
+        let last = "/etc/drawbridge.toml: and 25 more faults; drawbridge check lists all of them";
+        assert_eq!(faults[50].to_string(), last);
+    }
 }

@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use crate::b2bua::{Listener, Settings};
 use crate::base::ListenerId;
 use crate::config::{Config, HostPort, RelayEngine};
-use crate::relay::{EngineChoice, RelaySettings};
+use crate::relay::{EngineChoice, Features, RelaySettings};
 use crate::transport::TlsMaterial;
 
 /// The engine's settings; `bound` are the listeners' addresses as they were really bound.
@@ -76,6 +76,11 @@ pub(super) fn relay(config: &Config) -> RelaySettings {
             RelayEngine::IoUring => EngineChoice::IoUring,
             RelayEngine::Portable => EngineChoice::Portable,
         },
-        timeout: config.media.timeout,
+        batch: config.relay.batch,
+        zero_copy: config.relay.zero_copy,
+        busy_poll: config.relay.busy_poll,
+        pin: config.relay.pin,
+        without: Features::NONE,
+        silence: config.media.silence(),
     }
 }

@@ -1,6 +1,7 @@
 //! `failover.after_ringing`: another target although a callee may have rung. Never two phones at once: a
 //! target that rings too long is CANCELled, and only its final response lets the next INVITE out. If
-//! that response is a 2xx, the callee was quicker, and the call is answered.
+//! that response is a 2xx, the callee was quicker, and the call is answered; if it is a callee's last word
+//! (486, 603), it was quicker as well, and that is the caller's answer.
 //!
 //! As after a redirection, what the caller hears already stays on its ports, so the next target is in
 //! the same realm; and a caller that has changed its offer since cannot be sent on (`redirect.rs`).
@@ -12,7 +13,7 @@ use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
 use crate::base::Instant;
-use crate::routing::{Failover, Target};
+use crate::routing::{Failover, Target, is_last_word};
 use crate::sip::Status;
 
 impl Engine {
@@ -45,6 +46,16 @@ impl Engine {
     /// Whether the target that is being tried was CANCELled for the next one.
     pub(super) fn is_leaving(&self, key: CallKey) -> bool {
         self.calls.get(key).is_some_and(|call| call.plan.leaving)
+    }
+
+    /// Whether the callee of a target that was CANCELled had declined before it heard of that: its last
+    /// word crossed our CANCEL, and counts as if there had been none.
+    pub(super) fn is_declined_in_time(&mut self, key: CallKey, status: Status) -> bool {
+        let is_declined = is_last_word(status.code());
+        if let Some(call) = self.calls.get_mut(key).filter(|_| is_declined) {
+            call.plan.leaving = false;
+        }
+        is_declined
     }
 
     /// The target that was CANCELled does not ring any more.

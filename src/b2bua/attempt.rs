@@ -4,14 +4,15 @@
 //! `failover.after_ringing` asks for it (`after_ringing.rs`): the callee may have rung, and two ringing
 //! phones are two answered calls.
 
+use super::addressing::{self, Addressing};
 use super::call::{Call, CallKey, CallTimer, Leg, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::{Attempt, AttemptResult, EndedBy};
 use super::early_dialogs::Arrival;
 use super::ending::{End, RetryAfter};
-use super::engine::{Engine, Outgoing, Purpose};
-use super::identity::{self, Addressing};
+use super::engine::Engine;
 use super::inbound::Rejection;
+use super::outgoing::Purpose;
 use super::{Event, bodies, capabilities, header_policy, secured_media};
 use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::session_timer::Role;
@@ -46,6 +47,8 @@ impl Engine {
             call.plan.tried.push(target.key());
             call.plan.current = Some(target.clone());
             let Some(hop) = settings.listener_towards(realm, target.transport, target.address) else {
+                // That is our fault, and says nothing of the target.
+                self.judge_attempt(now, key, AttemptResult::Cancelled);
                 self.note_attempt(now, key, AttemptResult::Transport);
                 continue;
             };
@@ -81,11 +84,11 @@ impl Engine {
             let trunk = call.plan.trunks.remove(0);
             let emergency = call.is_emergency();
             self.leave_egress_trunk(key);
-            if self.router.is_unresolved(&trunk) {
-                self.note_unresolved(key, trunk);
+            let targets = self.router.targets(&trunk, &mut self.random);
+            if targets.is_empty() && self.router.is_unresolved(&trunk) {
+                self.note_unresolved(now, key, trunk);
                 continue;
             }
-            let targets = self.router.targets(&trunk, &mut self.random);
             let targets = self.router.prefer_registered(&trunk, targets, emergency);
             let targets = self.calls.get_mut(key)?.plan.redirection.narrow(targets);
             let targets = self.within_reach(key, targets);
@@ -136,7 +139,7 @@ impl Engine {
         let Some(target) = target else { return Setup::NotSent };
         let Some(trunk) = settings.routing.trunk(&target.trunk) else { return Setup::NotSent };
         let numbering = settings.numbering_of(Some(trunk));
-        let Ok(addressing) = identity::address(&call.numbers_sent(), trunk, numbering, &target) else {
+        let Ok(addressing) = addressing::address(&call.numbers_sent(), trunk, numbering, &target) else {
             self.note_answer(key, Status::of(403));
             return Setup::NotSent;
         };
@@ -206,7 +209,7 @@ impl Engine {
         let withheld = (!self.offers_reliable(key)).then_some(capabilities::RELIABLE);
         writer = capabilities::add_towards(writer, Some(trunk), withheld);
         writer = self.ask_session_timer(key, Side::B, writer);
-        writer = identity::add_identity(writer, addressing);
+        writer = addressing::add_identity(writer, addressing);
         let rules = header_policy::rules_for(&trunk.headers, addressing.anonymous);
         writer = header_policy::add_crossing(writer, &invite, &rules);
         let is_for_help = self.calls.get(key).is_some_and(Call::is_emergency);
@@ -216,38 +219,6 @@ impl Engine {
         let body_rules = bodies::rules_of(Some(trunk), is_for_help);
         let request = bodies::finish(writer, offer.as_deref(), &invite, &body_rules);
         request.map_err(|_| Status::of(513))
-    }
-
-    /// Sends a request of ours through a transaction, and remembers what it is for.
-    pub(super) fn send_request(
-        &mut self,
-        now: Instant,
-        call: CallKey,
-        side: Side,
-        purpose: Purpose,
-        request: Message,
-        hop: Hop,
-    ) -> ClientId {
-        let trunk = self.calls.get(call).and_then(|call| call.leg(side)).and_then(|leg| leg.trunk.clone());
-        let outgoing = Outgoing::new(call, side, purpose, request.clone(), hop, trunk);
-        self.send_owing(now, &outgoing, request)
-    }
-
-    /// The same, with what `like` says of it beside the request: where it goes, whose it is, and which
-    /// challenges it must answer.
-    pub(super) fn send_owing(&mut self, now: Instant, like: &Outgoing, request: Message) -> ClientId {
-        let (trunk, hop) = (like.trunk.as_ref(), like.hop);
-        let (request, answers) = self.authorize(now, request, hop, trunk, &like.answers);
-        let (request, hop, other_hop) = self.fit_transport(request, hop, trunk);
-        let client = self.transactions.send_request(now, request.clone(), hop);
-        if like.purpose == Purpose::Bye {
-            self.note_bye(client, &request);
-        }
-        let (call, side, purpose, trunk) = (like.call, like.side, like.purpose, like.trunk.clone());
-        let mut outgoing = Outgoing { answers, ..Outgoing::new(call, side, purpose, request, hop, trunk) };
-        outgoing.other_hop = other_hop.or_else(|| self.other_hop_of(&outgoing));
-        self.clients.insert(client, outgoing);
-        client
     }
 
     /// A response to an INVITE of ours that opens a leg.
@@ -387,6 +358,7 @@ impl Engine {
             call.record.status = 200;
             call.a.incoming = None;
         }
+        self.expect_talk(key);
         let longest = [Side::A, Side::B].map(|side| self.timeouts_of(key, side).duration);
         self.arm(key, CallTimer::Duration, now + longest[0].min(longest[1]));
         self.begin_session_interval(now, key, Side::B, Role::Uac, response);
@@ -455,7 +427,7 @@ impl Engine {
     /// A final answer of a target that is no 2xx.
     fn on_failure(&mut self, now: Instant, key: CallKey, response: &Message, status: Status) {
         self.disarm_setup(key);
-        if self.is_leaving(key) {
+        if self.is_leaving(key) && !self.is_declined_in_time(key, status) {
             return self.finish_leaving(now, key);
         }
         if self.on_redirection(now, key, response, status) {
@@ -568,12 +540,14 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(target) = call.plan.current.take() else { return };
         let millis = u64::try_from(now.since(call.plan.since).as_millis()).unwrap_or(u64::MAX);
-        let (trunk, target) = (target.trunk, Some(target.address));
-        call.record.attempts.push(Attempt { trunk, target, result, millis });
+        let (trunk, address) = (target.trunk.clone(), Some(target.address));
+        call.record.attempts.push(Attempt { trunk, target: address, result, millis });
+        self.tally_attempt(now, key, &target, result);
     }
 
     /// Writes down that DNS knows no address of a trunk: that is no failure of the carrier's.
-    fn note_unresolved(&mut self, key: CallKey, trunk: TrunkName) {
+    fn note_unresolved(&mut self, now: Instant, key: CallKey, trunk: TrunkName) {
+        self.tally_unresolved(now, &trunk);
         if let Some(call) = self.calls.get_mut(key) {
             let result = AttemptResult::Dns;
             call.record.attempts.push(Attempt { trunk, target: None, result, millis: 0 });

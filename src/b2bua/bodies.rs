@@ -12,7 +12,7 @@ use super::call::{Call, CallKey};
 use super::engine::Engine;
 use super::header_policy::glob_matches;
 use super::transfer;
-use crate::base::{Hop, Instant};
+use crate::base::Instant;
 use crate::media::Side;
 use crate::routing::{BodyRules, Trunk};
 use crate::sip::multipart::{self, MultipartFault, Part};
@@ -74,7 +74,11 @@ impl BodyFault {
 /// What is wrong with the body of a request that goes to a trunk with these rules.
 pub(super) fn find_fault(request: &Message, rules: &BodyRules, is_emergency: bool) -> Option<BodyFault> {
     let coding = request.header(Header::ContentEncoding);
-    if coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+    // Of no body it says nothing, and nobody who calls for help is refused for that.
+    let is_read = request.body().is_empty() && is_emergency;
+    if coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        && !is_read
+    {
         return Some(BodyFault::Encoding);
     }
     let parts = match request.parts() {
@@ -164,11 +168,7 @@ impl Engine {
     }
 
     /// What is wrong with the body of a new INVITE, if it is that wherever the call goes.
-    pub(super) fn find_body_fault(&self, invite: &Message, hop: Hop) -> Option<BodyFault> {
-        if invite.body().is_empty() {
-            return find_fault(invite, &BodyRules::default(), false);
-        }
-        let is_emergency = self.realm_of(hop).is_some_and(|realm| self.calls_for_help(invite, realm, hop));
+    pub(super) fn find_body_fault(&self, invite: &Message, is_emergency: bool) -> Option<BodyFault> {
         let fault = find_fault(invite, &BodyRules::default(), is_emergency)?;
         let trunks = &self.snapshots.current().routing.trunks;
         let is_taken = trunks.iter().any(|trunk| find_fault(invite, &trunk.bodies, is_emergency).is_none());

@@ -12,6 +12,7 @@ use super::caller::Privacy;
 use super::capabilities::Capabilities;
 use super::cdr::{Attempt, CdrLeg, CdrTransfer, EndedBy};
 use super::diversion::Diversions;
+use super::dtmf::Keys;
 use super::early_dialogs::EarlyDialogs;
 use super::ending::RetryAfter;
 use super::redirect::Redirection;
@@ -62,6 +63,8 @@ pub struct Call {
     pub record: Record,
     /// Its armed timers.
     pub timers: BTreeMap<CallTimer, TimerId>,
+    /// Keys that are told by INFO.
+    pub keys: Keys,
     /// Requests of one side that wait for the other side's answer.
     pub relays: Vec<ClientId>,
     /// Reliable provisional responses towards the caller.

@@ -6,9 +6,17 @@
 //! the first offer of a call counts at once.
 
 mod joined;
+mod marking;
+mod multiplexing;
+mod of_keys;
+mod silence;
 mod stream_kind;
 
+pub use silence::{OneWayAudio, PartyPlace};
 pub(super) use stream_kind::OfferFault;
+
+use multiplexing::RtcpPlaces;
+use of_keys::OfferedEvents;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,16 +24,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::attempt::Setup;
-use super::call::{Call, CallKey, CallTimer, Leg, Phase};
+use super::call::{Call, CallKey, CallTimer, Leg};
 use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
 use super::inbound::Rejection;
-use super::{Output, Settings, identity};
+use super::{Output, Settings, addressing};
 use crate::base::{Hop, Instant, Realm};
 use crate::media::{
-    ADDRESS_IN_USE, Codec, Format, Formats, Latch, MediaCommand, MediaEvent, MediaReport, MediaSessionId,
-    PortPair, PortPool, RemoteMedia, Side, StreamKind, StreamPorts,
+    ADDRESS_IN_USE, Codec, EventRule, Format, Formats, Marking, MediaCommand, MediaEvent, MediaReport,
+    MediaSessionId, PortPair, PortPool, RemoteMedia, Side, StreamKind, StreamPorts,
 };
 use crate::sdp::{OurOrigin, Rewrite, Sdp, SdpFault, StreamPlace, StreamRewrite};
 use crate::sip::{Message, Status};
@@ -51,6 +59,10 @@ pub struct CallMedia {
     opening: Option<Opening>,
     /// Where side B's ports are: another target may want others.
     place_b: Option<Place>,
+    /// How its packets to each side are marked.
+    marking: Marking,
+    /// The payload type of events that each side was told of in the other's name.
+    offered_events: OfferedEvents,
     a: SideMedia,
     b: SideMedia,
     offer: Option<PendingOffer>,
@@ -62,6 +74,8 @@ pub struct CallMedia {
     own: Vec<StreamPorts>,
     /// The last offer that was answered, as its maker said it: an answer may be said twice.
     agreed: Option<(Side, Vec<StreamPlace>)>,
+    /// Whether it was told that side A or B is not heard.
+    one_way_told: (bool, bool),
     /// All m= lines that were ever agreed on, with those that the last offer left out.
     lines: Vec<StreamPlace>,
 }
@@ -70,6 +84,8 @@ pub struct CallMedia {
 #[derive(Clone, Debug, Default)]
 struct SideMedia {
     remotes: Vec<Option<RemoteMedia>>,
+    /// Where it takes RTCP with RTP and where without, for each of them.
+    rtcp: Vec<Option<RtcpPlaces>>,
     held: bool,
 }
 
@@ -251,7 +267,7 @@ impl Engine {
         parked: Parked,
     ) -> MediaReady {
         let Some(call) = self.calls.get(key) else { return MediaReady::Never };
-        if call.media.id.is_some() && call.media.place_b != Some(place_b) {
+        if call.media.id.is_some() && (call.media.place_b != Some(place_b) || self.wants_other_marking(key)) {
             self.abandon_media(key);
         }
         let Some(call) = self.calls.get(key) else { return MediaReady::Never };
@@ -312,6 +328,7 @@ impl Engine {
         let Some(call) = self.calls.get(key) else { return MediaReady::Never };
         let settings = self.snapshots.get(call.snapshot);
         let first_stream = call.media.streams.len() as u8;
+        let marking = marking::marking_of(call, &settings);
         for _ in 0..count {
             match self.reserve_stream(now, &settings, opening.places) {
                 Some(stream) => opening.streams.push(stream),
@@ -323,13 +340,14 @@ impl Engine {
         }
         let next_session = MediaSessionId(self.last_media_session + 1);
         let Some(call) = self.calls.get_mut(key) else { return MediaReady::Never };
+        call.media.marking = marking;
         let session = *call.media.id.get_or_insert(next_session);
         call.media.place_b = Some(opening.places.1);
         let streams = opening.streams.clone();
         call.media.opening = Some(opening);
         self.last_media_session = self.last_media_session.max(session.0);
         self.media_sessions.insert(session, key);
-        self.outputs.push_back(Output::Media(MediaCommand::Open { session, first_stream, streams }));
+        self.outputs.push_back(Output::Media(MediaCommand::Open { session, first_stream, streams, marking }));
         self.arm(key, CallTimer::Opening, now + MAX_OPENING);
         MediaReady::Later
     }
@@ -385,19 +403,18 @@ impl Engine {
                 self.on_open_failed(now, session, address, errno);
             }
             MediaEvent::Silent { session } => self.on_silent(now, session),
-            MediaEvent::Closed { session, report } => self.on_closed(now, session, report),
+            MediaEvent::Lost { session } => self.on_lost(now, session),
+            MediaEvent::SilentOnHold { session } => self.on_silent_on_hold(now, session),
+            MediaEvent::OneWay { session, found } => self.on_one_way(now, session, *found),
+            MediaEvent::Key { session, side, press } => self.on_key(now, session, side, press),
+            MediaEvent::Closed { session, report } => self.on_closed(now, session, *report),
         }
     }
 
-    /// No RTP for `media.timeout`. It ends a call that is answered and, as both sides last agreed,
-    /// not on hold: a callee may ring in silence after it said where its media is, and the relay's
-    /// word may have crossed ours of the hold.
-    fn on_silent(&mut self, now: Instant, session: MediaSessionId) {
-        let Some(key) = self.media_sessions.get(&session).copied() else { return };
-        let Some(call) = self.calls.get(key) else { return };
-        let held = call.media.a.held || call.media.b.held;
-        if call.phase == Phase::Answered && !held {
-            self.end_call(now, key, End::new(EndedBy::Sbc, "no RTP for media.timeout"));
+    /// The relay has lost the ports: neither side would ever hear the other again.
+    fn on_lost(&mut self, now: Instant, session: MediaSessionId) {
+        if let Some(key) = self.media_sessions.get(&session).copied() {
+            self.end_call(now, key, End::new(EndedBy::Sbc, "a fault of the media relay"));
         }
     }
 
@@ -412,6 +429,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(opening) = call.media.opening.take() else { return };
         call.media.streams.extend(opening.streams);
+        self.expect_talk(key);
         match opening.parked {
             Parked::Attempt(hop) => {
                 if self.send_setup(now, key, hop) == Setup::NotSent {
@@ -494,7 +512,7 @@ impl Engine {
         let call = self.calls.get_mut(key).ok_or(Status::of(481))?;
         let settings = self.snapshots.get(call.snapshot);
         let (sdp, offer) = call.media.in_place(from, &said, role).map_err(|_| Status::of(488))?;
-        let mut media = side_media(call, from, &sdp);
+        let mut media = side_media(call, &settings, from, &sdp);
         for remote in &mut media.remotes {
             let is_own = remote.is_some_and(|remote| is_own(&self.ports, &settings, &remote));
             if is_own && role == SdpRole::Offer && call.media.answered && call.reconnect.is_none() {
@@ -504,7 +522,8 @@ impl Engine {
             }
             *remote = remote.filter(|_| !is_own);
         }
-        let body = rewrite(call, &settings, from, &sdp, role, &offer).ok_or(Status::of(488))?;
+        let shown = of_keys::with_events(call, &settings, from, &sdp, role);
+        let body = rewrite(call, &settings, from, &shown, role, &offer).ok_or(Status::of(488))?;
         match role {
             SdpRole::Offer => {
                 let is_first = !call.media.answered;
@@ -524,7 +543,14 @@ impl Engine {
                 note_in_force(call, Some((from, said.as_bytes())));
                 if let Some(offer) = offer {
                     (call.media.agreed, call.media.lines) = (Some((offer.by, offer.places)), offer.lines);
-                    self.put_in_force(key, offer.by, offer.media);
+                    let mut offered = offer.media;
+                    multiplexing::settle(&mut offered, &media);
+                    self.put_in_force(key, offer.by, offered);
+                } else {
+                    // The second answer to an offer may say otherwise.
+                    let mut offered = call.media.side(from.other()).clone();
+                    multiplexing::settle(&mut offered, &media);
+                    self.put_in_force(key, from.other(), offered);
                 }
                 self.put_in_force(key, from, media);
             }
@@ -538,7 +564,7 @@ impl Engine {
         let Some(Ok(sdp)) = message.sdp().map(|said| Sdp::parse(&said)) else { return };
         let Some(call) = self.calls.get_mut(key) else { return };
         let settings = self.snapshots.get(call.snapshot);
-        let mut media = side_media(call, side, &sdp);
+        let mut media = side_media(call, &settings, side, &sdp);
         for remote in &mut media.remotes {
             *remote = remote.filter(|remote| !is_own(&self.ports, &settings, remote));
         }
@@ -575,19 +601,25 @@ impl Engine {
         let was_held = call.media.a.held || call.media.b.held;
         let before = std::mem::replace(call.media.side_mut(side), media);
         let held = call.media.a.held || call.media.b.held;
+        of_keys::note_rule(call, &self.snapshots.get(call.snapshot), side);
         let streams = call.media.streams.len();
+        let (mut changed, mut other_formats) = (Vec::new(), false);
         for stream in 0..streams {
             let remote = call.media.side(side).remotes.get(stream).copied().flatten();
-            if before.remotes.get(stream).copied().flatten() != remote {
+            let was = before.remotes.get(stream).copied().flatten();
+            if was != remote {
                 let stream = stream as u8;
-                self.outputs.push_back(Output::Media(MediaCommand::SetRemote {
-                    session,
-                    stream,
-                    side: faces,
-                    remote,
-                }));
+                changed.push(MediaCommand::SetRemote { session, stream, side: faces, remote });
             }
+            let formats = |of: Option<RemoteMedia>| of.map(|remote| remote.formats);
+            other_formats |= formats(was) != formats(remote);
         }
+        if other_formats {
+            changed.extend(call.media.told_within(side));
+        }
+        self.outputs.extend(changed.into_iter().map(Output::Media));
+        self.follow_rule(key, side.other());
+        let Some(call) = self.calls.get_mut(key) else { return };
         if held != was_held {
             for session in call.media.sessions() {
                 self.outputs.push_back(Output::Media(MediaCommand::SetHold { session, held }));
@@ -604,7 +636,7 @@ impl Engine {
             Side::B => &call.contact_user_b,
         };
         let user = leg.contact_user.as_ref().unwrap_or(user);
-        Some(identity::contact(user, &self.advertised(leg.hop), leg.hop.transport))
+        Some(addressing::contact(user, &self.advertised(leg.hop), leg.hop.transport))
     }
 }
 
@@ -632,7 +664,9 @@ fn is_own(ports: &PortPool, settings: &Settings, remote: &RemoteMedia) -> bool {
 }
 
 /// Where a side's media is, by its SDP.
-fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
+fn side_media(call: &Call, settings: &Settings, side: Side, sdp: &Sdp) -> SideMedia {
+    let trunk = call.leg(side).and_then(|leg| settings.trunk_of(leg.trunk.as_ref()));
+    let latch = trunk.map(|trunk| trunk.latch).unwrap_or_default();
     let signalling =
         call.leg(side).map(|leg| leg.dialog.as_ref().map_or(leg.hop, |dialog| dialog.hop).peer.ip());
     let remotes = sdp.medias().iter().map(|media| {
@@ -649,9 +683,12 @@ fn side_media(call: &Call, side: Side, sdp: &Sdp) -> SideMedia {
             clock_hz: codec.clock_rate,
         }));
         let signalling = signalling?;
-        Some(RemoteMedia { kind, rtp, rtcp, signalling, receives, sends, latch: Latch::default(), formats })
+        let events = EventRule::default();
+        Some(RemoteMedia { kind, rtp, rtcp, signalling, receives, sends, latch, formats, events })
     });
-    SideMedia { remotes: remotes.collect(), held: sdp.is_hold() }
+    let remotes: Vec<_> = remotes.collect();
+    let rtcp = sdp.medias().iter().map(RtcpPlaces::of).collect();
+    SideMedia { remotes, rtcp, held: sdp.is_hold() }
 }
 
 /// The SDP as the other side shall read it; `None` if no codec is left, or if nothing of an offer

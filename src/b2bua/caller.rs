@@ -2,7 +2,7 @@
 //! P-Asserted-Identity and P-Preferred-Identity (RFC 3325), Remote-Party-ID (its expired draft, which
 //! many still send), and Privacy (RFC 3323).
 //!
-//! How it is told to a trunk is `identity.rs`'s business. Must not know: trunks, numbers' forms.
+//! How it is told to a trunk is `addressing.rs`'s business. Must not know: trunks, numbers' forms.
 
 use bytes::Bytes;
 

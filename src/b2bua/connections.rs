@@ -3,6 +3,8 @@
 //!
 //! Must not know: sockets, how a connection is opened.
 
+use std::collections::BTreeMap;
+
 use super::call::{CallKey, Leg};
 use super::engine::Engine;
 use super::{Event, Output};
@@ -29,11 +31,13 @@ impl Engine {
     /// A connection is gone, or could not be opened. No call ends by that alone.
     pub(super) fn on_transport_failed(&mut self, now: Instant, hop: Hop) {
         self.connections.remove(&hop);
-        let identity = self.identity_of_source(hop);
+        let servers = self.transactions.answered_over(hop).into_iter();
+        let senders: BTreeMap<ServerId, PeerIdentity> =
+            servers.map(|server| (server, self.identity_of_sender(server, hop))).collect();
         if hop.transport.is_reliable() {
             // The transaction of an INVITE lasts as long as its 2xx waits for the ACK (RFC 6026 §8.7).
-            for server in self.transactions.answered_over(hop) {
-                self.redirect_success(server, hop, identity);
+            for (server, identity) in &senders {
+                self.redirect_success(*server, hop, *identity);
             }
         }
         for (cancel, invite) in self.transactions.cancels_over(hop) {
@@ -42,7 +46,8 @@ impl Engine {
                 self.transactions.redirect_cancel(cancel, other);
             }
         }
-        self.transactions.transport_failed(now, hop, identity);
+        let of = |server| senders.get(&server).copied().unwrap_or(PeerIdentity::NONE);
+        self.transactions.transport_failed(now, hop, of);
         self.renew_over_new_connection(now, hop);
     }
 
@@ -148,13 +153,20 @@ impl Engine {
         Some(Hop { peer, identity, ..failed }).filter(|hop| may_speak && *hop != failed)
     }
 
-    /// Whom a TLS connection to the trunk of a source must lead to.
-    fn identity_of_source(&self, hop: Hop) -> PeerIdentity {
+    /// Whom a TLS connection to the sender of a request must lead to, instead of the one that it had opened:
+    /// to the trunk whose call it is of. An address alone does not say whose: trunks may share it.
+    fn identity_of_sender(&self, server: ServerId, hop: Hop) -> PeerIdentity {
         if hop.transport != Transport::Tls || hop.identity != PeerIdentity::NONE {
             return hop.identity;
         }
-        let realm = self.realm_of(hop);
-        let trunk = realm.and_then(|realm| self.router.trunk_of_source(realm, hop.peer.ip()));
+        let Some((request, _)) = self.transactions.request(server) else { return PeerIdentity::NONE };
+        let within = request.to().and_then(|to| to.tag()).and_then(|tag| self.dialogs.get(tag)).copied();
+        let opened = self.servers.get(server).map(|key| (*key, Side::A));
+        let leg = within.or(opened).and_then(|(key, side)| self.calls.get(key)?.leg(side));
+        let trunk = match leg {
+            Some(leg) => leg.trunk.as_ref(),
+            None => self.realm_of(hop).and_then(|realm| self.trunk_of_request(request, realm, hop)),
+        };
         self.identity_of_trunk(trunk)
     }
 

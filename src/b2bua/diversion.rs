@@ -7,8 +7,8 @@
 //!
 //! Must not know: calls in progress, transactions.
 
+use super::addressing::escape_user;
 use super::caller::{is_anonymous, privacy_words};
-use super::identity::escape_user;
 use super::party::Party;
 use crate::numbering::{self, Number};
 use crate::routing::{DiversionForm, Trunk};

@@ -7,8 +7,9 @@ use super::Event;
 use super::call::{Call, CallKey, CallTimer, Leg, Phase};
 use super::call_media::{ClosingMedia, OfferFault};
 use super::cdr::{AttemptResult, Cdr, CdrLeg, EndedBy};
-use super::engine::{Engine, Purpose, RETRY_AFTER_S};
+use super::engine::{Engine, RETRY_AFTER_S};
 use super::inbound::{Rejection, invite_key};
+use super::outgoing::Purpose;
 use super::{Output, header_policy};
 use crate::base::Instant;
 use crate::media::{MediaCommand, Side};
@@ -161,7 +162,7 @@ impl Engine {
 
     /// Takes no new calls and ends those in progress.
     pub(super) fn shut_down(&mut self, now: Instant) {
-        self.draining = true;
+        (self.draining, self.is_closed) = (true, true);
         self.stop_probes();
         self.stop_registrations(now);
         let keys: Vec<CallKey> = self.calls.keys().collect();

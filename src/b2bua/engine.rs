@@ -7,10 +7,10 @@
 //! | what | where |
 //! |---|---|
 //! | **setting up** | |
-//! | a new INVITE: checks, numbers, route; whose it is; loops; a source's share | `inbound.rs`; `ingress.rs`; `loops.rs`; `fairness.rs` |
+//! | a new INVITE: checks, numbers, route; whose it is; whom it calls; loops; a source's share | `inbound.rs`; `ingress.rs`; `called.rs`; `loops.rs`; `fairness.rs` |
 //! | leg B: targets, failover, its responses; a 3xx | `attempt.rs`; `redirect.rs` |
 //! | another target although one may have rung | `after_ringing.rs` |
-//! | which targets are up, as calls see it | `target_health.rs` |
+//! | which targets are up, as calls see it; how a trunk's calls go | `target_health.rs`; `tally.rs` |
 //! | leg B's early dialogs, and PRACK in them | `early_dialogs.rs` |
 //! | reliable provisional responses to the caller, and its PRACK | `reliable.rs` |
 //! | an answer that differs from what the caller was told reliably | `realign.rs` |
@@ -24,13 +24,13 @@
 //! | **what is in a message** | |
 //! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
 //! | headers that cross; bodies beside SDP; secured media | `header_policy.rs`; `bodies.rs`; `secured_media.rs` |
-//! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `identity.rs`; `diversion.rs` |
+//! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `addressing.rs`; `diversion.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 //! | **sending** | |
 //! | connections, and over which a request goes | `connections.rs` |
-//! | our requests, by their transaction | `outgoing.rs` |
-//! | requests of ours that are of no call; OPTIONS to the trunks; REGISTER | `standalone.rs`; `probes.rs`; `registration.rs` |
-//! | a request again: challenged, and with which nonce; over another transport | `challenge.rs`, `credentials.rs`; `resending.rs` |
+//! | our requests within calls: what they are; how they go out, and again | `outgoing.rs`; `sending.rs` |
+//! | requests of ours that are of no call; as they are written; OPTIONS to the trunks; REGISTER | `standalone.rs`; `outside_dialog.rs`; `probes.rs`; `registration.rs` |
+//! | a request again: challenged, and with which nonce; after a refused password; over another transport | `challenge.rs`, `credentials.rs`, `nonces.rs`; `passwords.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
 //! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
@@ -46,17 +46,20 @@ use slotmap::{SecondaryMap, SlotMap};
 use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
-use super::credentials::{Answers, Nonces};
 use super::ending::End;
 use super::fairness::Setups;
+use super::ingress::NewInvite;
 use super::loops::Branches;
-use super::outgoing::Outgoings;
+use super::nonces::Nonces;
+use super::outgoing::{Outgoings, Purpose};
+use super::outside_dialog;
+use super::passwords::Passwords;
 use super::registration::Registrations;
 use super::snapshots::Snapshots;
 use super::standalone::Standalones;
 use super::{Census, Event, Input, Output, Settings, capabilities};
 use crate::admission::{Allowlist, DropReason, SourceRates};
-use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers, TrunkName};
+use crate::base::{ByRealm, Hop, Instant, Random, Realm, Timers};
 use crate::media::{MediaSessionId, PortPool, Side};
 use crate::routing::{HostReport, Query, Resolution, ResolveFault, Router};
 use crate::sip::{Header, Message, MessageFault, Method, Scheme, Status, Uri, Writer, response_to};
@@ -104,119 +107,23 @@ pub struct Engine {
     pub(super) branches: Branches,
     /// What trunks have asked us for, to be answered before they ask again.
     pub(super) nonces: Nonces,
+    /// The trunks that have refused our passwords.
+    pub(super) passwords: Passwords,
     pub(super) registrations: Registrations,
     pub(super) setups: Setups,
     source_rates: SourceRates,
     shard: u8,
     pub(super) last_media_session: u64,
+    /// New calls are refused, but for those to emergency numbers.
     pub(super) draining: bool,
+    /// Those too: the deadline of the drain has come, or the process is about to end.
+    pub(super) is_closed: bool,
+    /// The INVITE that is being received, until the transactions have handed it up: at once or, if it is
+    /// repeated, never.
+    pub(super) arriving: Option<NewInvite>,
     /// When a drain ends the calls that are left.
     pub(super) drain_deadline: Option<Instant>,
     pub(super) outputs: VecDeque<Output>,
-}
-
-/// A request of ours and what it was for.
-#[derive(Clone, Debug)]
-pub(super) struct Outgoing {
-    pub(super) call: CallKey,
-    pub(super) side: Side,
-    pub(super) purpose: Purpose,
-    pub(super) request: Message,
-    pub(super) hop: Hop,
-    /// Over which it is sent again if its transport fails.
-    pub(super) other_hop: Option<Hop>,
-    /// Whose credentials answer a challenge.
-    pub(super) trunk: Option<TrunkName>,
-    /// Which challenges it answers.
-    pub(super) answers: Answers,
-    /// How often its session interval was too short.
-    pub(super) raises: u8,
-    /// The ACK for each 2xx that came, by the peer's tag: a repeated 2xx gets it again.
-    pub(super) acks: Vec<(Bytes, Message, Hop)>,
-    /// The highest CSeq that was used within its early dialog: what a BYE after the call, when the
-    /// leg is gone, must be above.
-    pub(super) early_sequence: u32,
-}
-
-impl Outgoing {
-    /// One that answers no challenge yet.
-    pub(super) fn new(
-        call: CallKey,
-        side: Side,
-        purpose: Purpose,
-        request: Message,
-        hop: Hop,
-        trunk: Option<TrunkName>,
-    ) -> Outgoing {
-        let (other_hop, answers, raises, acks, early_sequence) = (None, Answers::default(), 0, Vec::new(), 0);
-        Outgoing {
-            call,
-            side,
-            purpose,
-            request,
-            hop,
-            other_hop,
-            trunk,
-            answers,
-            raises,
-            acks,
-            early_sequence,
-        }
-    }
-
-    /// Whether it carries credentials.
-    fn is_authorized(&self) -> bool {
-        !self.answers.is_empty()
-    }
-
-    /// Whether it carries this request of the other side.
-    pub(super) fn is_relay_of(&self, request: ServerId) -> bool {
-        self.purpose == Purpose::Relay { server: request }
-    }
-
-    /// The tag of the dialog that it is of; empty if it opens one.
-    pub(super) fn remote_tag(&self) -> &[u8] {
-        self.request.to().and_then(|to| to.tag()).unwrap_or(b"")
-    }
-
-    /// Its CSeq, which the ACK of its 2xx repeats.
-    pub(super) fn sequence(&self) -> u32 {
-        self.request.cseq().map_or(0, |cseq| cseq.number)
-    }
-
-    /// Whether it is an INVITE.
-    pub(super) fn is_invite(&self) -> bool {
-        self.request.method() == Some(&Method::Invite)
-    }
-
-    /// Whether it made an offer (RFC 3264).
-    pub(super) fn carries_offer(&self) -> bool {
-        matches!(self.request.method(), Some(Method::Invite | Method::Update)) && self.request.has_sdp()
-    }
-}
-
-/// What a request of ours was for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
-    /// To open leg B.
-    Setup,
-    /// To carry a request of the other side's, which waits for the answer.
-    Relay {
-        /// The other side's transaction.
-        server: ServerId,
-    },
-    /// To refresh a leg's session timer.
-    Refresh,
-    /// To acknowledge a reliable provisional response of leg B; nobody waits for the answer.
-    Prack,
-    /// To tell the caller, by a re-INVITE of ours, what the callee's answer is by now.
-    Realign,
-    /// To end a leg; nobody waits for the answer.
-    Bye,
-    /// To tell a transferor how far its transfer is; nobody waits for the answer.
-    Notify,
-    /// To tell a party of another's media, after a transfer.
-    Reconnect,
 }
 
 impl Engine {
@@ -245,12 +152,15 @@ impl Engine {
             random,
             branches,
             nonces: Nonces::default(),
+            passwords: Passwords::default(),
             registrations: Registrations::default(),
             setups: Setups::default(),
             source_rates: SourceRates::default(),
             shard,
             last_media_session: 0,
             draining: false,
+            is_closed: false,
+            arriving: None,
             drain_deadline: None,
             outputs: VecDeque::new(),
         };
@@ -375,10 +285,13 @@ impl Engine {
             }
             None if is_answered_at_once(&message) => self.answer_at_once(&message, hop),
             None if is_for_another(&message) => self.drop_message(realm, DropReason::Unmatched),
-            None if self.calls_for_help(&message, realm, hop) => {
-                self.transactions.receive_emergency(now, message, hop)
+            None => {
+                self.arriving = self.new_invite(&message, realm, hop);
+                match &self.arriving {
+                    Some(new) if new.is_for_help => self.transactions.receive_emergency(now, message, hop),
+                    _ => self.transactions.receive(now, message, hop),
+                }
             }
-            None => self.transactions.receive(now, message, hop),
             Some(fault) => self.answer_fault(realm, &message, fault, hop),
         }
     }
@@ -557,6 +470,7 @@ impl Engine {
             Purpose::Refresh => self.on_refresh_response(now, client, response, status),
             Purpose::Realign => self.on_realigned(now, client, response, status),
             Purpose::Reconnect => self.on_reconnect_response(now, client, response, status),
+            Purpose::Key => self.on_key_ended(now, client),
         }
     }
 
@@ -574,6 +488,7 @@ impl Engine {
             Purpose::Refresh => self.on_refresh_ended(now, client, why),
             Purpose::Realign => self.on_realign_ended(now, client, why),
             Purpose::Reconnect => self.on_reconnect_ended(now, client, why),
+            Purpose::Key => self.on_key_ended(now, client),
             // A PRACK that failed ends nothing: the INVITE's own answer decides.
             Purpose::Prack | Purpose::Bye | Purpose::Notify => {}
         }
@@ -614,9 +529,8 @@ impl Engine {
     fn replace_settings(&mut self, now: Instant, settings: Arc<Settings>) {
         self.leave_registrations(now, &settings.routing, &settings.node);
         self.keep_nonces(&settings.routing);
-        let shared_before = self.router.ambiguities().to_vec();
         self.router.replace(settings.routing.clone());
-        self.tell_of_shared_sources(&shared_before);
+        self.tell_of_shared_sources();
         self.allowlist.replace(settings.admission.clone());
         let queries: Vec<Query> = self.router.queries().cloned().collect();
         let known: BTreeSet<String> = queries.iter().map(Query::to_string).collect();
@@ -646,9 +560,8 @@ impl Engine {
     }
 
     fn on_resolved(&mut self, now: Instant, query: &Query, resolution: Result<Resolution, ResolveFault>) {
-        let before = self.router.ambiguities().to_vec();
         if self.router.resolved(query, resolution, now, &mut self.random) {
-            self.tell_of_shared_sources(&before);
+            self.tell_of_shared_sources();
             self.admit_host(query);
             self.keep_peers_of_calls();
             self.follow_targets(now);
@@ -694,8 +607,7 @@ impl Engine {
     /// A Via of ours with a new branch (RFC 3261 §8.1.1.7), asking for `rport` (RFC 3581).
     pub(super) fn mint_via(&mut self, hop: Hop) -> String {
         let branch = self.branches.mint(&mut self.random);
-        let name = hop.transport.via_name();
-        format!("SIP/2.0/{name} {};rport;branch={branch}", self.advertised(hop))
+        outside_dialog::via(hop.transport, &self.advertised(hop), &branch)
     }
 
     /// A tag of ours; its first two digits are the shard.

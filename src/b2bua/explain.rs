@@ -14,11 +14,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::Settings;
+use super::addressing::{self, CallerChoice, Who};
 use super::attempt::MAX_ATTEMPTS;
 use super::call::CallNumbers;
+use super::called::Called;
 use super::caller::Privacy;
-use super::identity::{self, CallerChoice, Who};
-use super::party;
 use crate::admission::DropReason;
 use crate::base::{Hop, Realm, Transport, TrunkName};
 use crate::numbering::{self, Number};
@@ -441,8 +441,9 @@ fn read_numbers(
     explanation.is_believed = settings.believes(realm, sender);
     let mut numbers = CallNumbers::from_request(invite);
     numbers.learn_caller(invite, explanation.is_believed, numbering);
-    let called = numbers.learn_called(invite, numbering).map_err(|rejection| rejection.cause);
-    let is_service = party::is_emergency_service(invite.request_uri_raw());
+    let whom = Called::of(invite, rehearsal.engine.is_for_our_contact(invite));
+    let called = numbers.learn_called(whom, numbering).map_err(|rejection| rejection.cause);
+    let is_service = whom.is_emergency_service();
     let called = called.map(|()| numbers.called.clone());
     explanation.privacy = privacy_name(numbers.privacy);
     explanation.caller =
@@ -581,7 +582,7 @@ fn lookups(settings: &Settings, rehearsal: &Rehearsal, trunk: &Trunk) -> Vec<Loo
 
 fn caller_step(settings: &Settings, numbers: &CallNumbers, trunk: &Trunk) -> CallerStep {
     let numbering = settings.numbering_of(Some(trunk));
-    let Ok(CallerChoice { who, because }) = identity::choose_caller(numbers, trunk, numbering) else {
+    let Ok(CallerChoice { who, because }) = addressing::choose_caller(numbers, trunk, numbering) else {
         let because = "the caller's is not in caller_id.allowed, and caller_id.otherwise is \"reject\"";
         return CallerStep { shown: "refused", number: None, because: because.to_owned() };
     };
@@ -590,7 +591,7 @@ fn caller_step(settings: &Settings, numbers: &CallNumbers, trunk: &Trunk) -> Cal
         Who::Default(number) => ("default", Some(number)),
         Who::Nobody => ("anonymous", None),
     };
-    if !identity::is_hidden(numbers) || number.is_none() {
+    if !addressing::is_hidden(numbers) || number.is_none() {
         return CallerStep { shown, number, because: because.to_owned() };
     }
     // Who is hidden is named to those whom we trust, in a header beside From.

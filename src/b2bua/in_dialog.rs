@@ -6,7 +6,8 @@ use super::call::{CallKey, CallTimer, OwedAck, Phase};
 use super::call_media::{MediaReady, Parked, SdpRole};
 use super::cdr::EndedBy;
 use super::ending::End;
-use super::engine::{Engine, Outgoing, Purpose};
+use super::engine::Engine;
+use super::outgoing::{Outgoing, Purpose};
 use super::{bodies, capabilities, header_policy, transfer};
 use crate::base::{Hop, Instant};
 use crate::dialog::ends_call;
@@ -80,6 +81,7 @@ impl Engine {
                 self.on_refer_notify(now, key, side, server, &request)
             }
             (Some(Method::Options), Phase::Setup) => self.answer_options(now, key, side, server),
+            (Some(Method::Info), _) if self.press_instead(now, key, side, server, &request) => {}
             (Some(Method::Info | Method::Options | Method::Message | Method::Notify), _) => {
                 self.relay_request(now, key, side, server, &request)
             }

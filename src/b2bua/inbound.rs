@@ -6,50 +6,55 @@ use bytes::Bytes;
 
 use super::call::{Call, CallKey, CallNumbers, CallTimer, Leg, Phase, Plan, Record};
 use super::call_media::{CallMedia, OfferFault};
+use super::called::{Called, is_emergency_service};
 use super::cdr::EndedBy;
+use super::dtmf::Keys;
 use super::engine::{Engine, MAX_CALLS};
 use super::fairness::{RESERVED_CALLS, are_last_ports};
+use super::ingress::NewInvite;
 use super::party::{self, Party};
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
 use super::transfer::Transfer;
 use super::{Event, caller, capabilities};
 use crate::admission::DropReason;
-use crate::base::{Hop, Instant, Realm, TrunkName};
+use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::Dialog;
 use crate::media::Side;
 use crate::numbering::Number;
 use crate::routing::{Ingress, NoRoute};
-use crate::sip::{Header, Message, Method, Scheme, Status, Uri, response_to};
+use crate::sip::{Header, Message, Scheme, Status, Uri, response_to};
 use crate::transaction::ServerId;
 
 impl Engine {
     /// An INVITE outside any dialog.
     pub(super) fn on_invite(&mut self, now: Instant, server: ServerId, request: Message, hop: Hop) {
-        let Some(realm) = self.realm_of(hop) else { return };
-        let emergency = self.calls_for_help(&request, realm, hop);
+        let Some(new) = self.take_arriving(&request, hop) else { return };
+        let emergency = new.is_for_help;
         if let Some(refusal) = self.find_refusal(&request, emergency) {
             return self.refuse(now, server, &refusal);
         }
-        if let Some(fault) = self.find_body_fault(&request, hop) {
+        if let Some(fault) = self.find_body_fault(&request, emergency) {
             let refusal = Refusal { status: fault.status(), phrase: fault.phrase(), extra: fault.accepted() };
             return self.refuse(now, server, &refusal);
         }
-        if let Some(min_s) = self.find_short_session(&request, hop) {
+        let short = self.find_short_session(&request, new.trunk.as_ref());
+        if let Some(min_s) = short.filter(|_| !emergency) {
             let extra = Some((Header::MinSe, min_s.to_string().into_bytes()));
             return self.refuse(now, server, &Refusal { extra, ..Refusal::of(Status::of(422)) });
         }
         let most = if emergency { MAX_CALLS + RESERVED_CALLS } else { MAX_CALLS };
-        if self.draining || self.calls.len() >= most {
+        let is_closed = self.is_closed || (self.draining && !emergency);
+        if is_closed || self.calls.len() >= most {
             return self.refuse_for_now(now, server);
         }
         let streams = self.ports.streams_limit();
-        if !emergency && !self.setups.has_room((realm, hop.peer.ip()), &request, streams) {
-            self.event(Event::Dropped { realm, reason: DropReason::RateLimited });
+        if !emergency && !self.setups.has_room((new.realm, hop.peer.ip()), &request, streams) {
+            self.event(Event::Dropped { realm: new.realm, reason: DropReason::RateLimited });
             return self.refuse_for_now(now, server);
         }
         let expires_s = request.number(Header::Expires).filter(|seconds| *seconds > 0);
-        let key = self.open_call(now, server, request, hop, realm);
+        let key = self.open_call(now, server, request, new);
         if let Some(seconds) = expires_s {
             self.arm(key, CallTimer::Expires, now + Duration::from_secs(seconds.into()));
         }
@@ -69,8 +74,10 @@ impl Engine {
         }
     }
 
-    /// What RFC 3261 §8.2 says of a request before anybody looks at what it is for. Nobody who calls
-    /// for help would rather have no call than one without a privacy that nobody knows.
+    /// What RFC 3261 §8.2 says of a request before anybody looks at what it is for. Who calls for help is
+    /// refused only what cannot be done: it would rather have a call without an extension that it requires
+    /// (420), without a privacy that nobody knows (500), or with a description that its Accept does not
+    /// name (406), than none.
     fn find_refusal(&self, request: &Message, emergency: bool) -> Option<Refusal> {
         let status = Status::of;
         if request.number(Header::MaxForwards) == Some(0) {
@@ -83,20 +90,20 @@ impl Engine {
             return Some(Refusal::of(status(482)));
         }
         match Uri::parse(request.request_uri_raw()) {
-            Ok(uri) if uri.scheme == Scheme::Other && !party::is_emergency_service(uri.raw) => {
+            Ok(uri) if uri.scheme == Scheme::Other && !is_emergency_service(uri.raw) => {
                 return Some(Refusal::of(status(416)));
             }
             Ok(_) => {}
             Err(_) => return Some(Refusal::of(status(400))),
         }
-        if let Some(unsupported) = capabilities::unsupported(request) {
+        if let Some(unsupported) = capabilities::unsupported(request).filter(|_| !emergency) {
             let extra = Some((Header::Unsupported, unsupported));
             return Some(Refusal { extra, ..Refusal::of(status(420)) });
         }
         if !emergency && caller::asks_for_unknown_privacy(request) {
             return Some(Refusal { phrase: Some("Privacy Not Provided"), ..Refusal::of(status(500)) });
         }
-        if !capabilities::accepts_sdp(request) {
+        if !emergency && !capabilities::accepts_sdp(request) {
             return Some(Refusal::of(status(406)));
         }
         if !has_target(request) {
@@ -106,19 +113,6 @@ impl Engine {
             });
         }
         None
-    }
-
-    /// Whether an INVITE outside any dialog calls an emergency number, as its sender dials: then no
-    /// limit of ours counts but the reserves for just that.
-    pub(super) fn calls_for_help(&self, request: &Message, realm: Realm, hop: Hop) -> bool {
-        let is_new =
-            request.method() == Some(&Method::Invite) && request.to().is_some_and(|to| to.tag().is_none());
-        if !is_new {
-            return false;
-        }
-        let settings = self.snapshots.current();
-        let trunk = self.trunk_of_request(request, realm, hop);
-        party::is_emergency(request, settings.numbering_of(settings.trunk_of(trunk)))
     }
 
     /// Whether this is an INVITE of ours that came back: its From tag is one of our legs'.
@@ -144,16 +138,9 @@ impl Engine {
     }
 
     /// Makes the call, with leg A's dialog.
-    fn open_call(
-        &mut self,
-        now: Instant,
-        server: ServerId,
-        request: Message,
-        hop: Hop,
-        realm: Realm,
-    ) -> CallKey {
+    fn open_call(&mut self, now: Instant, server: ServerId, request: Message, new: NewInvite) -> CallKey {
+        let NewInvite { hop, realm, trunk, is_for_help: _ } = new;
         let local_tag = self.mint_tag();
-        let trunk = self.trunk_of_request(&request, realm, hop).cloned();
         let call_id = Bytes::copy_from_slice(request.call_id());
         let session_id = self.random.bits() >> 2;
         let mut a = Leg::new(realm, trunk.clone(), hop, call_id, local_tag.clone(), session_id);
@@ -178,8 +165,7 @@ impl Engine {
 
     /// Numbers, route and the ingress trunk's limits.
     fn plan_call(&mut self, now: Instant, key: CallKey) -> Result<(), Rejection> {
-        let over_registration =
-            self.calls.get(key).and_then(|call| self.called_over_registration(&call.invite));
+        let is_our_contact = self.calls.get(key).is_some_and(|call| self.is_for_our_contact(&call.invite));
         let Some(call) = self.calls.get_mut(key) else { return Ok(()) };
         let settings = self.snapshots.get(call.snapshot);
         let trunk = settings.trunk_of(call.a.trunk.as_ref());
@@ -188,13 +174,7 @@ impl Engine {
         // Of a call that we place ourselves, for a transfer, the numbers are known.
         if !call.has_no_record {
             call.numbers.learn_caller(&call.invite, is_believed, numbering);
-            match over_registration {
-                Some(dialled) => {
-                    call.numbers.call_instead(&dialled);
-                    call.numbers.learn_called_uri(&dialled, numbering)?;
-                }
-                None => call.numbers.learn_called(&call.invite, numbering)?,
-            }
+            call.numbers.learn_called(Called::of(&call.invite, is_our_contact), numbering)?;
         }
         let ingress = Ingress { realm: call.a.realm, trunk: call.a.trunk.clone() };
         let selection = self.router.route(&ingress, &call.numbers.called);
@@ -313,6 +293,7 @@ impl Call {
             media: CallMedia::default(),
             record: Record::new(now, hop),
             timers: std::collections::BTreeMap::new(),
+            keys: Keys::default(),
             relays: Vec::new(),
             reliable: Reliable::default(),
             referrals: Vec::new(),

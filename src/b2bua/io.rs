@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{AuthenticationFault, Cdr, RegistrationChange, Settings};
+use super::{AuthenticationFault, Cdr, OneWayAudio, RegistrationChange, Settings};
 use crate::admission::DropReason;
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent};
-use crate::routing::{Ambiguity, HealthChange, Query, Reach, Resolution, ResolveFault};
+use crate::routing::{Ambiguity, CallsChange, HealthChange, Query, Reach, Resolution, ResolveFault};
 
 /// What the shell tells the engine. Each comes with the time.
 #[derive(Clone, Debug)]
@@ -167,6 +167,10 @@ pub enum Event {
     },
     /// A target or a trunk is up or down from now on, or gone; or a probe was answered.
     Health(HealthChange),
+    /// One side of a call is not heard while the other speaks. Told once of each side of a call.
+    OneWay(Box<OneWayAudio>),
+    /// A trunk's calls fail, or do so no more. Told at once, and now and then while it goes on.
+    Calls(CallsChange),
     /// Names resolved so that a source is of two trunks, and nothing tells their calls apart.
     SourceShared(Ambiguity),
     /// The same call is over on this trunk.

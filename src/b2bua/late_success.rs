@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use super::acks::answered_from;
 use super::call::{CallKey, CallTimer, Phase};
-use super::engine::{Engine, Outgoing, Purpose};
+use super::engine::Engine;
+use super::outgoing::{Outgoing, Purpose};
 use super::realign::differ;
 use super::session_timer::BUSY_WAIT;
 use crate::base::{Hop, Instant};

@@ -107,25 +107,33 @@ impl Engine {
         }
     }
 
-    /// Takes no new calls; a second drain has the last word on the deadline.
+    /// Takes no new calls but those for help, until the deadline has come; a second drain has the last
+    /// word on that.
     pub(super) fn drain(&mut self, deadline: Option<Instant>) {
-        self.draining = true;
+        if self.registrations.is_over() {
+            // The process is about to end.
+            return;
+        }
+        (self.draining, self.is_closed) = (true, false);
         self.drain_deadline = deadline;
     }
 
     /// Takes new calls again.
     pub(super) fn undrain(&mut self) {
-        self.draining = false;
+        if self.registrations.is_over() {
+            return;
+        }
+        (self.draining, self.is_closed) = (false, false);
         self.drain_deadline = None;
     }
 
-    /// At its deadline a drain ends what is left. Emergency calls go on: who drains a node may not
-    /// know of them.
+    /// At its deadline a drain ends what is left, and nothing more is taken. Emergency calls go on: who
+    /// drains a node may not know of them.
     pub(super) fn end_drain(&mut self, now: Instant) {
         if self.drain_deadline.is_none_or(|deadline| now < deadline) {
             return;
         }
-        self.drain_deadline = None;
+        (self.drain_deadline, self.is_closed) = (None, true);
         let ended = self.calls.iter().filter(|(_, call)| !call.is_emergency()).map(|(key, _)| key);
         for key in ended.collect::<Vec<_>>() {
             self.end_call(now, key, End::new(EndedBy::Sbc, "the node was drained"));

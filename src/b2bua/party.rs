@@ -1,19 +1,12 @@
-//! Who a URI names: its user, whatever the scheme (RFC 3261 §19.1, RFC 3966), and the emergency
-//! service (RFC 5031), which has no user at all.
+//! Who a URI names: its user, whatever the scheme (RFC 3261 §19.1, RFC 3966).
 //!
 //! Must not know: which header the URI stood in, trunks, calls in progress.
 
-use super::call::CallNumbers;
-use super::inbound::Rejection;
 use crate::numbering::{self, Dialled, Number, NumberFault};
-use crate::sip::{Message, Params, Scheme, Uri, unescape};
+use crate::sip::{Params, Scheme, Uri, unescape};
 
 /// The longest `phone-context` that is looked at: E.164 with as many visual separators.
 const MAX_CONTEXT_BYTES: usize = 32;
-
-/// The service whose name, with those of its sub-services (`urn:service:sos.fire`), means an
-/// emergency call (RFC 5031 §4.2).
-const EMERGENCY_SERVICE: &[u8] = b"urn:service:sos";
 
 /// The user part of a URI, with what says how to read it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -88,58 +81,6 @@ fn global_context(text: &str) -> Option<String> {
     (!bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("+{bare}"))
 }
 
-/// Whether a URI asks for the emergency service. RFC 5031 §4: service names are compared without
-/// regard to case.
-pub(super) fn is_emergency_service(uri: &[u8]) -> bool {
-    let Some((service, rest)) = uri.split_at_checked(EMERGENCY_SERVICE.len()) else { return false };
-    service.eq_ignore_ascii_case(EMERGENCY_SERVICE) && rest.first().is_none_or(|byte| *byte == b'.')
-}
-
-/// Whether a request calls an emergency number or the emergency service.
-pub(super) fn is_emergency(request: &Message, numbering: &numbering::Settings) -> bool {
-    let uri = request.request_uri_raw();
-    is_emergency_service(uri)
-        || Uri::parse(uri).is_ok_and(|uri| numbering.calls_emergency(&Party::of(&uri).user))
-}
-
-impl CallNumbers {
-    /// Finds out who is called. The emergency service is the first emergency number: it is what a
-    /// trunk understands (RFC 6881 leaves the dial string to the local policy).
-    pub(super) fn learn_called(
-        &mut self,
-        invite: &Message,
-        numbering: &numbering::Settings,
-    ) -> Result<(), Rejection> {
-        self.learn_called_uri(invite.request_uri_raw(), numbering)
-    }
-
-    /// The same of any URI.
-    pub(super) fn learn_called_uri(
-        &mut self,
-        raw: &[u8],
-        numbering: &numbering::Settings,
-    ) -> Result<(), Rejection> {
-        if is_emergency_service(raw) {
-            let Some(number) = numbering.emergency.first() else {
-                return Err(Rejection::new(416, "no emergency number is configured"));
-            };
-            self.called_received.clone_from(number);
-            self.called_dialled.clone_from(number);
-            self.called = Number::Emergency(number.clone());
-            return Ok(());
-        }
-        let party = Uri::parse(raw).map(|uri| Party::of(&uri)).unwrap_or_default();
-        if party.user.is_empty() {
-            return Err(Rejection::new(484, "the Request-URI names nobody"));
-        }
-        let dialled = party.normalise_called(numbering);
-        let dialled = dialled.map_err(|fault| Rejection::new(484, &fault.to_string()))?;
-        self.called = dialled.number;
-        self.called_dialled = dialled.received;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,15 +124,5 @@ mod tests {
             read("sip:support;phone-context=+1@h"),
             Ok(Number::Name("support;phone-context=+1".to_owned()))
         );
-    }
-
-    #[test]
-    fn the_emergency_service_is_known_by_its_name_and_no_other_is() {
-        for uri in ["urn:service:sos", "URN:Service:SOS", "urn:service:sos.fire", "urn:service:sos.a.b"] {
-            assert!(is_emergency_service(uri.as_bytes()), "{uri}");
-        }
-        for uri in ["urn:service:sosa", "urn:service:counseling", "urn:service", "sip:sos@h", ""] {
-            assert!(!is_emergency_service(uri.as_bytes()), "{uri}");
-        }
     }
 }

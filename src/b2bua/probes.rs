@@ -5,12 +5,11 @@
 //! Must not know: when a target is down.
 
 use super::engine::Engine;
-use super::identity;
+use super::outside_dialog::{self, Marks};
 use super::standalone::{Ending, Kind};
 use crate::base::{Hop, Instant};
-use crate::dialog::tagged;
 use crate::routing::{ProbeResult, Target, TargetKey, Trunk};
-use crate::sip::{Header, Message, Method, Writer};
+use crate::sip::{Header, Message};
 
 impl Engine {
     /// Follows the targets as they are now: those that are new are probed, those that are gone not.
@@ -36,25 +35,14 @@ impl Engine {
         let Some(request) = self.write_options(&trunk, target, hop) else { return };
         let kind = Kind::Probe(target.key());
         let until = now + trunk.health.timeout;
-        self.send_standalone(now, (kind, trunk.name), (request, hop), until);
+        self.send_standalone(now, (kind, &trunk), (request, hop), until);
     }
 
-    /// "An Accept header field SHOULD be included to indicate the type of message body the UAC wishes
-    /// to receive in the response" (RFC 3261 §11.1). Nobody calls, so no user is in it.
     fn write_options(&mut self, trunk: &Trunk, target: &Target, hop: Hop) -> Option<Message> {
         let (via, here) = (self.mint_via(hop), self.advertised(hop));
         let (tag, call_id) = (self.mint_tag(), self.mint_call_id());
-        let uri = format!("sip:{}", identity::host_of(trunk, target));
-        let writer = Writer::request(&Method::Options, uri.as_bytes())
-            .header(Header::Via, via)
-            .header(Header::MaxForwards, "70")
-            .header(Header::From, tagged(format!("<sip:{here}>").as_bytes(), &tag))
-            .header(Header::To, format!("<{uri}>"))
-            .header(Header::CallId, &call_id)
-            .header(Header::CSeq, "1 OPTIONS")
-            .header(Header::Contact, identity::contact("", &here, hop.transport))
-            .header(Header::Accept, "application/sdp");
-        writer.finish().ok()
+        let marks = Marks { via: &via, tag: &tag, call_id: &call_id, sequence: 1 };
+        outside_dialog::options(marks, &trunk.uri_host_of(target), &here, hop.transport).finish().ok()
     }
 
     /// What became of a probe.

@@ -20,11 +20,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::addressing;
 use super::call::{Call, CallKey, CallNumbers, Plan};
 use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
-use super::identity;
 use super::party::{Party, written_user};
 use crate::base::{Hop, Instant, TrunkName};
 use crate::numbering::{self, Dialled, Number};
@@ -289,7 +289,7 @@ impl Engine {
         for contact in contacts {
             // A name could be anything of the other side's.
             let (Number::E164(number) | Number::Short(number)) = &contact.called.number else { continue };
-            let uri = identity::contact(number, &advertise, hop.transport);
+            let uri = addressing::contact(number, &advertise, hop.transport);
             if !passed.iter().any(|known| known.starts_with(&uri)) {
                 let q = contact.q;
                 passed.push(if q < FULL_Q { format!("{uri};q=0.{q:03}") } else { uri });

@@ -7,7 +7,7 @@
 //! they have received a final response from the registrar for the previous one", §10.2), and waits
 //! when none is left. What is bound stays bound until its time is over, whatever goes wrong meanwhile.
 //!
-//! Must not know: calls, but for who is meant by one that comes to our Contact.
+//! Must not know: calls, but for whether one comes to our Contact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,18 +16,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Event;
-use super::call::CallNumbers;
+use super::addressing;
 use super::engine::Engine;
-use super::identity;
-use super::party::{self, Party};
+use super::outside_dialog::{self, Marks};
 use super::standalone::{Ending, Kind, Standalone};
 use crate::base::{Hop, Instant, Realm, Transport, TrunkName};
-use crate::dialog::tagged;
 use crate::routing::{
     self, Authentication, Credentials, Host, RegisterTo, RegistrationReport, Setback, Target, Trunk,
-    TrunkHost, begin_after, refresh_after, wait_after,
+    TrunkHost, begin_after, host_text, refresh_after, wait_after,
 };
-use crate::sip::{Header, Message, Method, NameAddr, Status, Uri, Writer};
+use crate::sip::{Header, Message, NameAddr, Status, Uri};
 
 /// How long the answer of one target is waited for, challenges and all.
 const PATIENCE: Duration = Duration::from_secs(16);
@@ -41,6 +39,9 @@ const MAX_EXPIRES: Duration = Duration::from_secs(7 * 86_400);
 const UNRESOLVED_WAIT: Duration = Duration::from_secs(10);
 /// So long after a registration its connection may break without another one.
 const NEW_CONNECTION_WAIT: Duration = Duration::from_secs(60);
+/// Between taking a binding back and making it elsewhere: two hosts may have one location service, which hears
+/// both in the order in which they come.
+const MOVING_WAIT: Duration = Duration::from_secs(2);
 /// When a REGISTER for which there was no room is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(2);
 
@@ -121,7 +122,7 @@ pub enum RegistrationChange {
 
 /// What the configuration says that a binding depends on: with another value it is another binding.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Identity {
+struct BoundAs {
     user: String,
     domain: String,
     registrar: Option<String>,
@@ -130,12 +131,12 @@ struct Identity {
     transport: Option<Transport>,
 }
 
-impl Identity {
-    fn of(trunk: &Trunk, node: &str) -> Option<Identity> {
+impl BoundAs {
+    fn of(trunk: &Trunk, node: &str) -> Option<BoundAs> {
         let register = trunk.register.as_ref()?;
-        Some(Identity {
+        Some(BoundAs {
             user: trunk.registered_user()?.to_owned(),
-            domain: identity::domain_of(trunk),
+            domain: trunk.uri_domain(),
             registrar: register.registrar.clone(),
             contact_user: trunk.contact_user(node)?,
             realm: trunk.realm,
@@ -144,7 +145,7 @@ impl Identity {
     }
 
     fn address_of_record(&self) -> String {
-        format!("sip:{}@{}", identity::escape_user(&self.user), self.domain)
+        outside_dialog::address_of_record(&self.user, &self.domain)
     }
 }
 
@@ -171,7 +172,7 @@ impl Terms {
 /// One registration.
 #[derive(Clone, Debug)]
 struct Registration {
-    identity: Identity,
+    bound_as: BoundAs,
     terms: Terms,
     /// The same for all REGISTERs (§10.2.4).
     call_id: Bytes,
@@ -213,11 +214,18 @@ struct Bound {
 pub(super) struct Registrations {
     entries: BTreeMap<RegistrationKey, Registration>,
     wakes: BTreeSet<(Instant, RegistrationKey)>,
+    /// Those whose binding a reload has taken back for another place.
+    moved: BTreeSet<RegistrationKey>,
     /// The process is about to end.
     is_over: bool,
 }
 
 impl Registrations {
+    /// Whether none is made any more: the process is about to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// When something is to be done next.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.wakes.first().map(|(at, _)| *at)
@@ -271,14 +279,42 @@ impl Engine {
         let mut left = Vec::new();
         for (key, entry) in &self.registrations.entries {
             let trunk = new.trunk(&key.trunk).filter(|trunk| keys_of(trunk).contains(key));
-            let identity = trunk.and_then(|trunk| Identity::of(trunk, node));
-            if identity.as_ref() != Some(&entry.identity) {
-                left.push(key.clone());
+            let bound_as = trunk.and_then(|trunk| BoundAs::of(trunk, node));
+            let has_place = || trunk.is_some_and(|trunk| self.has_registrar_still(key, entry, trunk));
+            let is_same = bound_as.as_ref() == Some(&entry.bound_as);
+            if !is_same || !has_place() {
+                left.push((key.clone(), is_same));
             }
         }
-        for key in left {
+        for (key, is_moved) in left {
             self.leave(now, &key);
+            if is_moved {
+                self.registrations.moved.insert(key);
+            }
         }
+    }
+
+    /// Whether the host at which we are bound, or about to be, is one that the new configuration has. Else the
+    /// binding there would live on, and calls come by it.
+    fn has_registrar_still(&self, key: &RegistrationKey, entry: &Registration, new: &Trunk) -> bool {
+        let bound = entry.bound.as_ref().map(|bound| &bound.target);
+        let asked = || self.asked_to_register(key).map(|(target, _)| target);
+        let Some(target) = bound.or_else(asked) else { return true };
+        let is_place = |at: &&TrunkHost| {
+            host_text(&at.host) == target.host && at.port.is_none_or(|port| port == target.address.port())
+        };
+        let places = entry.terms.hosts.iter().filter(is_place);
+        let is_kept =
+            |place: &TrunkHost| new.hosts.iter().any(|at| (&at.host, at.port) == (&place.host, place.port));
+        places.into_iter().any(is_kept)
+    }
+
+    /// Where a REGISTER is on its way to, and over what.
+    fn asked_to_register(&self, key: &RegistrationKey) -> Option<(&Target, Hop)> {
+        self.standalones.values().find_map(|standalone| match &standalone.kind {
+            Kind::Register(of, target) if of == key => Some((target, standalone.hop)),
+            _ => None,
+        })
     }
 
     /// Follows the configuration, the operators and the names: what is new begins, what waits for an address
@@ -288,13 +324,13 @@ impl Engine {
             return;
         }
         let settings = self.snapshots.current().clone();
-        let wanted: Vec<(RegistrationKey, Identity, Terms)> = settings
+        let wanted: Vec<(RegistrationKey, BoundAs, Terms)> = settings
             .routing
             .trunks
             .iter()
             .filter(|trunk| self.router.is_enabled(&trunk.name))
             .flat_map(|trunk| keys_of(trunk).into_iter().map(move |key| (key, trunk)))
-            .filter_map(|(key, trunk)| Some((key, Identity::of(trunk, &settings.node)?, Terms::of(trunk)?)))
+            .filter_map(|(key, trunk)| Some((key, BoundAs::of(trunk, &settings.node)?, Terms::of(trunk)?)))
             .collect();
         let is_left = |key: &&RegistrationKey| wanted.iter().all(|(wanted, ..)| wanted != *key);
         let left: Vec<_> = self.registrations.entries.keys().filter(is_left).cloned().collect();
@@ -303,7 +339,7 @@ impl Engine {
         }
         let is_new = |(key, ..): &&(RegistrationKey, _, _)| !self.registrations.entries.contains_key(key);
         let (begins, all) = (wanted.iter().filter(is_new).count(), wanted.len());
-        for (key, identity, terms) in wanted {
+        for (key, bound_as, terms) in wanted {
             match self.registrations.entries.get_mut(&key) {
                 Some(entry) => {
                     if entry.fault == Some(RegistrationFault::Unresolved) && entry.due.is_some() {
@@ -311,7 +347,7 @@ impl Engine {
                     }
                     entry.follow(now + begin_after(all, &mut self.random), terms);
                 }
-                None => self.begin_registration(now, &key, identity, terms, begins),
+                None => self.begin_registration(now, &key, bound_as, terms, begins),
             }
             self.registrations.plan(&key);
         }
@@ -321,13 +357,14 @@ impl Engine {
         &mut self,
         now: Instant,
         key: &RegistrationKey,
-        identity: Identity,
+        bound_as: BoundAs,
         terms: Terms,
         at_once: usize,
     ) {
-        let due = now + begin_after(at_once, &mut self.random);
+        let wait = if self.registrations.moved.remove(key) { MOVING_WAIT } else { Duration::ZERO };
+        let due = now + wait + begin_after(at_once, &mut self.random);
         let entry = Registration {
-            identity,
+            bound_as,
             call_id: self.mint_call_id(),
             tag: self.mint_tag(),
             sequence: 0,
@@ -459,12 +496,10 @@ impl Engine {
         };
         let Some(request) = self.write_register(key, trunk, target, hop, expires) else { return false };
         let kind = Kind::Register(key.clone(), target.clone());
-        self.send_standalone(now, (kind, trunk.name.clone()), (request, hop), now + PATIENCE)
+        self.send_standalone(now, (kind, trunk), (request, hop), now + PATIENCE)
     }
 
-    /// "The Request-URI names the domain of the location service for which the registration is meant […].
-    /// The 'userinfo' and '@' components of the SIP URI MUST NOT be present" (§10.2). From and To are the
-    /// address of record.
+    /// From and To are the address of record.
     fn write_register(
         &mut self,
         key: &RegistrationKey,
@@ -476,19 +511,15 @@ impl Engine {
         let (via, here) = (self.mint_via(hop), self.advertised(hop));
         let entry = self.registrations.entries.get_mut(key)?;
         entry.sequence = entry.sequence.checked_add(1)?;
-        let of_record = format!("<{}>", entry.identity.address_of_record());
-        let registrar = match &entry.identity.registrar {
+        let of_record = format!("<{}>", entry.bound_as.address_of_record());
+        let registrar = match &entry.bound_as.registrar {
             Some(registrar) => registrar.clone(),
-            None => identity::host_of(trunk, target),
+            None => trunk.uri_host_of(target),
         };
-        let writer = Writer::request(&Method::Register, format!("sip:{registrar}").as_bytes())
-            .header(Header::Via, via)
-            .header(Header::MaxForwards, "70")
-            .header(Header::From, tagged(of_record.as_bytes(), &entry.tag))
-            .header(Header::To, &of_record)
-            .header(Header::CallId, &entry.call_id)
-            .header(Header::CSeq, format!("{} REGISTER", entry.sequence))
-            .header(Header::Contact, identity::contact(&entry.identity.contact_user, &here, hop.transport))
+        let (tag, call_id, sequence) = (&entry.tag[..], &entry.call_id[..], entry.sequence);
+        let marks = Marks { via: &via, tag, call_id, sequence };
+        let writer = outside_dialog::register(marks, &registrar, (&of_record, &of_record))
+            .header(Header::Contact, addressing::contact(&entry.bound_as.contact_user, &here, hop.transport))
             .display(Header::Expires, expires.as_secs());
         writer.finish().ok()
     }
@@ -500,10 +531,7 @@ impl Engine {
             _ => None,
         });
         let highest = on_its_way.max();
-        let asked = self.standalones.values().find_map(|standalone| match &standalone.kind {
-            Kind::Register(of, target) if of == key => Some((target.clone(), standalone.hop)),
-            _ => None,
-        });
+        let asked = self.asked_to_register(key).map(|(target, hop)| (target.clone(), hop));
         self.drop_standalones(|kind| matches!(kind, Kind::Register(of, _) if of == key));
         if let Some(entry) = self.registrations.entries.get_mut(key) {
             entry.sequence = entry.sequence.max(highest.unwrap_or(0));
@@ -515,7 +543,7 @@ impl Engine {
                 && let Some(request) = self.write_register(key, trunk, &target, hop, Duration::ZERO)
             {
                 let until = now + PATIENCE;
-                self.send_standalone(now, (Kind::Unregister, trunk.name.clone()), (request, hop), until);
+                self.send_standalone(now, (Kind::Unregister, trunk), (request, hop), until);
             }
         }
         self.registrations.remove(key);
@@ -580,7 +608,7 @@ impl Engine {
             300..=399 => RegistrationFault::Redirected(redirected_to(response)),
             401 | 407 => RegistrationFault::Credentials(status),
             403 => RegistrationFault::Forbidden,
-            404 => RegistrationFault::Unknown(entry.identity.address_of_record()),
+            404 => RegistrationFault::Unknown(entry.bound_as.address_of_record()),
             _ => RegistrationFault::Refused(status),
         };
         self.wait_for_registrar(now, key, fault, Setback::Refusal);
@@ -594,7 +622,7 @@ impl Engine {
         response: &Message,
     ) {
         let Some(entry) = self.registrations.entries.get_mut(key) else { return };
-        let granted = granted(response, &entry.identity.contact_user, entry.expires);
+        let granted = granted(response, &entry.bound_as.contact_user, entry.expires);
         if granted.is_zero() {
             return self.next_or_wait(now, key, RegistrationFault::Nothing);
         }
@@ -667,7 +695,7 @@ impl Engine {
     fn report_registrations(&mut self, trunk: &TrunkName) {
         let of_trunk = self.registrations.entries.iter().filter(|(key, _)| key.trunk == *trunk);
         let reports: Vec<_> = of_trunk.clone().map(|(key, entry)| entry.report(key)).collect();
-        let contact_user = of_trunk.clone().next().map(|(_, entry)| entry.identity.contact_user.clone());
+        let contact_user = of_trunk.clone().next().map(|(_, entry)| entry.bound_as.contact_user.clone());
         match contact_user {
             Some(user) => self.router.set_registrations(trunk, &user, reports),
             None => self.router.forget_registrations(trunk),
@@ -703,7 +731,7 @@ impl Registration {
     fn report(&self, key: &RegistrationKey) -> RegistrationReport {
         RegistrationReport {
             host: key.host.clone(),
-            address_of_record: self.identity.address_of_record(),
+            address_of_record: self.bound_as.address_of_record(),
             target: self.bound.as_ref().map(|bound| (bound.target.address, bound.target.transport)),
             since: self.since,
             until: self.bound.as_ref().map(|bound| bound.until),
@@ -738,25 +766,11 @@ fn redirected_to(response: &Message) -> String {
 
 /// Calls that come to our Contact.
 impl Engine {
-    /// Who is called by an INVITE whose Request-URI is the Contact that we registered: the registrar put
-    /// it in the place of what was dialled (RFC 3261 §16.5), which stands in P-Called-Party-ID (RFC 7315
-    /// §4.2) or, for want of it, in To.
-    pub(super) fn called_over_registration(&self, invite: &Message) -> Option<Vec<u8>> {
-        let uri = Uri::parse(invite.request_uri_raw()).ok()?;
-        let user = uri.user_unescaped()?;
-        self.router.registration_of(std::str::from_utf8(&user).ok()?)?;
-        let said = invite.fields().find(|field| field.name.eq_ignore_ascii_case(b"P-Called-Party-ID"));
-        let said = said.and_then(|field| NameAddr::parse(field.value)).or_else(|| invite.to())?;
-        let has_user = said.uri().ok().is_some_and(|uri| uri.user.is_some());
-        has_user.then(|| said.uri_raw.to_vec())
-    }
-}
-
-impl CallNumbers {
-    /// Takes another URI for what was dialled.
-    pub(super) fn call_instead(&mut self, raw: &[u8]) {
-        let Ok(uri) = Uri::parse(raw) else { return };
-        self.called_received = Party::of(&uri).user;
-        self.called_written = party::written_user(&uri);
+    /// Whether the Request-URI of an INVITE is a Contact that we registered.
+    pub(super) fn is_for_our_contact(&self, invite: &Message) -> bool {
+        let Ok(uri) = Uri::parse(invite.request_uri_raw()) else { return false };
+        let user = uri.user_unescaped();
+        let user = user.as_ref().and_then(|user| std::str::from_utf8(user).ok());
+        user.is_some_and(|user| self.router.registration_of(user).is_some())
     }
 }

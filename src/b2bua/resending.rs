@@ -1,9 +1,11 @@
 //! The same request over another transport: TCP for what is too large for a datagram (RFC 3261
 //! §18.1.1), UDP again where that cannot be had, and a new connection instead of a dead one.
 
-use super::engine::{Engine, Outgoing, Purpose};
+use super::engine::Engine;
+use super::outgoing::{Outgoing, Purpose};
+use super::sending::rewrite;
 use crate::base::{Hop, Instant, Transport, TrunkName};
-use crate::sip::{Header, Message, Writer};
+use crate::sip::{Header, Message};
 use crate::transaction::ClientId;
 
 /// The largest request that goes by UDP. RFC 3261 §18.1.1: "If a request is within 200 bytes of the
@@ -72,6 +74,7 @@ impl Engine {
             | Purpose::Realign
             | Purpose::Reconnect
             | Purpose::Notify
+            | Purpose::Key
             | Purpose::Bye => {
                 let (key, side) = self.place_of(outgoing);
                 let leg = self.calls.get(key)?.leg(side)?;
@@ -83,26 +86,6 @@ impl Engine {
     /// The same request with another Via: another transaction, for the first never arrived.
     pub(super) fn with_new_via(&mut self, request: &Message, hop: Hop) -> Option<Message> {
         let via = self.mint_via(hop);
-        rewrite(request, &[(Header::Via, via.into_bytes())])
-    }
-}
-
-/// The same request with these headers instead of what it has of them; one that it has not comes last.
-pub(super) fn rewrite(request: &Message, instead: &[(Header, Vec<u8>)]) -> Option<Message> {
-    let mut writer = Writer::request(request.method()?, request.request_uri_raw());
-    for field in request.fields() {
-        let anew = instead.iter().find(|(header, _)| *header == field.header);
-        writer = match (field.header, anew) {
-            (Header::ContentLength | Header::ContentType, _) => writer,
-            (_, Some((header, value))) => writer.header(*header, value),
-            (_, None) => writer.field(field.name, field.value),
-        };
-    }
-    for (header, value) in instead.iter().filter(|(header, _)| request.header(*header).is_none()) {
-        writer = writer.header(*header, value);
-    }
-    match request.header(Header::ContentType) {
-        Some(content_type) => writer.finish_with(content_type, &request.body()).ok(),
-        None => writer.finish().ok(),
+        rewrite(request, &[], &[(Header::Via, via.into_bytes())])
     }
 }

@@ -15,10 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Settings;
-use super::call::{CallKey, CallTimer, Leg, Phase};
+use super::call::{Call, CallKey, CallTimer, Leg, Phase};
 use super::cdr::EndedBy;
 use super::ending::End;
-use super::engine::{Engine, Purpose};
+use super::engine::Engine;
+use super::outgoing::Purpose;
 use crate::base::{Hop, Instant, TrunkName};
 use crate::dialog::ends_call;
 use crate::dialog::session_timer::{self, Role, SessionTimerPolicy};
@@ -68,8 +69,7 @@ impl Engine {
     }
 
     /// Min-SE for a 422 to a new INVITE, if it needs one.
-    pub(super) fn find_short_session(&self, request: &Message, hop: Hop) -> Option<u32> {
-        let trunk = self.realm_of(hop).and_then(|realm| self.trunk_of_request(request, realm, hop));
+    pub(super) fn find_short_session(&self, request: &Message, trunk: Option<&TrunkName>) -> Option<u32> {
         session_timer::too_short(request, policy_of(self.snapshots.current().timeouts_of(trunk)))
     }
 
@@ -83,10 +83,10 @@ impl Engine {
         request: &Message,
     ) -> bool {
         let is_session = matches!(request.method(), Some(Method::Invite | Method::Update));
+        let is_for_help = self.calls.get(key).is_some_and(Call::is_emergency);
         let policy = self.session_policy(key, side);
-        let Some(min_s) = session_timer::too_short(request, policy).filter(|_| is_session) else {
-            return false;
-        };
+        let min_s = session_timer::too_short(request, policy).filter(|_| is_session && !is_for_help);
+        let Some(min_s) = min_s else { return false };
         let writer = self.dialog_response(key, side, server, Status::of(422), None);
         self.send_response(now, server, writer.map(|writer| writer.display(Header::MinSe, min_s)));
         true
@@ -112,6 +112,10 @@ impl Engine {
         let policy = self.session_policy(key, side);
         let Some(call) = self.calls.get_mut(key) else { return writer };
         let is_answered = call.phase == Phase::Answered;
+        if call.is_emergency() && session_timer::too_short(request, policy).is_some() {
+            // Who calls for help is not refused for its timer (§9: "MAY reject"), and has none then.
+            return writer;
+        }
         let Some(leg) = call.leg_mut(side) else { return writer };
         match request.method() {
             Some(Method::Invite) => {}

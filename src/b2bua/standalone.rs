@@ -8,13 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use super::challenge::Asked;
-use super::credentials::Answers;
+use super::challenge::{Account, Asked};
 use super::engine::Engine;
+use super::nonces::Answers;
 use super::registration::RegistrationKey;
-use super::resending::rewrite;
+use super::sending::rewrite;
 use crate::base::{Hop, Instant, TimerId, Timers, TrunkName};
-use crate::routing::{Target, TargetKey};
+use crate::routing::{Target, TargetKey, Trunk};
 use crate::sip::{Header, Message};
 use crate::transaction::{ClientEnd, ClientId};
 
@@ -36,8 +36,10 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Standalone {
     pub(super) kind: Kind,
-    /// Whose credentials answer a challenge.
+    /// Whose it is.
     pub(super) trunk: TrunkName,
+    /// What answers a challenge: as it was when this was sent, for the trunk may be gone since.
+    pub(super) account: Account,
     /// As it was sent last.
     pub(super) request: Message,
     pub(super) hop: Hop,
@@ -109,16 +111,18 @@ impl Engine {
     pub(super) fn send_standalone(
         &mut self,
         now: Instant,
-        (kind, trunk): (Kind, TrunkName),
+        (kind, trunk): (Kind, &Trunk),
         (request, hop): (Message, Hop),
         until: Instant,
     ) -> bool {
         if self.standalones.len() >= MAX_STANDALONES {
             return false;
         }
+        let (account, trunk) = (Account::of(trunk), trunk.name.clone());
         let (request, answers) = self.authorize(now, request, hop, Some(&trunk), &Answers::default());
         let (request, hop, other_hop) = self.fit_transport(request, hop, Some(&trunk));
-        let standalone = Standalone { kind, trunk, request, hop, other_hop, since: now, until, answers };
+        let since = now;
+        let standalone = Standalone { kind, trunk, account, request, hop, other_hop, since, until, answers };
         self.transmit_standalone(now, standalone);
         true
     }
@@ -154,7 +158,8 @@ impl Engine {
         }
     }
 
-    /// The same request with the trunk's credentials; `None`: there are none, or they were refused.
+    /// The same request with the trunk's credentials; `None`: there are none, or they were refused. A probe
+    /// does not try those that were: that it is challenged shows that somebody is there.
     fn answer_standalone(
         &mut self,
         now: Instant,
@@ -162,14 +167,19 @@ impl Engine {
         response: &Message,
         from: Hop,
     ) -> Option<Standalone> {
-        self.snapshots.current().trunk_of(Some(&asked.trunk))?.credentials.as_ref()?;
+        let account = &asked.account;
+        let credentials = account.credentials()?;
+        if matches!(asked.kind, Kind::Probe(_)) && !self.passwords.may_try(now, &asked.trunk) {
+            return None;
+        }
         let place = Asked { trunk: &asked.trunk, hop: asked.hop, is_target: true };
-        let owed = self.take_challenge(now, place, response, from, &asked.answers)?;
+        let owed = self.take_challenge(now, place, account, response, from, &asked.answers)?;
         let cseq = asked.request.cseq()?.number.checked_add(1)?;
         let cseq = [cseq.to_string().as_bytes(), b" ", asked.request.method()?.as_bytes()].concat();
         let via = self.mint_via(asked.hop).into_bytes();
-        let request = rewrite(&asked.request, &[(Header::Via, via), (Header::CSeq, cseq)])?;
-        let (request, answers) = self.authorize(now, request, asked.hop, Some(&asked.trunk), &owed);
+        let request = rewrite(&asked.request, &[], &[(Header::Via, via), (Header::CSeq, cseq)])?;
+        let place = (&asked.trunk, asked.hop);
+        let (request, answers) = self.authorize_as(now, request, place, credentials, &owed);
         Some(Standalone { request, answers, ..asked.clone() })
     }
 

@@ -4,7 +4,8 @@
 
 use super::call::{CallKey, CallTimer};
 use super::capabilities;
-use super::engine::{Engine, Purpose};
+use super::engine::Engine;
+use super::outgoing::Purpose;
 use crate::base::{Hop, Instant};
 use crate::media::Side;
 use crate::sip::{Header, Message, Method, Writer};

@@ -4,6 +4,7 @@
 //! Must not know: anything else in this crate.
 
 pub mod bucket;
+pub mod dscp;
 pub mod random;
 pub mod time;
 pub mod timers;
@@ -14,6 +15,7 @@ use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 pub use bucket::TokenBucket;
+pub use dscp::Dscp;
 pub use random::Random;
 pub use time::Instant;
 pub use timers::{TimerId, Timers};

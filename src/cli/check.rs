@@ -28,7 +28,7 @@ struct Summary {
 }
 
 pub(super) fn run(path: &Path, json: bool) -> ExitCode {
-    let loaded = config::load(path);
+    let loaded = config::load_for_the_service(path);
     let text = if json { as_json(&loaded) } else { coloured(&as_text(&loaded), Palette::of_stdout()) };
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

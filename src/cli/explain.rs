@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::style::Palette;
-use super::{ConfigFile, FAILED, refusal};
+use super::style::{Palette, is_obeyed};
+use super::{ConfigFile, FAILED, USAGE, refusal};
 use crate::b2bua::explain::{Question, Verdict, explain};
 use crate::base::Realm;
 use crate::{app, config, sip};
@@ -27,7 +27,8 @@ pub(super) const EXAMPLES: &str = "Examples:
       --to +12015550199 --resolve sip.carrier.example=192.0.2.7 --json | jq .verdict
 
 It is as on an idle node: no limit is used up, and no target answers, so that each is shown.
-Names of trunks are not looked up; --resolve says what DNS would.
+Names of trunks are not looked up; --resolve says what DNS would. Trunks are as the files say:
+one that `trunk disable` has switched off is shown as if it were not (drawbridge trunks tells).
 
 Exit status: 0 would be routed, 1 would be refused or the configuration is wrong,
 2 wrong usage.";
@@ -61,6 +62,13 @@ pub struct ExplainArgs {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> ExitCode {
+    if let Some(argument) = args.obeyed() {
+        let _ = writeln!(
+            io::stderr(),
+            "drawbridge: {argument} holds a character that a terminal would obey, and no message carries it so"
+        );
+        return ExitCode::from(USAGE);
+    }
     let (text, is_routed) = match config::load(&args.file.config) {
         Ok(config) => {
             let question = args.question();
@@ -93,6 +101,20 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
 }
 
 impl ExplainArgs {
+    /// The argument that must not be printed as it is.
+    fn obeyed(&self) -> Option<&'static str> {
+        // A tab is white space in a header (RFC 3261 §25.1).
+        let is_bad = |text: &String| text.chars().any(|letter| letter != '\t' && is_obeyed(letter));
+        let bad = |(name, value): &(String, String)| is_bad(name) || is_bad(value);
+        match () {
+            () if is_bad(&self.from) => Some("--from"),
+            () if is_bad(&self.to) => Some("--to"),
+            () if self.headers.iter().any(bad) => Some("--header"),
+            () if self.resolved.iter().any(|(host, _)| is_bad(host)) => Some("--resolve"),
+            () => None,
+        }
+    }
+
     fn question(&self) -> Question {
         Question {
             realm: self.realm,

@@ -23,6 +23,8 @@ use crate::{app, telemetry};
 
 /// The configuration is wrong, or the daemon did not start.
 const FAILED: u8 = 1;
+/// Exit status: wrong usage, as clap has it.
+const USAGE: u8 = 2;
 
 /// A B2BUA session border controller with an io_uring media relay.
 ///

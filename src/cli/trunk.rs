@@ -15,7 +15,8 @@ Exit status: 0 when carried out, 1 if it could not be, 2 wrong usage.";
 const ENABLE_HELP: &str = "Examples:
   drawbridge trunk enable sinch
 
-It counts over `enabled` in the configuration, until a reload changes that key or the daemon ends.
+It counts over `enabled` in the configuration, until a reload changes that
+key or the daemon ends.
 
 Exit status: 0 when carried out, 1 if there is no such trunk or no daemon answers, 2 wrong usage.";
 
@@ -23,8 +24,9 @@ const DISABLE_HELP: &str = "Examples:
   drawbridge trunk disable sinch
   drawbridge trunks                       Shows who is disabled, and since when
 
-New calls pass it over, calls for help too, and its own are refused; it is not probed. Calls in progress go
-on. It lasts until `trunk enable`, until a reload changes its key `enabled`, or until the daemon ends: write
+New calls pass it over, calls for help too, and its own are refused; it is
+not probed. Calls in progress go on. It lasts until `trunk enable`, until a
+reload changes its key `enabled`, or until the daemon ends: write
 enabled = false in the configuration for longer.
 
 Exit status: 0 when carried out, 1 if there is no such trunk or no daemon answers, 2 wrong usage.";

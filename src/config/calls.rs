@@ -40,15 +40,7 @@ pub(super) fn read_calls(table: &Table<'_>, base: &Timeouts) -> Timeouts {
 
 /// A duration in a range, or zero for "never" where that means something.
 fn read(value: Option<Value<'_>>, range: RangeInclusive<Duration>, may_be_zero: bool) -> Option<Duration> {
-    let value = value?;
-    let duration = value.duration()?;
-    if range.contains(&duration) || (may_be_zero && duration.is_zero()) {
-        return Some(duration);
-    }
-    let zero = if may_be_zero { ", or \"0s\" for none" } else { "" };
-    let (low, high) = (range.start().as_secs(), range.end().as_secs());
-    value.fault("this is out of range", format!("write \"{low}s\" to \"{high}s\"{zero}"));
-    None
+    value?.duration_within(range, "this is out of range", may_be_zero.then_some("none"))
 }
 
 /// RFC 4028 counts in seconds.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::balance::TierDraft;
 use super::matching::sources_are_distinct;
 use super::reader::{Report, Table};
+use super::relay::warn_of_local_ports;
 use super::sections::{Draft, REALMS};
 use super::settings::HostPort;
 use super::trunks::{Placed, RouteDraft};
@@ -18,9 +19,11 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     routes_name_what_exists(draft, report);
     trunks_can_be_reached(draft, report);
     sources_are_distinct(draft, report);
+    calls_have_a_way(draft, report);
     every_trunk_has_a_route(draft, report);
     every_route_is_reached(draft, report);
     peers_can_answer(draft, report);
+    warn_of_local_ports(&draft.ports, report);
 }
 
 fn every_realm_is_served(draft: &Draft, report: &Report<'_>) {
@@ -151,7 +154,23 @@ fn trunks_can_be_reached(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// Only a warning: a trunk may be there for what is to come. Without any route it is plain to see.
+/// Only a warning, and only where there is somebody on both sides: a configuration may be half written.
+fn calls_have_a_way(draft: &Draft, report: &Report<'_>) {
+    let peopled = |realm: Realm| {
+        let trunk = draft.trunks.iter().any(|trunk| trunk.what.realm == realm && trunk.what.enabled);
+        trunk || !draft.realms[realm].allow.is_empty()
+    };
+    if draft.routes.is_empty() && Realm::ALL.into_iter().all(peopled) {
+        report.warn(
+            &draft.start,
+            "route",
+            "there is no route: every call is refused with 404",
+            "write [[route]] with from = \"trusted\" and trunks = [\"NAME\"], and another one for calls that come in",
+        );
+    }
+}
+
+/// Only a warning: a trunk may be there for what is to come. Without any route it is told as that.
 fn every_trunk_has_a_route(draft: &Draft, report: &Report<'_>) {
     if draft.routes.is_empty() {
         return;

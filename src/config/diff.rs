@@ -1,12 +1,15 @@
 //! What a reload changes, for people; and what of it has to wait for a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
 use crate::routing::{
     CallerIdPolicy, Credentials, Health, Limits, Register, Route, TierTrunk, Timeouts, Trunk, TrunkMatch,
+    TrunkTls,
 };
+use crate::transport::ServerFiles;
 
 /// One readable line for each setting that differs, as in `trunk sinch: hosts a.example → b.example`. No
 /// secret is ever in it: of a password it says that it changed.
@@ -82,6 +85,10 @@ impl Config {
         keep("media.ports", &mut self.media.ports, &running.media.ports, &mut kept);
         keep("media.workers", &mut self.relay.workers, &running.relay.workers, &mut kept);
         keep("media.engine", &mut self.relay.engine, &running.relay.engine, &mut kept);
+        keep("media.batch", &mut self.relay.batch, &running.relay.batch, &mut kept);
+        keep("media.zero_copy", &mut self.relay.zero_copy, &running.relay.zero_copy, &mut kept);
+        keep("media.busy_poll", &mut self.relay.busy_poll, &running.relay.busy_poll, &mut kept);
+        keep("media.pin", &mut self.relay.pin, &running.relay.pin, &mut kept);
         kept
     }
 }
@@ -132,15 +139,28 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
         let text = format!("{realm} {transport} {} advertised as {}", listener.bind, listener.advertise);
         put(format!("listener[{}]", index + 1), text);
         if let Some(tls) = &listener.tls {
-            put(format!("listener[{}].tls", index + 1), format!("{:?} {:?}", tls.files, tls.loaded));
+            let ServerFiles { certificate, key, client_ca } = &tls.files;
+            let files =
+                [("certificate", Some(certificate)), ("key", Some(key)), ("client_ca", client_ca.as_ref())];
+            put(format!("listener[{}].tls", index + 1), files_text(&files));
         }
     }
     realms(config, &mut put);
     put("media.ports".to_owned(), format!("{}-{}", config.media.ports.0, config.media.ports.1));
-    put("media.timeout".to_owned(), format!("{:?}", config.media.timeout));
+    for (key, timeout) in [
+        ("media.timeout", config.media.timeout),
+        ("media.one_way_timeout", config.media.one_way_timeout),
+        ("media.hold_timeout", config.media.hold_timeout),
+    ] {
+        put(key.to_owned(), format!("{timeout:?}"));
+    }
     let workers = config.relay.workers.map_or("one a core".to_owned(), |workers| workers.to_string());
     put("media.workers".to_owned(), workers);
     put("media.engine".to_owned(), config.relay.engine.as_str().to_owned());
+    put("media.batch".to_owned(), format!("{:?}", config.relay.batch));
+    put("media.zero_copy".to_owned(), config.relay.zero_copy.as_str().to_owned());
+    put("media.busy_poll".to_owned(), format!("{:?}", config.relay.busy_poll));
+    put("media.pin".to_owned(), config.relay.pin.to_string());
     put("dns.nameservers".to_owned(), list(&config.nameservers));
     put(
         "cdr.path".to_owned(),
@@ -149,6 +169,12 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     put("numbering".to_owned(), numbering(&config.numbering));
     for (name, value) in calls(&config.calls) {
         put(format!("calls.{name}"), value);
+    }
+    for (index, listener) in config.listeners.iter().enumerate() {
+        if let Some(tls) = &listener.tls {
+            let read = Shown::Secret(format!("{:?}", tls.loaded));
+            flat.insert(format!("listener[{}].tls, what is in the files", index + 1), read);
+        }
     }
     let mut owners = BTreeMap::from([(String::new(), flat)]);
     for route in &config.routing.routes {
@@ -234,6 +260,9 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         headers,
         bodies,
         srtp,
+        latch,
+        dtmf,
+        dscp,
         codecs,
         failover,
         health,
@@ -250,7 +279,7 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("realm", realm.to_string());
     put("hosts", list(hosts));
     put("transport", transport.map_or("default".to_owned(), |transport| transport.to_string()));
-    put("tls", format!("{tls:?}"));
+    put("tls", tls_text(tls));
     put("domain", domain.clone());
     put("allow", list(allow));
     put("register", register.as_ref().map_or("false".to_owned(), registration));
@@ -260,7 +289,6 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("send_numbers", word(send_numbers));
     put("strip_prefix", or_none(&prefix.strip));
     put("add_prefix", or_none(&prefix.add));
-    put("tech_prefix", or_none(tech_prefix));
     put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
     put("caller_id", shown_caller_id(caller_id));
     put("identity", word(identity));
@@ -270,6 +298,9 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("headers.drop", headers.drop.join(", "));
     put("bodies.pass", bodies.pass.join(", "));
     put("srtp", word(srtp));
+    put("latch", word(latch));
+    put("dtmf", word(dtmf));
+    put("dscp", dscp.to_string());
     put("codecs", codecs.join(", "));
     put("failover.codes", list(&failover.codes));
     put("failover.timeout", format!("{:?}", failover.timeout));
@@ -282,6 +313,10 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         put(&format!("calls.{name}"), value);
     }
     put("enabled", enabled.to_string());
+    // Some providers' are a PIN.
+    if !tech_prefix.is_empty() {
+        flat.insert(key("tech_prefix"), Shown::Secret(tech_prefix.clone()));
+    }
     // A header may carry a provider's token.
     flat.insert(key("headers.set"), Shown::Secret(format!("{:?}", headers.set)));
     // Whoever knows it can call as the provider does.
@@ -292,6 +327,20 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         flat.insert(key("username"), Shown::Secret(username.clone()));
         flat.insert(key("password"), Shown::Secret(password.clone()));
     }
+}
+
+fn tls_text(tls: &TrunkTls) -> String {
+    let TrunkTls { ca, certificate, key, server_name, verify } = tls;
+    let files =
+        files_text(&[("ca", ca.as_ref()), ("certificate", certificate.as_ref()), ("key", key.as_ref())]);
+    let server_name = server_name.as_ref().map(|name| format!(", server_name {name}")).unwrap_or_default();
+    format!("({files}{server_name}, {})", if *verify { "verified" } else { "not verified" })
+}
+
+/// "certificate /a, key /b".
+fn files_text(files: &[(&str, Option<&PathBuf>)]) -> String {
+    let written = files.iter().filter_map(|(key, file)| file.map(|file| format!("{key} {}", file.display())));
+    list(&written.collect::<Vec<_>>())
 }
 
 fn registration(register: &Register) -> String {

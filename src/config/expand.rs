@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::service_user::{ServiceUser, Unreadable};
 use super::source::read_regular;
 
 /// No secret is larger.
@@ -14,6 +15,8 @@ pub(super) type Fault = (String, &'static str);
 pub(super) struct Surroundings<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     file: &'a dyn Fn(&Path) -> Result<String, String>,
+    /// Who shall be able to read the files, too.
+    service: Option<ServiceUser>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -22,7 +25,7 @@ impl<'a> Surroundings<'a> {
         variable: &'a dyn Fn(&str) -> Option<String>,
         file: &'a dyn Fn(&Path) -> Result<String, String>,
     ) -> Surroundings<'a> {
-        Surroundings { variable, file }
+        Surroundings { variable, file, service: None }
     }
 
     /// The real ones.
@@ -30,7 +33,30 @@ impl<'a> Surroundings<'a> {
         Surroundings {
             variable: &|name| std::env::var(name).ok(),
             file: &|path| read_regular(path, MAX_FILE_BYTES),
+            service: None,
         }
+    }
+
+    /// The real ones, with the service's user in mind.
+    pub(super) fn of_the_service() -> Surroundings<'static> {
+        Surroundings { service: ServiceUser::of_this_host(), ..Surroundings::of_this_process() }
+    }
+
+    /// Why the service's user could not read a file.
+    pub(super) fn unreadable(&self, path: &Path) -> Option<Unreadable> {
+        self.service.as_ref()?.why_unreadable(path)
+    }
+
+    /// The first file that a text names and that the service's user could not read.
+    pub(super) fn unreadable_in(&self, text: &str) -> Option<Unreadable> {
+        self.service.as_ref()?;
+        let names = text.split("${file:").skip(1).filter_map(|rest| rest.split_once('}'));
+        names.map(|(path, _)| Path::new(path)).find_map(|path| self.unreadable(path))
+    }
+
+    /// What a file says.
+    pub(super) fn read(&self, path: &Path) -> Result<String, String> {
+        (self.file)(path)
     }
 
     /// The text with every expansion carried out; `None` where there was none. The error, and its cure,

@@ -18,12 +18,7 @@ const MAX_COUNT: u32 = 100;
 pub(super) fn health(table: &Table<'_>) -> Option<Health> {
     let default = Health::default();
     let interval = table.value("interval").and_then(|value| {
-        let interval = value.duration()?;
-        let fits = interval.is_zero() || (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval);
-        if !fits {
-            value.fault("this is out of range", "write \"5s\" to \"1h\", or \"0s\" for no OPTIONS");
-        }
-        fits.then_some(interval)
+        value.duration_within(MIN_INTERVAL..=MAX_INTERVAL, "this is out of range", Some("no OPTIONS"))
     });
     let interval = interval.unwrap_or(default.interval);
     let timeout = table.value("timeout").and_then(|value| timeout(&value, interval));
@@ -45,14 +40,8 @@ pub(super) fn health(table: &Table<'_>) -> Option<Health> {
 }
 
 fn timeout(value: &Value<'_>, interval: Duration) -> Option<Duration> {
-    let timeout = value.duration()?;
-    if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout) {
-        value.fault(
-            "this is not between the first retransmission and the end of the transaction",
-            "write \"600ms\" to \"32s\"",
-        );
-        return None;
-    }
+    let why = "this is not between the first retransmission and the end of the transaction";
+    let timeout = value.duration_within(MIN_TIMEOUT..=MAX_TIMEOUT, why, None)?;
     if !interval.is_zero() && timeout >= interval {
         value.fault("the next probe goes out before this one is over", "write less than interval");
         return None;

@@ -2,7 +2,7 @@
 //!
 //! The files are parsed into trees that know the place of each value; the sections walk them with a
 //! small reader that notes faults and goes on. So one run shows all that is wrong, each with file,
-//! line, column, key and cure. What a later version brings is refused with "not yet".
+//! line, column, key and cure.
 //!
 //! Must not know: the runtime. Core modules own their settings; this fills them.
 
@@ -10,6 +10,7 @@ mod balance;
 mod calls;
 mod checks;
 mod diff;
+mod emergency;
 mod expand;
 mod fault;
 mod find_socket;
@@ -20,9 +21,13 @@ mod numbers;
 mod profile;
 mod reader;
 mod registration;
+mod relay;
 mod sections;
+mod service_user;
 mod settings;
+mod silence;
 mod source;
+mod streams;
 mod syntax;
 mod tls;
 mod trunks;
@@ -36,6 +41,8 @@ pub use find_socket::find_socket;
 pub use profile::Profile;
 pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
 pub use tls::{ListenerTls, TrunkClients};
+
+pub use values::duration;
 
 use expand::Surroundings;
 use profile::Packs;
@@ -53,6 +60,13 @@ pub const DEFAULT_SOCKET: &str = "/run/drawbridge/admin.sock";
 pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
     let sources = source::read_all(path)?;
     check(&sources, &Surroundings::of_this_process())
+}
+
+/// The same for `check`: with a warning for each file that the service's user could not read. Root reads all
+/// of them, and would see nothing amiss.
+pub fn load_for_the_service(path: &Path) -> Result<Config, Vec<Fault>> {
+    let sources = source::read_all(path)?;
+    check(&sources, &Surroundings::of_the_service())
 }
 
 /// The provider packs that trunks may name: those that are built in, and those in `profiles.d/` beside

@@ -196,11 +196,11 @@ impl Pack<'_> {
             return regions.values().filter_map(|region| region.get_ref().as_table()).find(is_of);
         };
         let text = named.text()?;
-        let region = sub_table(regions, &text.text);
-        if region.is_none() {
+        sub_table(regions, &text.text).or_else(|| {
             self.fault_region(regions, &text);
-        }
-        region
+            // In the place of the one that is meant: what it would have filled in is no fault of its own.
+            regions.values().find_map(|region| region.get_ref().as_table())
+        })
     }
 
     fn fault_region(&self, regions: &DeTable<'_>, text: &Text<'_>) {

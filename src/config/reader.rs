@@ -74,7 +74,12 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn warn(&self, place: &Place, key: &str, message: impl Into<String>, cure: impl Cure) {
-        self.warnings.borrow_mut().push(self.at(place, key, message.into(), cure.text(), false));
+        let warning = self.at(place, key, message.into(), cure.text(), false);
+        // A value may be read more than once.
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
     }
 
     /// File and line of a place, to point at it from elsewhere.
@@ -323,11 +328,6 @@ impl<'a> Value<'a> {
         self.report.fault(&self.place, &self.path, message, cure);
     }
 
-    /// Notes that a later version will read this.
-    pub(super) fn not_yet(&self, what: &str, cure: impl Cure) {
-        self.report.fault(&self.place, &self.path, format!("{what}: not yet in this version"), cure);
-    }
-
     /// A string, expanded.
     pub(super) fn text(&self) -> Option<Text<'a>> {
         let DeValue::String(raw) = self.value else {
@@ -335,6 +335,9 @@ impl<'a> Value<'a> {
                 matches!(self.value, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_));
             return self.wrong_type(if is_scalar { "it in quotes" } else { "a string" });
         };
+        if let Some(unreadable) = self.report.surroundings.unreadable_in(raw) {
+            self.report.warn(&self.place, &self.path, unreadable.message, unreadable.cure);
+        }
         match self.report.surroundings.expand(raw) {
             Ok(expanded) => Some(Text {
                 shown: if expanded.is_some() { "…".to_owned() } else { raw.to_string() },

@@ -72,12 +72,8 @@ pub(super) fn read_register(table: &Table<'_>) -> Option<Register> {
 fn register(table: &Table<'_>) -> Register {
     let default = Register::default();
     let expires = table.value("expires").and_then(|value| {
-        let expires = value.duration()?;
-        let fits = (MIN_EXPIRES..=MAX_EXPIRES).contains(&expires);
-        if !fits {
-            value.fault("this is out of range", "write \"60s\" to \"24h\"");
-        }
-        fits.then(|| Duration::from_secs(expires.as_secs()))
+        let expires = value.duration_within(MIN_EXPIRES..=MAX_EXPIRES, "this is out of range", None)?;
+        Some(Duration::from_secs(expires.as_secs()))
     });
     let registrar = table.value("registrar").and_then(|value| value.text()?.host());
     let user = |key| table.value(key).and_then(|value: Value<'_>| user(&value.text()?));

@@ -3,13 +3,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::calls::read_calls;
+use super::emergency::warn_of_missing;
 use super::reader::{Place, Report, Table, Text, Value};
-use super::settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
+use super::relay::relay as read_relay;
+use super::settings::{Admin, Config, HostPort, Listener, Relay};
+use super::silence::{SilenceTimeouts, silence};
 use super::source::{Kind, Source};
 use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
 use super::trunks::{self, Placed};
@@ -21,8 +23,6 @@ use crate::{admission, media, numbering, routing};
 
 /// No configuration has more listeners.
 const MAX_LISTENERS: usize = 64;
-/// More ring workers than this serve nobody.
-const MAX_WORKERS: u32 = 256;
 /// `sun_path` has 108 bytes with the zero at its end (unix(7)), and the socket is made under a longer
 /// name first.
 const MAX_SOCKET_BYTES: usize = 90;
@@ -56,7 +56,7 @@ pub(super) struct RealmDraft {
     pub(super) media: RealmMedia,
     /// The table, where there is one.
     pub(super) place: Option<Place>,
-    allow: Vec<ipnet::IpNet>,
+    pub(super) allow: Vec<ipnet::IpNet>,
     rate: Option<u32>,
 }
 
@@ -93,7 +93,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let (listeners, lacks_listeners) =
         main.value("listener").map(|value| listeners(&value)).unwrap_or_default();
     let realms = section(main, "realm", realms).unwrap_or_default();
-    let (ports, timeout, relay) =
+    let (ports, silence, relay) =
         section(main, "media", media).unwrap_or_else(|| media_defaults(&main.place));
     let nameservers = section(main, "dns", nameservers).unwrap_or_default();
     let numbering =
@@ -119,14 +119,14 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     }
     Some(Config {
         clients: clients.clients,
-        ..assemble(draft, node, timeout, relay, numbering, nameservers, cdr)
+        ..assemble(draft, node, silence, relay, numbering, nameservers, cdr)
     })
 }
 
 fn assemble(
     draft: Draft,
     node: Node,
-    timeout: Duration,
+    silence: SilenceTimeouts,
     relay: Relay,
     numbering: numbering::Settings,
     nameservers: Vec<SocketAddr>,
@@ -153,7 +153,13 @@ fn assemble(
         numbering,
         calls: draft.calls,
         routing: routing::Settings { trunks, routes, limits: node.limits },
-        media: media::Settings { ports: draft.ports.what, timeout, realms },
+        media: media::Settings {
+            ports: draft.ports.what,
+            timeout: silence.nothing,
+            one_way_timeout: silence.one_way,
+            hold_timeout: silence.hold,
+            realms,
+        },
         relay,
         nameservers,
         cdr,
@@ -365,37 +371,20 @@ fn media_addresses<'a>(table: &Table<'a>, key: &'static str) -> Vec<(Text<'a>, I
     addresses
 }
 
-type MediaDraft = (Placed<(u16, u16)>, Duration, Relay);
+type MediaDraft = (Placed<(u16, u16)>, SilenceTimeouts, Relay);
 
 fn media_defaults(place: &Place) -> MediaDraft {
     let ports = Placed { what: (10_000, 19_999), place: place.clone(), path: "media.ports".to_owned() };
-    (ports, Duration::from_secs(60), Relay::default())
+    (ports, SilenceTimeouts::default(), Relay::default())
 }
 
 fn media(table: &Table<'_>) -> Option<MediaDraft> {
-    let (mut ports, mut timeout, mut relay) = media_defaults(&table.place);
+    let (mut ports, _, _) = media_defaults(&table.place);
     if let Some(value) = table.value("ports") {
         ports.place = value.place.clone();
         ports.what = value.text().and_then(|text| port_range(&text)).unwrap_or(ports.what);
     }
-    if let Some(value) = table.value("timeout")
-        && let Some(duration) = value.duration()
-    {
-        if duration < Duration::from_secs(5) {
-            value.fault("calls would end in every pause", "write at least \"5s\"");
-        }
-        timeout = duration;
-    }
-    relay.workers =
-        table.value("workers").and_then(|value| value.integer(1..=MAX_WORKERS)).map(|n| n as usize);
-    let engines = [RelayEngine::Auto, RelayEngine::IoUring, RelayEngine::Portable]
-        .map(|engine| (engine.as_str(), engine));
-    let engine = table.value("engine").and_then(|value| value.text()?.one_of(&engines));
-    relay.engine = engine.unwrap_or_default();
-    if let Some(value) = table.value("zero_copy") {
-        value.not_yet("zero-copy sending", "leave zero_copy out");
-    }
-    Some((ports, timeout, relay))
+    Some((ports, silence(table), read_relay(table)))
 }
 
 /// `"10000-20000"`: the even ports from the first on, each with the odd one above it, up to the last.
@@ -444,7 +433,8 @@ fn serves_tls(listeners: &[Placed<Listener>]) -> ByRealm<bool> {
 /// `[numbering]`, or a trunk's own over the node's.
 pub(super) fn read_numbering(table: &Table<'_>, base: &numbering::Settings) -> numbering::Settings {
     let mut settings = base.clone();
-    if let Some(text) = table.value("country").and_then(|value| value.text()) {
+    let country = table.value("country");
+    if let Some(text) = country.as_ref().and_then(Value::text) {
         let code = text.text.to_ascii_uppercase();
         if numbering::is_country(&code) {
             settings.country = Some(code);
@@ -463,6 +453,9 @@ pub(super) fn read_numbering(table: &Table<'_>, base: &numbering::Settings) -> n
     }
     if let Some(texts) = table.value("short").and_then(|value| value.texts()) {
         settings.short = texts.iter().filter_map(|text| text.whole_pattern(&text.text)).collect();
+    }
+    if let Some(country) = &country {
+        warn_of_missing(country, &settings);
     }
     settings
 }

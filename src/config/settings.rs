@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Fault, ListenerTls, TrunkClients};
 use crate::base::{Realm, Transport};
+use crate::relay::ZeroCopy;
 use crate::routing::{Host, Timeouts};
 use crate::{admission, media, numbering, routing};
 
@@ -85,12 +87,33 @@ impl fmt::Display for HostPort {
 }
 
 /// The relay's own settings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Relay {
     /// `media.workers`; absent: one a core.
     pub workers: Option<usize>,
     /// `media.engine`.
     pub engine: RelayEngine,
+    /// `media.batch`: for how long packets may gather; zero: not at all.
+    pub batch: Duration,
+    /// `media.zero_copy`.
+    pub zero_copy: ZeroCopy,
+    /// `media.busy_poll`; zero: none.
+    pub busy_poll: Duration,
+    /// `media.pin`.
+    pub pin: bool,
+}
+
+impl Default for Relay {
+    fn default() -> Relay {
+        Relay {
+            workers: None,
+            engine: RelayEngine::Auto,
+            batch: Duration::from_micros(200),
+            zero_copy: ZeroCopy::Auto,
+            busy_poll: Duration::ZERO,
+            pin: true,
+        }
+    }
 }
 
 /// `media.engine`.

@@ -5,10 +5,11 @@ use expect_test::{Expect, expect};
 
 use super::source::Kind;
 use super::*;
-use crate::base::Realm;
+use crate::base::{Latch, Realm};
 use crate::numbering::NumberForm;
+use crate::relay::ZeroCopy;
 use crate::routing::{
-    CallerIdFallback, CodePattern, DiversionForm, Identity, NumberPattern, Redirect, Refer, Register,
+    CallerIdFallback, CodePattern, DiversionForm, Dtmf, Identity, NumberPattern, Redirect, Refer, Register,
     RegisterTo, RouteSource, Timeouts,
 };
 
@@ -78,7 +79,10 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(config.listeners[1].advertise.to_string(), "127.0.0.2:5060");
     assert_eq!(config.media.ports, (10_000, 19_999));
     assert_eq!(config.media.timeout.as_secs(), 60);
-    assert_eq!(config.relay, Relay { workers: None, engine: RelayEngine::Auto });
+    let Relay { workers, engine, batch, zero_copy, busy_poll, pin } = config.relay;
+    assert_eq!((workers, engine, zero_copy), (None, RelayEngine::Auto, ZeroCopy::Auto));
+    assert_eq!((batch.as_micros(), busy_poll.as_micros(), pin), (200, 0, true));
+    assert!(config.media.one_way_timeout.is_zero() && config.media.hold_timeout.is_zero());
     assert_eq!((config.numbering.prefixes[0].as_str(), config.numbering.emergency.len()), ("00", 2));
     assert!(config.admission.allow.trusted.is_empty() && config.cdr.is_none() && config.warnings.is_empty());
 }
@@ -158,6 +162,8 @@ codecs    = ["PCMU", "PCMA", "telephone-event"]
 health    = { interval = "60s", timeout = "3s", down_after = 4, up_after = 1, alive = ["2xx", "404"] }
 failover  = { codes = ["408", "5xx"], timeout = "4s", after_ringing = true }
 limits    = { calls = 100, cps = 10 }
+dtmf      = "info"
+dscp      = "CS5"
 redirect  = "follow"
 calls     = { answer_timeout = "90s" }
 refer     = "consume"
@@ -196,6 +202,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!((sinch.redirect, sinch.refer), (Redirect::Follow, Refer::Consume));
     assert_eq!((sinch.limits.calls, sinch.limits.calls_per_second), (Some(100), Some(10)));
     assert_eq!(sinch.calls.unwrap().answer.as_secs(), 90);
+    assert_eq!((sinch.dtmf, sinch.dscp.value()), (Dtmf::Info, 40));
     let vonage = routing.trunk(&"vonage-a".into()).unwrap();
     assert_eq!((vonage.hosts[0].weight, vonage.hosts[0].port), (50, Some(5060)));
     assert_eq!((vonage.hosts[1].priority, vonage.domain.as_str()), (1, "a.example"));
@@ -238,19 +245,19 @@ fn timers_of_calls_have_their_ranges() {
     expect_faults(
         &text,
         expect![[r#"
-        drawbridge.toml:13:20: calls.progress_timeout: this is out of range; write "1s" to "600s", or "0s" for none
+        drawbridge.toml:13:20: calls.progress_timeout: this is out of range; write "1s" to "10m", or "0s" for none
          13 | progress_timeout = "…"
             |                    ^^^
-        drawbridge.toml:14:18: calls.answer_timeout: this is out of range; write "1s" to "3600s"
+        drawbridge.toml:14:18: calls.answer_timeout: this is out of range; write "1s" to "1h"
          14 | answer_timeout = "…"
             |                  ^^^
-        drawbridge.toml:15:16: calls.max_duration: this is out of range; write "60s" to "86400s"
+        drawbridge.toml:15:16: calls.max_duration: this is out of range; write "60s" to "24h"
          15 | max_duration = "…"
             |                ^^^
-        drawbridge.toml:16:19: calls.session_expires: this is out of range; write "90s" to "86400s", or "0s" for none
+        drawbridge.toml:16:19: calls.session_expires: this is out of range; write "90s" to "24h", or "0s" for none
          16 | session_expires = "…"
             |                   ^^^
-        drawbridge.toml:17:23: calls.min_session_expires: this is out of range; write "90s" to "86400s"
+        drawbridge.toml:17:23: calls.min_session_expires: this is out of range; write "90s" to "24h"
          17 | min_session_expires = "…"
             |                       ^^^
         drawbridge.toml:18:1: calls.ring: unknown key
@@ -316,17 +323,61 @@ fn an_empty_file_says_what_is_needed() {
 }
 
 #[test]
-fn what_later_versions_bring_is_refused() {
-    let text = minimal_and(
-        r#"
-[media]
-zero_copy = "auto"
-"#,
+fn how_packets_are_moved_is_read() {
+    let text = "[media]\nworkers = 3\nengine = \"io_uring\"\nbatch = \"1ms\"\nzero_copy = \"off\"\nbusy_poll = \"50us\"\npin = false\n";
+    let relay = valid(text).relay;
+    assert_eq!(
+        (relay.workers, relay.engine, relay.zero_copy),
+        (Some(3), RelayEngine::IoUring, ZeroCopy::Off)
     );
-    let found = faults(&[("drawbridge.toml", &text)]);
-    let keys: Vec<_> = found.lines().filter(|line| line.contains("not yet")).collect();
-    expect![[r#"
-        drawbridge.toml:14:13: media.zero_copy: zero-copy sending: not yet in this version; leave zero_copy out"#]].assert_eq(&keys.join("\n"));
+    assert_eq!((relay.batch.as_micros(), relay.busy_poll.as_micros(), relay.pin), (1_000, 50, false));
+    assert!(valid("[media]\nbatch = \"0us\"\n").relay.batch.is_zero());
+}
+
+#[test]
+fn what_would_be_heard_or_is_no_setting_of_the_relay_is_refused() {
+    let text = "[media]\nbatch = \"6ms\"\nzero_copy = \"always\"\nbusy_poll = \"2000us\"\npin = \"yes\"\nengine = \"epoll\"\n";
+    let expected = expect![[r#"
+        drawbridge.toml:13:9: media.batch: this is out of range; write "0us" to "5ms"
+         13 | batch = "…"
+            |         ^^^
+        drawbridge.toml:14:13: media.zero_copy: "always" is not known here; write "auto" or "on" or "off"
+         14 | zero_copy = "…"
+            |             ^^^
+        drawbridge.toml:15:13: media.busy_poll: this is out of range; write "0us" to "1ms"
+         15 | busy_poll = "…"
+            |             ^^^
+        drawbridge.toml:16:7: media.pin: this is a string; write true or false, without quotes
+         16 | pin = "…"
+            |       ^^^
+        drawbridge.toml:17:10: media.engine: "epoll" is not known here; write "auto" or "io_uring" or "portable"
+         17 | engine = "…"
+            |          ^^^
+    "#]];
+    expect_faults(&minimal_and(text), expected);
+}
+
+#[test]
+fn ports_that_the_kernel_gives_away_are_warned_of_with_the_line_to_type() {
+    let text = minimal_and("[media]\nports = \"30000-40000\"\n");
+    let source = Source::new("drawbridge.toml".to_owned(), text, Kind::Main);
+    let warnings = |reserved: &'static str| {
+        let file = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+            Some("ip_local_port_range") => Ok("32768\t60999\n".to_owned()),
+            Some("ip_local_reserved_ports") => Ok(reserved.to_owned()),
+            _ => Err("no such file".to_owned()),
+        };
+        let config = check(std::slice::from_ref(&source), &Surroundings::new(&|_| None, &file)).unwrap();
+        config.warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>()
+    };
+    let told = warnings("8080\n");
+    for expected in [
+        "drawbridge.toml:13:9: media.ports: the kernel gives ports 32768-39999 to any program",
+        "sysctl -w net.ipv4.ip_local_reserved_ports=8080,30000-39999",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert_eq!(warnings("8080,30000-40000\n"), "");
 }
 
 #[test]
@@ -492,6 +543,19 @@ trunks = []
                 |          ^^
         "#]],
     );
+}
+
+#[test]
+fn a_trunk_says_from_where_its_media_is_taken() {
+    let latch =
+        |keys: &str| valid(&format!("[trunk.a]\nhost = \"127.0.0.9\"\n{keys}\n")).routing.trunks[0].latch;
+    assert_eq!(latch(""), Latch::Signalled);
+    assert_eq!(latch("latch = \"signalled\""), Latch::Signalled);
+    assert_eq!(latch("latch = \"learn\""), Latch::Learn);
+    assert_eq!(latch("latch = \"strict\""), Latch::Strict);
+    let text = minimal_and("[trunk.a]\nhost = \"a.example\"\nlatch = \"any\"\n");
+    let found = faults(&[("drawbridge.toml", &text)]);
+    assert!(found.contains("trunk.a.latch: \"any\" is not known here; write \"signalled\""), "{found}");
 }
 
 #[test]
@@ -702,6 +766,7 @@ mod numbers;
 mod profiles;
 mod providers_page;
 mod samples;
+mod silence;
 mod tls;
 
 #[test]

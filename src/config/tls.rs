@@ -60,6 +60,7 @@ fn server(value: &Value<'_>) -> Option<ListenerTls> {
     if loaded.exposed_key {
         warn_of_exposed_key(&table);
     }
+    warn_of_unreadable(&table, [&files.certificate, &files.key].into_iter().chain(&files.client_ca));
     Some(ListenerTls { files, loaded })
 }
 
@@ -117,6 +118,7 @@ impl ClientLoader {
         if client.exposed_key {
             warn_of_exposed_key(table);
         }
+        warn_of_unreadable(table, [ca, certificate, key].into_iter().flatten());
         self.add(trunk, &client);
         if !verify {
             let message = "whoever answers at the trunk's address is believed, and hears its calls";
@@ -180,6 +182,13 @@ fn note(table: &Table<'_>, fault: TlsFault) {
         message,
         cure,
     );
+}
+
+/// Root could read them, and the service cannot.
+fn warn_of_unreadable<'f>(table: &Table<'_>, files: impl Iterator<Item = &'f PathBuf>) {
+    for unreadable in files.filter_map(|file| table.report.surroundings.unreadable(file)) {
+        table.report.warn(&table.place, &table.path, unreadable.message, unreadable.cure);
+    }
 }
 
 fn warn_of_exposed_key(table: &Table<'_>) {

@@ -11,9 +11,10 @@ use super::profile;
 use super::reader::{Place, Table, Text, Value};
 use super::registration::{read_authentication, read_register};
 use super::sections::{REALMS, section, transport};
+use super::streams::{read_dscp, read_dtmf};
 use super::tls::{self, ClientLoader};
 use crate::b2bua;
-use crate::base::{Realm, Transport};
+use crate::base::{Latch, Realm, Transport};
 use crate::numbering::{self, NumberForm};
 use crate::routing::{
     Balance, BodyRules, CallerIdFallback, CallerIdPolicy, Credentials, DiversionForm, Failover, HeaderRules,
@@ -117,6 +118,9 @@ fn trunk(name: &str, table: &Table<'_>, numbering: &numbering::Settings, calls: 
         headers: section(table, "headers", headers).unwrap_or_default(),
         bodies: section(table, "bodies", bodies).unwrap_or_default(),
         srtp: srtp(table).unwrap_or_default(),
+        latch: latch(table).unwrap_or_default(),
+        dtmf: read_dtmf(table).unwrap_or_default(),
+        dscp: read_dscp(table).unwrap_or_default(),
         codecs: codecs(table),
         failover: section(table, "failover", failover).unwrap_or_default(),
         health: section(table, "health", health).unwrap_or_default(),
@@ -408,6 +412,14 @@ fn srtp(table: &Table<'_>) -> Option<Srtp> {
     ])
 }
 
+fn latch(table: &Table<'_>) -> Option<Latch> {
+    table.value("latch")?.text()?.one_of(&[
+        ("signalled", Latch::Signalled),
+        ("learn", Latch::Learn),
+        ("strict", Latch::Strict),
+    ])
+}
+
 fn codecs(table: &Table<'_>) -> Vec<String> {
     let Some(value) = table.value("codecs") else { return Vec::new() };
     let texts = value.texts().unwrap_or_default();
@@ -427,20 +439,13 @@ fn failover(table: &Table<'_>) -> Option<Failover> {
     let default = Failover::default();
     let codes = table.value("codes").and_then(|value| value.texts());
     let codes = codes.map(|texts| texts.iter().filter_map(Text::code_pattern).collect());
-    let timeout = table.value("timeout");
-    let duration = timeout.as_ref().and_then(Value::duration);
-    if let (Some(value), Some(duration)) = (&timeout, duration)
-        && !(Duration::from_millis(500)..=Duration::from_secs(32)).contains(&duration)
-    {
-        // Below, one lost packet ends the try (timer A begins with 500 ms); above, timer B has.
-        value.fault(
-            "this is not between the first retransmission and the end of the transaction",
-            "write \"500ms\" to \"32s\"",
-        );
-    }
+    // Below, one lost packet ends the try (timer A begins with 500 ms); above, timer B has.
+    let bounds = Duration::from_millis(500)..=Duration::from_secs(32);
+    let why = "this is not between the first retransmission and the end of the transaction";
+    let timeout = table.value("timeout").and_then(|value| value.duration_within(bounds, why, None));
     Some(Failover {
         codes: codes.unwrap_or(default.codes),
-        timeout: duration.unwrap_or(default.timeout),
+        timeout: timeout.unwrap_or(default.timeout),
         after_ringing: table.value("after_ringing").and_then(|value| value.boolean()).unwrap_or(false),
     })
 }

@@ -1,6 +1,7 @@
 //! Values that are written as strings: durations, networks, addresses, hosts, patterns.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -25,6 +26,30 @@ impl Value<'_> {
             text.fault("is no duration", "write a whole number with ms, s, m or h, as in \"30s\"");
         }
         parsed
+    }
+
+    /// The same, and `"200us"`.
+    pub(super) fn short_duration(&self) -> Option<Duration> {
+        let micros = self.literal().and_then(|text| text.strip_suffix("us")?.parse::<u32>().ok());
+        micros.map_or_else(|| self.duration(), |micros| Some(Duration::from_micros(micros.into())))
+    }
+
+    /// A duration between these bounds. `why`: what is wrong with others; `zero`: for what else "0s" may be
+    /// written, if it may.
+    pub(super) fn duration_within(
+        &self,
+        bounds: RangeInclusive<Duration>,
+        why: &str,
+        zero: Option<&str>,
+    ) -> Option<Duration> {
+        let duration = self.duration()?;
+        if bounds.contains(&duration) || (zero.is_some() && duration.is_zero()) {
+            return Some(duration);
+        }
+        let [low, high] = [bounds.start(), bounds.end()].map(|bound| written(*bound));
+        let zero = zero.map(|meaning| format!(", or \"0s\" for {meaning}")).unwrap_or_default();
+        self.fault(why, format!("write \"{low}\" to \"{high}\"{zero}"));
+        None
     }
 
     /// A list of networks and addresses.
@@ -238,7 +263,8 @@ fn pattern_cure(stem: &str, is_prefix: bool) -> Option<String> {
     None
 }
 
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// A duration as the configuration writes it (`"30s"`, `"200ms"`), a day at most; `None`: it is none.
+pub fn duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_at);
     let number: u64 = number.parse().ok()?;
@@ -251,6 +277,16 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     };
     // A day is more than any timer of a call wants, and far from any overflow.
     number.checked_mul(millis).filter(|millis| *millis <= 86_400_000).map(Duration::from_millis)
+}
+
+/// As people would write it.
+fn written(duration: Duration) -> String {
+    match (duration.as_secs(), duration.subsec_millis()) {
+        (_, 1..) => format!("{}ms", duration.as_millis()),
+        (seconds, _) if seconds >= 3_600 && seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
+        (seconds, _) if seconds > 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (seconds, _) => format!("{seconds}s"),
+    }
 }
 
 /// Addresses with or without brackets; names by RFC 1123 §2.1, in lower case.
@@ -296,6 +332,13 @@ mod tests {
             "18446744073709551615h",
         ] {
             assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_written_as_people_would() {
+        for text in ["500ms", "32s", "60s", "90s", "10m", "1h", "24h"] {
+            assert_eq!(duration(text).map(written), Some(text.to_owned()));
         }
     }
 

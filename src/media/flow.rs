@@ -14,15 +14,19 @@
 //! | both of one scope that is not public (one site), or of wider scope (a peer that names its outside) | either |
 //!
 //! From such an address any port may be learned (symmetric RTP through a port-rewriting NAT,
-//! carriers that send from another port than they receive on): the first valid packet's source is
-//! locked until signalling names another address. Only the exact address and port that SDP gave
-//! may still displace a learned one, for it has the better claim: one that shares a NAT with the
-//! peer and was faster loses the call again. RTCP follows RTP: beside its own signalled address it
-//! is learned only from the address on which RTP is locked.
+//! carriers that send from another port than they receive on). `latch` of a trunk widens or narrows
+//! the table: with `learn` a source may be learned from anywhere, with `strict` there is the signalled
+//! address and port and nothing else. How well a source is vouched for is its [`Claim`]; what one has
+//! to show before it is locked is in `learning.rs`. Once locked, a source is taken until signalling
+//! names another address, or one of a better claim is heard: the exact signalled address, say, takes
+//! a call back from whoever shares a NAT with the peer and was faster.
+//!
+//! RTCP follows RTP: beside its own signalled address it is learned only from the address on which RTP
+//! was learned, and where it shares RTP's port it comes from where RTP comes from.
 //!
 //! **Fax** (UDPTL) has no header that tells it from rubbish as well as RTP's does, so less is learned
 //! from it: only the exact signalled address and port, or, where the table names it, any port of the
-//! host that signals.
+//! host that signals, with `learn` too.
 //!
 //! Carriers announce that media may come from any of their addresses. Each call's SDP still names
 //! the one it uses, so that one is taken and no list of theirs is needed; one that moves a call to
@@ -34,7 +38,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::RemoteMedia;
+use super::{Latch, RemoteMedia};
 
 /// Which of a pair's two ports (RFC 3550 §11).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -61,20 +65,39 @@ pub enum DropReason {
     NotReceiving,
     /// It does not fit into a receive buffer.
     TooLarge,
-    /// The operating system would not send it.
+    /// Not sent: the socket's or the network card's queue is full.
+    SendQueueFull,
+    /// Not sent: there is no way to its destination.
+    SendUnreachable,
+    /// Not sent: a packet filter of this host forbids it.
+    SendForbidden,
+    /// Not sent: it is longer than the way to its destination takes.
+    SendTooLong,
+    /// Not sent for any other reason of the operating system's.
     SendFailed,
+    /// Its source may be the peer, and has not shown enough of itself yet.
+    Learning,
+    /// Its source might be the peer, but the packet is none of the peer's: a payload type that neither
+    /// side's SDP lists, RTCP of another SSRC than that of the RTP beside it.
+    Implausible,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [DropReason; 7] = [
+    pub const ALL: [DropReason; 13] = [
         DropReason::SourceMismatch,
         DropReason::NotRtp,
         DropReason::NoDestination,
         DropReason::NotSending,
         DropReason::NotReceiving,
         DropReason::TooLarge,
+        DropReason::SendQueueFull,
+        DropReason::SendUnreachable,
+        DropReason::SendForbidden,
+        DropReason::SendTooLong,
         DropReason::SendFailed,
+        DropReason::Learning,
+        DropReason::Implausible,
     ];
 
     /// The label value in metrics.
@@ -86,7 +109,13 @@ impl DropReason {
             DropReason::NotSending => "not_sending",
             DropReason::NotReceiving => "not_receiving",
             DropReason::TooLarge => "too_large",
+            DropReason::SendQueueFull => "send_queue_full",
+            DropReason::SendUnreachable => "send_unreachable",
+            DropReason::SendForbidden => "send_forbidden",
+            DropReason::SendTooLong => "send_too_long",
             DropReason::SendFailed => "send_failed",
+            DropReason::Learning => "learning",
+            DropReason::Implausible => "implausible",
         }
     }
 
@@ -125,23 +154,43 @@ pub enum Forward {
     To(Destination),
     /// It goes nowhere.
     Drop(DropReason),
+    /// It was read and goes on in another form: a key that the engine is told of.
+    Taken,
 }
 
-/// Decides on one valid packet of the flow's kind that came from `source`. Locks the source if the
-/// rule lets it be learned; the caller sees that by [`SourceRule::locked`] having changed.
-pub fn forward(flow: &mut Flow, source: SocketAddr) -> Forward {
-    if !flow.source.admits(source) {
-        return Forward::Drop(DropReason::SourceMismatch);
+/// Decides on one valid packet of the flow's kind that came from `source`: it passes if that is the
+/// locked one. One comparison; learning is for packets that this drops as a mismatch.
+pub fn forward(flow: &Flow, source: SocketAddr) -> Forward {
+    match flow.source.locked == Some(canonical_source(source)) {
+        true => flow.onward(),
+        false => Forward::Drop(DropReason::SourceMismatch),
     }
-    if !flow.may_send {
-        return Forward::Drop(DropReason::NotSending);
+}
+
+impl Flow {
+    /// Where a packet goes whose source is the peer's.
+    pub fn onward(&self) -> Forward {
+        if !self.may_send {
+            return Forward::Drop(DropReason::NotSending);
+        }
+        match self.destination {
+            None => Forward::Drop(DropReason::NoDestination),
+            Some(_) if !self.may_receive => Forward::Drop(DropReason::NotReceiving),
+            Some(destination) => Forward::To(destination),
+        }
     }
-    flow.source.locked = Some(source);
-    match flow.destination {
-        None => Forward::Drop(DropReason::NoDestination),
-        Some(_) if !flow.may_receive => Forward::Drop(DropReason::NotReceiving),
-        Some(destination) => Forward::To(destination),
-    }
+}
+
+/// How well signalling vouches for a source, the least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub enum Claim {
+    /// Not at all; `latch = "learn"` takes it all the same.
+    #[default]
+    Anywhere,
+    /// Its address is one of the table's.
+    Vouched,
+    /// It is the address and port that SDP names.
+    Exact,
 }
 
 /// From whom a port takes packets. The default takes none.
@@ -151,37 +200,52 @@ pub struct SourceRule {
     exact: Option<SocketAddr>,
     /// The addresses from which a source may be learned, whatever its port.
     learn: [Option<IpAddr>; 2],
+    /// Whether it may be learned from others too.
+    anywhere: bool,
     /// The one source that is taken.
     locked: Option<SocketAddr>,
+    /// By what claim that is.
+    claim: Claim,
+    /// Where the peer is sent to before any source was locked, though SDP names no place that can be
+    /// reached.
+    tentative: Option<SocketAddr>,
 }
 
 impl SourceRule {
     /// The rule for a peer's RTP.
     pub fn for_rtp(remote: &RemoteMedia) -> SourceRule {
+        if remote.latch == Latch::Strict {
+            return SourceRule { exact: meaningful(remote.rtp), ..SourceRule::default() };
+        }
         let learn = learnable(canonical(remote.rtp.ip()), canonical(remote.signalling));
-        SourceRule { exact: plausible(remote.rtp, learn), learn, locked: None }
+        let anywhere = remote.latch == Latch::Learn;
+        SourceRule { exact: plausible(remote.rtp, learn), learn, anywhere, ..SourceRule::default() }
     }
 
     /// The rule for a peer's fax: of the addresses in the table, a source is learned from the one that
     /// signals alone.
     pub fn for_udptl(remote: &RemoteMedia) -> SourceRule {
-        let SourceRule { exact, learn, locked } = SourceRule::for_rtp(remote);
+        let rule = SourceRule::for_rtp(remote);
         let signals =
             |address: IpAddr| Some(address).filter(|address| *address == canonical(remote.signalling));
-        SourceRule { exact, learn: learn.map(|address| address.and_then(signals)), locked }
+        let learn = rule.learn.map(|address| address.and_then(signals));
+        SourceRule { learn, anywhere: false, ..rule }
     }
 
     /// The rule for a peer's RTCP, `rtp` being the rule for its RTP as it stands now.
     pub fn for_rtcp(remote: &RemoteMedia, rtp: &SourceRule) -> SourceRule {
+        if remote.latch == Latch::Strict {
+            return SourceRule { exact: meaningful(remote.rtcp), ..SourceRule::default() };
+        }
         let signalled = learnable(canonical(remote.rtcp.ip()), canonical(remote.signalling));
         let exact = plausible(remote.rtcp, signalled);
-        let Some(locked) = rtp.locked else {
-            return SourceRule { exact, learn: [None; 2], locked: None };
-        };
+        let Some(locked) = rtp.locked else { return SourceRule { exact, ..SourceRule::default() } };
         // RTCP that was signalled beside RTP moves with it; one that was signalled elsewhere stays.
         let moved_away =
             exact.is_some_and(|rtcp| rtcp.ip() == canonical(remote.rtp.ip()) && rtcp.ip() != locked.ip());
-        SourceRule { exact: exact.filter(|_| !moved_away), learn: [Some(locked.ip()), None], locked: None }
+        // A peer that sends RTP from where it says does so with RTCP (RFC 4961 §4).
+        let learn = [Some(locked.ip()).filter(|_| rtp.claim < Claim::Exact), None];
+        SourceRule { exact: exact.filter(|_| !moved_away), learn, ..SourceRule::default() }
     }
 
     /// The source that is taken, once one was learned.
@@ -189,27 +253,50 @@ impl SourceRule {
         self.locked
     }
 
+    /// By what claim a source is locked.
+    pub fn locked_by(&self) -> Option<Claim> {
+        self.locked.map(|_| self.claim)
+    }
+
+    /// How well a source is vouched for; `None`: it is a stranger.
+    pub fn claim_of(&self, source: SocketAddr) -> Option<Claim> {
+        let source = canonical_source(source);
+        if self.exact == Some(source) {
+            Some(Claim::Exact)
+        } else if self.learn.contains(&Some(source.ip())) {
+            Some(Claim::Vouched)
+        } else {
+            (self.anywhere && Scope::of(source.ip()) != Scope::Nowhere).then_some(Claim::Anywhere)
+        }
+    }
+
+    /// Takes this source and no other from now on.
+    pub fn lock(&mut self, source: SocketAddr, claim: Claim) {
+        (self.locked, self.claim, self.tentative) = (Some(canonical_source(source)), claim, None);
+    }
+
+    /// Sends the peer's media to this source, and takes none of it.
+    pub fn answer_tentatively(&mut self, source: SocketAddr) {
+        self.tentative = Some(canonical_source(source));
+    }
+
     /// Where this peer is sent to: the locked source, or until there is one the signalled address
     /// if it can be reached as it stands. A peer behind a NAT is sent nothing before it was heard,
     /// for what it signalled is an address of its own network, and may be somebody else in ours.
     pub fn reachable_at(&self) -> Option<SocketAddr> {
-        self.locked.or(self.exact)
+        self.locked.or(self.exact).or(self.tentative)
     }
 
     /// Whether two rules vouch for the same sources, whatever was learned under them.
     pub fn is_same_claim(&self, other: &SourceRule) -> bool {
-        self.exact == other.exact && self.learn == other.learn
+        self.exact == other.exact && self.learn == other.learn && self.anywhere == other.anywhere
     }
+}
 
-    /// Whether a packet from `source` may pass (and lock it).
-    fn admits(&self, source: SocketAddr) -> bool {
-        let source = SocketAddr::new(canonical(source.ip()), source.port());
-        match self.locked {
-            Some(locked) if locked == source => true,
-            Some(_) => self.exact == Some(source),
-            None => self.exact == Some(source) || self.learn.contains(&Some(source.ip())),
-        }
-    }
+/// A signalled address and port that name a place.
+fn meaningful(signalled: SocketAddr) -> Option<SocketAddr> {
+    let signalled = canonical_source(signalled);
+    (signalled.port() != 0 && Scope::of(signalled.ip()) != Scope::Nowhere).then_some(signalled)
 }
 
 /// The signalled address and port, where the address is one that a source may have.
@@ -273,6 +360,11 @@ fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
+/// The same of an address with its port.
+pub(super) fn canonical_source(source: SocketAddr) -> SocketAddr {
+    SocketAddr::new(canonical(source.ip()), source.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,23 +378,12 @@ mod tests {
         RemoteMedia::plain(rtp, signalling.parse().unwrap())
     }
 
-    fn flow(rtp: &str, signalling: &str) -> Flow {
-        Flow {
-            source: SourceRule::for_rtp(&remote(rtp, signalling)),
-            destination: Some(Destination { address: at("192.0.2.99:4000"), from_port: PortKind::Rtp }),
-            may_send: true,
-            may_receive: true,
-        }
+    fn rule(rtp: &str, signalling: &str) -> SourceRule {
+        SourceRule::for_rtp(&remote(rtp, signalling))
     }
 
-    fn passes(flow: &mut Flow, source: &str) -> bool {
-        match forward(flow, at(source)) {
-            Forward::To(_) => true,
-            Forward::Drop(reason) => {
-                assert_eq!(reason, DropReason::SourceMismatch);
-                false
-            }
-        }
+    fn latched(latch: Latch, rtp: &str, signalling: &str) -> SourceRule {
+        SourceRule::for_rtp(&RemoteMedia { latch, ..remote(rtp, signalling) })
     }
 
     /// The table of the module's head, row by row: from where the first packet may come.
@@ -342,8 +423,30 @@ mod tests {
             ("203.0.113.7:4000", "192.168.1.10", "203.0.113.7:4000", YES),
             ("203.0.113.7:4000", "192.168.1.10", "192.168.1.11:4000", NO),
         ] {
-            let mut flow = flow(signalled, signalling);
-            assert_eq!(passes(&mut flow, source), expected, "{signalled} by {signalling}: {source}");
+            let claim = rule(signalled, signalling).claim_of(at(source));
+            assert_eq!(claim.is_some(), expected, "{signalled} by {signalling}: {source}");
+            assert_eq!(claim == Some(Claim::Exact), expected && signalled == source);
+        }
+    }
+
+    #[test]
+    fn a_trunk_may_take_media_from_anywhere_or_from_the_signalled_port_alone() {
+        use Claim::{Anywhere, Exact, Vouched};
+        for (signalled, signalling, source, learn, strict) in [
+            ("203.0.113.7:4000", "203.0.113.7", "203.0.113.7:4000", Some(Exact), Some(Exact)),
+            ("203.0.113.7:4000", "203.0.113.7", "203.0.113.7:4002", Some(Vouched), None),
+            ("203.0.113.7:4000", "203.0.113.7", "192.0.2.66:4000", Some(Anywhere), None),
+            ("192.168.1.10:4000", "203.0.113.7", "203.0.113.7:61000", Some(Vouched), None),
+            ("192.168.1.10:4000", "203.0.113.7", "192.168.1.10:4000", Some(Anywhere), Some(Exact)),
+            ("0.0.0.0:4000", "203.0.113.7", "203.0.113.7:4000", Some(Vouched), None),
+            ("0.0.0.0:4000", "203.0.113.7", "0.0.0.0:4000", None, None),
+            ("203.0.113.7:0", "203.0.113.7", "203.0.113.7:0", Some(Vouched), None),
+            ("203.0.113.7:4000", "203.0.113.7", "[::ffff:203.0.113.7]:4000", Some(Exact), Some(Exact)),
+        ] {
+            for (latch, expected) in [(Latch::Learn, learn), (Latch::Strict, strict)] {
+                let claim = latched(latch, signalled, signalling).claim_of(at(source));
+                assert_eq!(claim, expected, "{latch:?}: {signalled} by {signalling}: {source}");
+            }
         }
     }
 
@@ -360,91 +463,85 @@ mod tests {
             ("10.1.1.5:4000", "10.1.1.1", "10.1.1.5:4002", false),
             ("10.1.1.5:4000", "10.1.1.1", "10.1.1.1:61000", true),
         ] {
-            let mut flow = flow(signalled, signalling);
-            flow.source = SourceRule::for_udptl(&remote(signalled, signalling));
-            assert_eq!(passes(&mut flow, source), expected, "{signalled} by {signalling}: {source}");
+            for latch in [Latch::Signalled, Latch::Learn] {
+                let remote = RemoteMedia { latch, ..remote(signalled, signalling) };
+                let claim = SourceRule::for_udptl(&remote).claim_of(at(source));
+                assert_eq!(claim.is_some(), expected, "{signalled} by {signalling}: {source}");
+            }
         }
-    }
-
-    #[test]
-    fn a_stranger_gets_in_neither_before_nor_during_nor_after() {
-        let mut flow = flow("192.168.1.10:4000", "203.0.113.7");
-        for port in [1, 4_000, 4_001, 61_000] {
-            assert!(!passes(&mut flow, &format!("192.0.2.66:{port}")));
-        }
-        assert!(passes(&mut flow, "203.0.113.7:61000"));
-        // Not even from the right address, once a source is locked (CVE-2017-14099: not even first).
-        assert!(!passes(&mut flow, "203.0.113.7:61001"));
-        assert!(!passes(&mut flow, "192.0.2.66:61000"));
-        assert!(passes(&mut flow, "203.0.113.7:61000"));
-        assert_eq!(flow.source.locked(), Some(at("203.0.113.7:61000")));
-    }
-
-    #[test]
-    fn the_signalled_source_displaces_one_that_was_faster_and_stays() {
-        let mut flow = flow("203.0.113.7:4000", "203.0.113.7");
-        assert!(passes(&mut flow, "203.0.113.7:5555"));
-        assert!(passes(&mut flow, "203.0.113.7:4000"));
-        assert!(!passes(&mut flow, "203.0.113.7:5555"));
-        assert_eq!(flow.source.reachable_at(), Some(at("203.0.113.7:4000")));
     }
 
     #[test]
     fn a_peer_behind_a_nat_is_sent_nothing_before_it_was_heard() {
-        let mut flow = flow("192.168.1.10:4000", "203.0.113.7");
-        assert_eq!(flow.source.reachable_at(), None);
-        assert!(passes(&mut flow, "203.0.113.7:61000"));
-        assert_eq!(flow.source.reachable_at(), Some(at("203.0.113.7:61000")));
+        let mut rule = rule("192.168.1.10:4000", "203.0.113.7");
+        assert_eq!(rule.reachable_at(), None);
+        rule.answer_tentatively(at("203.0.113.7:61002"));
+        assert_eq!((rule.reachable_at(), rule.locked()), (Some(at("203.0.113.7:61002")), None));
+        rule.lock(at("203.0.113.7:61000"), Claim::Vouched);
+        assert_eq!(rule.reachable_at(), Some(at("203.0.113.7:61000")));
     }
 
     #[test]
-    fn directions_are_honoured_and_a_silent_peer_teaches_nothing() {
-        let mut flow = flow("203.0.113.7:4000", "203.0.113.7");
-        flow.may_send = false;
-        assert_eq!(forward(&mut flow, at("203.0.113.7:5")), Forward::Drop(DropReason::NotSending));
-        assert_eq!(flow.source.locked(), None);
-        (flow.may_send, flow.may_receive) = (true, false);
-        assert_eq!(forward(&mut flow, at("203.0.113.7:5")), Forward::Drop(DropReason::NotReceiving));
+    fn the_locked_source_alone_passes_and_only_where_directions_allow() {
+        let destination = Destination { address: at("192.0.2.99:4000"), from_port: PortKind::Rtp };
+        let source = rule("203.0.113.7:4000", "203.0.113.7");
+        let mut flow = Flow { source, destination: Some(destination), may_send: true, may_receive: true };
+        let mismatch = Forward::Drop(DropReason::SourceMismatch);
+        assert_eq!(forward(&flow, at("203.0.113.7:4000")), mismatch);
+        flow.source.lock(at("203.0.113.7:5"), Claim::Vouched);
+        assert_eq!(forward(&flow, at("203.0.113.7:4000")), mismatch);
+        assert_eq!(forward(&flow, at("203.0.113.7:5")), Forward::To(destination));
+        assert_eq!(forward(&flow, at("[::ffff:203.0.113.7]:5")), Forward::To(destination));
+        flow.may_receive = false;
+        assert_eq!(forward(&flow, at("203.0.113.7:5")), Forward::Drop(DropReason::NotReceiving));
         flow.destination = None;
-        assert_eq!(forward(&mut flow, at("203.0.113.7:5")), Forward::Drop(DropReason::NoDestination));
+        assert_eq!(forward(&flow, at("203.0.113.7:5")), Forward::Drop(DropReason::NoDestination));
+        flow.may_send = false;
+        assert_eq!(forward(&flow, at("203.0.113.7:5")), Forward::Drop(DropReason::NotSending));
     }
 
     #[test]
     fn a_rule_of_nothing_takes_nothing() {
-        let mut flow = Flow { may_send: true, ..Flow::default() };
-        assert!(!passes(&mut flow, "203.0.113.7:4000"));
-        let mut nowhere = self::flow("0.0.0.0:0", "0.0.0.0");
-        assert!(!passes(&mut nowhere, "0.0.0.0:0"));
-        assert!(!passes(&mut nowhere, "203.0.113.7:4000"));
+        assert_eq!(SourceRule::default().claim_of(at("203.0.113.7:4000")), None);
+        for latch in [Latch::Signalled, Latch::Strict] {
+            let nowhere = latched(latch, "0.0.0.0:0", "0.0.0.0");
+            assert_eq!(nowhere.claim_of(at("0.0.0.0:0")), None);
+            assert_eq!(nowhere.claim_of(at("203.0.113.7:4000")), None);
+        }
     }
 
     #[test]
     fn rtcp_is_learned_only_beside_the_locked_rtp() {
         let peer = remote("192.168.1.10:4000", "203.0.113.7");
-        let mut rtp = flow("192.168.1.10:4000", "203.0.113.7");
-        let mut rtcp = Flow { source: SourceRule::for_rtcp(&peer, &rtp.source), ..rtp };
-        assert!(!passes(&mut rtcp, "203.0.113.7:61001"));
-        assert!(!passes(&mut rtcp, "192.168.1.10:4001"));
-        assert!(passes(&mut rtp, "203.0.113.7:61000"));
-        rtcp.source = SourceRule::for_rtcp(&peer, &rtp.source);
-        assert!(!passes(&mut rtcp, "192.0.2.66:61001"));
-        assert!(passes(&mut rtcp, "203.0.113.7:7777"));
-        assert!(!passes(&mut rtcp, "203.0.113.7:7778"));
+        let mut rtp = SourceRule::for_rtp(&peer);
+        let before = SourceRule::for_rtcp(&peer, &rtp);
+        assert_eq!(before.claim_of(at("203.0.113.7:61001")), None);
+        assert_eq!(before.claim_of(at("192.168.1.10:4001")), None);
+        rtp.lock(at("203.0.113.7:61000"), Claim::Vouched);
+        let after = SourceRule::for_rtcp(&peer, &rtp);
+        assert_eq!(after.claim_of(at("203.0.113.7:7777")), Some(Claim::Vouched));
+        assert_eq!(after.claim_of(at("192.0.2.66:61001")), None);
     }
 
     #[test]
-    fn signalled_rtcp_passes_before_any_rtp() {
+    fn signalled_rtcp_passes_before_any_rtp_and_beside_signalled_rtp_no_other() {
         let peer = remote("203.0.113.7:4000", "203.0.113.7");
-        let rtp = flow("203.0.113.7:4000", "203.0.113.7");
-        let mut rtcp = Flow { source: SourceRule::for_rtcp(&peer, &rtp.source), ..rtp };
-        assert!(!passes(&mut rtcp, "203.0.113.7:4009"));
-        assert!(passes(&mut rtcp, "203.0.113.7:4001"));
+        let mut rtp = SourceRule::for_rtp(&peer);
+        let rtcp = SourceRule::for_rtcp(&peer, &rtp);
+        assert_eq!(rtcp.claim_of(at("203.0.113.7:4009")), None);
+        assert_eq!(rtcp.claim_of(at("203.0.113.7:4001")), Some(Claim::Exact));
+        rtp.lock(peer.rtp, Claim::Exact);
+        for latch in [Latch::Signalled, Latch::Learn, Latch::Strict] {
+            let rtcp = SourceRule::for_rtcp(&RemoteMedia { latch, ..peer }, &rtp);
+            assert_eq!(rtcp.claim_of(at("203.0.113.7:4009")), None);
+            assert_eq!(rtcp.claim_of(at("203.0.113.7:4001")), Some(Claim::Exact));
+        }
     }
 
     #[test]
     fn ipv4_dressed_as_ipv6_is_the_same_address() {
-        let mut flow = flow("203.0.113.7:4000", "::ffff:203.0.113.7");
-        assert!(passes(&mut flow, "203.0.113.7:4000"));
+        let rule = rule("203.0.113.7:4000", "::ffff:203.0.113.7");
+        assert_eq!(rule.claim_of(at("203.0.113.7:4000")), Some(Claim::Exact));
     }
 
     #[test]

@@ -223,6 +223,8 @@ mod tests {
         let settings = Settings {
             ports,
             timeout: Duration::from_secs(60),
+            one_way_timeout: Duration::ZERO,
+            hold_timeout: Duration::ZERO,
             realms: ByRealm { trusted: realm(trusted), untrusted: realm(untrusted) },
         };
         PortPool::new(&settings, Random::from_number(1))

@@ -8,8 +8,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::{Instant, Latch, Realm};
-use crate::rtp::Formats;
+use super::silence::{OneWay, SilenceLimits};
+use crate::base::{Dscp, Instant, Latch, Realm};
+use crate::rtp::{Formats, PeerReports, Press};
 
 /// One media session; chosen by the engine, never used twice in the life of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -66,6 +67,15 @@ pub struct StreamPorts {
     pub b: PortPair,
 }
 
+/// How media is marked on its way to each side.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Marking {
+    /// Towards the caller.
+    pub a: Dscp,
+    /// Towards the callee.
+    pub b: Dscp,
+}
+
 /// What a stream's datagrams are: what is let through, and what is kept out.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum StreamKind {
@@ -106,9 +116,29 @@ pub struct RemoteMedia {
     pub latch: Latch,
     /// The payload types that its own SDP lists; empty where that is not known.
     pub formats: Formats,
+    /// What becomes of the keys that it sends as telephone events.
+    pub events: EventRule,
+}
+
+/// What becomes of the keys that a peer sends as telephone events (RFC 4733).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum EventRule {
+    /// They cross.
+    #[default]
+    Pass,
+    /// They are taken out and told by [`MediaEvent::Key`]. (Of secured RTP nothing can be read: it crosses.)
+    Tell {
+        /// The payload type that the peer was offered for them, where the other side has none.
+        offered: Option<u8>,
+    },
 }
 
 impl RemoteMedia {
+    /// Whether it names no place and wants nothing: hold by 0.0.0.0 (RFC 3264 §8.4).
+    pub fn is_nowhere(&self) -> bool {
+        self.rtp.ip().is_unspecified() && !self.receives
+    }
+
     /// RTP both ways, RTCP on the port above, nothing known of its formats.
     pub fn plain(rtp: SocketAddr, signalling: IpAddr) -> RemoteMedia {
         RemoteMedia {
@@ -120,6 +150,7 @@ impl RemoteMedia {
             sends: true,
             latch: Latch::default(),
             formats: Formats::default(),
+            events: EventRule::default(),
         }
     }
 }
@@ -136,6 +167,8 @@ pub enum MediaCommand {
         first_stream: u8,
         /// The pairs to bind.
         streams: Vec<StreamPorts>,
+        /// How packets to each side are marked.
+        marking: Marking,
     },
     /// The peer on one side of one stream said where it is. A change of address starts learning
     /// anew; the same address again changes nothing. Until a side has a remote, what arrives for
@@ -156,6 +189,24 @@ pub enum MediaCommand {
         session: MediaSessionId,
         /// On hold or not.
         held: bool,
+    },
+    /// The call is answered: from now on each side is to be heard by the other.
+    SetAnswered {
+        /// The session.
+        session: MediaSessionId,
+    },
+    /// A peer has pressed a key by signalling: it is pressed in the RTP that comes from it, as a telephone
+    /// event. It is not where the other side does not take events, where no packets come, or too many
+    /// keys wait.
+    Press {
+        /// The session.
+        session: MediaSessionId,
+        /// Which stream, counted from 0.
+        stream: u8,
+        /// Whose packets it goes with.
+        side: Side,
+        /// What, for how long.
+        press: Press,
     },
     /// Close every port and forget the session. Always answered by `Closed`, the ports being free.
     Close {
@@ -196,12 +247,42 @@ pub enum MediaEvent {
         /// The session.
         session: MediaSessionId,
     },
+    /// A fault of the relay has closed the session's ports, and nothing crosses any more. What was
+    /// measured until then is still there for `Close`.
+    Lost {
+        /// The session.
+        session: MediaSessionId,
+    },
+    /// No RTP came and no RTCP was passed on for `media.hold_timeout` while the call is on hold. Told
+    /// again as `Silent` is.
+    SilentOnHold {
+        /// The session.
+        session: MediaSessionId,
+    },
+    /// One side of a stream is not heard, though the call is answered and not on hold, and the other
+    /// side speaks. Told when it is found, and each time that `media.one_way_timeout` passes.
+    OneWay {
+        /// The session.
+        session: MediaSessionId,
+        /// What is known of it.
+        found: Box<OneWay>,
+    },
+    /// A peer has pressed a key that is not to cross as an event (`EventRule::Tell`). Each is told
+    /// once, when it is let go; more than any hand could press are not told.
+    Key {
+        /// The session.
+        session: MediaSessionId,
+        /// Whose peer.
+        side: Side,
+        /// What, for how long.
+        press: Press,
+    },
     /// The session is gone and its ports are free.
     Closed {
         /// The session.
         session: MediaSessionId,
         /// What was measured.
-        report: MediaReport,
+        report: Box<MediaReport>,
     },
 }
 
@@ -221,16 +302,76 @@ pub struct DirectionReport {
     pub packets: u64,
     /// Their UDP payload bytes.
     pub bytes: u64,
-    /// RTP packets that the sequence numbers say were lost on the way to us (RFC 3550 §6.4.1).
+    /// RTP packets that should have come to us, by their sequence numbers.
+    pub expected: u64,
+    /// Those of them that did not (RFC 3550 A.3), whatever came twice.
     pub lost: u64,
+    /// Those that came after one that was sent later.
+    pub reordered: u64,
+    /// RTP packets that had come before.
+    pub duplicates: u64,
+    /// How often another SSRC began.
+    pub ssrc_changes: u64,
+    /// How often one SSRC began its sequence numbers anew.
+    pub restarts: u64,
+    /// By how much the sequence numbers differ at the last change of SSRC.
+    pub sequence_step: Option<i16>,
     /// Packets dropped here, whatever the reason.
     pub dropped: u64,
-    /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
+    /// Interarrival jitter (RFC 3550 §6.4.1), its mean over the call, in milliseconds.
     pub jitter_ms: f64,
+    /// The highest that it was, in milliseconds.
+    pub jitter_max_ms: f64,
     /// Estimated mean opinion score (ITU-T G.107), 1.0–4.5; `None` where nothing came.
     pub mos: Option<f64>,
     /// When the first RTP packet came.
     pub first_packet: Option<Instant>,
+    /// For how long nothing of this direction was heard while the other side spoke, where that was told.
+    pub one_way: Duration,
+    /// What the peer that this direction goes to says of what it received; `None`: it said nothing.
+    pub rtcp: Option<PeerReport>,
+}
+
+/// What a peer reported by RTCP of what it received, be it lost before us or behind us.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct PeerReport {
+    /// Packets that it did not get.
+    pub lost: u64,
+    /// The share of them, 0–1.
+    pub loss: f64,
+    /// Interarrival jitter, in milliseconds.
+    pub jitter_ms: f64,
+    /// From us to the peer and back, in milliseconds, where it can be told.
+    pub round_trip_ms: Option<f64>,
+    /// The share of packets that its jitter buffer threw away, 0–1 (RFC 3611 §4.7).
+    pub discarded: Option<f64>,
+    /// Its own opinion score of what is heard, 1.0–5.0 (RFC 3611 §4.7).
+    pub mos: Option<f64>,
+}
+
+impl PeerReport {
+    /// What was reported, if anything was.
+    pub(super) fn of(reports: &PeerReports) -> Option<PeerReport> {
+        let metrics = reports.voip_metrics();
+        // Who sends no report blocks may still send a summary.
+        let lost = reports.lost().max(reports.statistics().0);
+        (reports.reports() > 0 || metrics.is_some() || lost > 0).then(|| PeerReport {
+            lost,
+            loss: reports.loss_ratio(),
+            jitter_ms: reports.jitter().as_secs_f64() * 1_000.0,
+            round_trip_ms: reports.round_trip().map(|time| time.as_secs_f64() * 1_000.0),
+            discarded: metrics.map(|metrics| f64::from(metrics.discard_rate) / 256.0),
+            mos: metrics.and_then(|metrics| metrics.listening_score).map(|score| f64::from(score) / 10.0),
+        })
+    }
+
+    /// Of two streams the one of which more was lost.
+    pub(super) fn worse(one: Option<PeerReport>, other: Option<PeerReport>) -> Option<PeerReport> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(if other.loss > one.loss { other } else { one }),
+            (one, other) => one.or(other),
+        }
+    }
 }
 
 /// What the relay shall do, filled by `config`.
@@ -240,8 +381,24 @@ pub struct Settings {
     pub ports: (u16, u16),
     /// No RTP on any stream of a call that is not on hold for this long: the call ends.
     pub timeout: Duration,
+    /// One side not heard for this long while the other speaks: the call ends. Zero: it does not.
+    pub one_way_timeout: Duration,
+    /// Neither RTP nor RTCP for this long on hold: the call ends. Zero: it does not.
+    pub hold_timeout: Duration,
     /// The addresses of each realm.
     pub realms: crate::base::ByRealm<RealmMedia>,
+}
+
+impl Settings {
+    /// What the relay tells of silence.
+    pub fn silence(&self) -> SilenceLimits {
+        SilenceLimits {
+            nothing: self.timeout,
+            one_way: SilenceLimits::ONE_WAY,
+            one_way_end: self.one_way_timeout,
+            hold: self.hold_timeout,
+        }
+    }
 }
 
 /// A realm's media addresses: at most one IPv4 and one IPv6 address, with what SDP says of each.

@@ -3,12 +3,21 @@
 //!
 //! Must not know: SIP, sockets.
 
+mod heard;
+
 use std::net::SocketAddr;
 
-use super::flow::{Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+use super::flow::{
+    Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule, canonical_source, forward,
+};
+use super::keys::KeyWatch;
+use super::learning::{Learner, Sign};
+use super::lingering::Lingering;
+use super::payload_map::{PayloadMap, Transform};
+use super::presses::Presses;
 use super::{RemoteMedia, Side, StreamKind};
 use crate::base::Instant;
-use crate::rtp::{self, Datagram, Quality};
+use crate::rtp::{self, Datagram, Format, Formats, PeerReports, Press, Quality, RtpPacket, SentReports};
 
 /// One stream. Plain data.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -21,10 +30,29 @@ pub struct Stream {
 #[derive(Clone, PartialEq, Default, Debug)]
 struct StreamSide {
     remote: Option<RemoteMedia>,
+    /// What is learned holds for this place: whether it is RTP, and where.
+    place: Option<(bool, SocketAddr)>,
     /// What comes in here.
     rtp: Flow,
     rtcp: Flow,
+    /// Who may be the sender of it.
+    learner: Learner,
     received: Received,
+    /// What was listed here before the peer changed its formats, or another took its place.
+    former: Formats,
+    /// The peer's source before it moved.
+    lingering: Option<Lingering>,
+    changes: Changes,
+}
+
+/// What may change in the packets that come in on a side; nothing as a rule.
+#[derive(Clone, PartialEq, Default, Debug)]
+struct Changes {
+    map: PayloadMap,
+    keys: KeyWatch,
+    presses: Option<Box<Presses>>,
+    /// Whether there is any of this.
+    is_any: bool,
 }
 
 /// What was measured of what came in on one side.
@@ -40,6 +68,14 @@ pub struct Received {
     pub first_packet: Option<Instant>,
     /// Loss and jitter before us, of the RTP that was taken from the peer, forwarded or not.
     pub quality: Quality,
+    /// Packets that were dropped, in the order of [`DropReason::ALL`].
+    pub dropped_by: [u32; DropReason::ALL.len()],
+    /// The source of the last that was dropped for its source.
+    pub stranger: Option<SocketAddr>,
+    /// What the peer says of what it is sent.
+    pub reports: PeerReports,
+    /// The sender reports of the peer that were passed on.
+    pub sender_reports: SentReports,
 }
 
 /// What happens to one datagram.
@@ -49,11 +85,28 @@ pub struct Verdict {
     pub forward: Forward,
     /// Whether it is RTP or fax of the call's own peer: a sign of life, and counted as such.
     pub is_peer_rtp: bool,
+    /// What is written into it before it goes.
+    pub transform: Transform,
+    /// Whether keys wait to be told ([`Stream::take_key`]).
+    pub has_keys: bool,
 }
 
 impl Verdict {
     const fn drop(reason: DropReason) -> Verdict {
-        Verdict { forward: Forward::Drop(reason), is_peer_rtp: false }
+        Verdict::of(Forward::Drop(reason), false)
+    }
+
+    /// On a packet of RTP or fax whose source is the peer's.
+    fn of_peer(forward: Forward) -> Verdict {
+        let is_peer_rtp = match forward {
+            Forward::To(_) | Forward::Taken => true,
+            Forward::Drop(reason) => matches!(reason, DropReason::NoDestination | DropReason::NotReceiving),
+        };
+        Verdict::of(forward, is_peer_rtp)
+    }
+
+    const fn of(forward: Forward, is_peer_rtp: bool) -> Verdict {
+        Verdict { forward, is_peer_rtp, transform: Transform::Keep, has_keys: false }
     }
 }
 
@@ -67,20 +120,21 @@ impl Stream {
         bytes: &[u8],
         now: Instant,
     ) -> Verdict {
+        self.end_lingering(now);
         let verdict = match self.side(side).kind() {
             StreamKind::Rtp => self.receive_rtp(side, port, source, Datagram::classify(bytes), bytes, now),
             StreamKind::SecuredRtp => {
                 self.receive_rtp(side, port, source, Datagram::classify_secured(bytes), bytes, now)
             }
             StreamKind::Udptl if port == PortKind::Rtp && rtp::is_udptl(bytes) => {
-                let verdict = self.judge(side, PortKind::Rtp, source);
+                let verdict = self.judge(side, source, &Sign::of_udptl(bytes), now);
                 self.count(side, verdict, bytes, now);
                 verdict
             }
             StreamKind::Udptl => Verdict::drop(DropReason::NotRtp),
         };
-        if let Forward::Drop(_) = verdict.forward {
-            self.side_mut(side).received.dropped += 1;
+        if let Forward::Drop(reason) = verdict.forward {
+            self.side_mut(side).received.drop_packet(reason, Some(source));
         }
         verdict
     }
@@ -96,16 +150,25 @@ impl Stream {
     ) -> Verdict {
         match (datagram, port) {
             (Datagram::Rtp(packet), PortKind::Rtp) => {
-                let verdict = self.judge(side, PortKind::Rtp, source);
+                let mut verdict = self.judge(side, source, &Sign::of_rtp(&packet), now);
                 if verdict.is_peer_rtp {
-                    self.side_mut(side).received.quality.receive(&packet, now);
+                    self.measure(side, &packet, now);
+                    if self.side(side).changes.is_any {
+                        self.change(side, &packet, &mut verdict, now);
+                    }
                 }
                 self.count(side, verdict, bytes, now);
                 verdict
             }
-            (Datagram::Rtcp(_), PortKind::Rtcp) => self.judge(side, PortKind::Rtcp, source),
-            (Datagram::Rtcp(_), PortKind::Rtp) if self.side(side).is_multiplexed() => {
-                self.judge(side, PortKind::Rtcp, source)
+            (Datagram::Rtcp(packet), PortKind::Rtcp) => {
+                let verdict = self.judge_rtcp(side, source, packet.ssrc());
+                self.hear_reports(side, verdict, &packet, now);
+                verdict
+            }
+            (Datagram::Rtcp(packet), PortKind::Rtp) if self.side(side).is_multiplexed() => {
+                let verdict = self.judge_multiplexed(side, source, &Sign::of_rtcp(&packet), now);
+                self.hear_reports(side, verdict, &packet, now);
+                verdict
             }
             (Datagram::Rtp(_) | Datagram::Rtcp(_) | Datagram::Other, _) => Verdict::drop(DropReason::NotRtp),
         }
@@ -123,33 +186,113 @@ impl Stream {
         }
     }
 
+    /// What becomes of a packet of the peer's that does not just cross as it is.
+    fn change(&mut self, side: Side, packet: &RtpPacket<'_>, verdict: &mut Verdict, now: Instant) {
+        let far = self.side(side.other()).formats();
+        let changes = &mut self.side_mut(side).changes;
+        if changes.keys.takes(packet, now) {
+            verdict.forward = Forward::Taken;
+        }
+        verdict.has_keys = changes.keys.has_some();
+        let Forward::To(_) = verdict.forward else { return };
+        let changed = changes.map.changed(packet.payload_type());
+        verdict.transform = changed.map_or(Transform::Keep, Transform::PayloadType);
+        if let Some(presses) = &mut changes.presses {
+            let payload_type = changed.unwrap_or(packet.payload_type());
+            match presses.take(packet, payload_type, &far, now) {
+                Transform::Keep => {}
+                event => verdict.transform = event,
+            }
+        }
+    }
+
+    /// Presses a key in the packets that come from a side, and tells whether it can be: the other side takes
+    /// events, and the packets may be changed.
+    pub fn press(&mut self, side: Side, press: Press, now: Instant) -> bool {
+        let takes_events = self.side(side.other()).formats().has(rtp::Codec::TelephoneEvent);
+        let this = self.side_mut(side);
+        if this.kind() != StreamKind::Rtp || !takes_events {
+            return false;
+        }
+        this.changes.is_any = true;
+        this.changes.presses.get_or_insert_default().press(press, now)
+    }
+
+    /// The next key that a peer has pressed and that is to be told.
+    pub fn take_key(&mut self) -> Option<(Side, Press)> {
+        let a = self.a.changes.keys.take().map(|press| (Side::A, press));
+        a.or_else(|| self.b.changes.keys.take().map(|press| (Side::B, press)))
+    }
+
+    /// Time has passed: finds keys whose end was lost, and tells whether there are any to be told.
+    pub fn poll_keys(&mut self, now: Instant) -> bool {
+        self.a.changes.keys.poll(now);
+        self.b.changes.keys.poll(now);
+        self.a.changes.keys.has_some() || self.b.changes.keys.has_some()
+    }
+
     /// Counts a packet that was lost here for a reason that only the relay sees.
-    pub fn count_drop(&mut self, side: Side) {
-        self.side_mut(side).received.dropped += 1;
+    pub fn count_drop(&mut self, side: Side, reason: DropReason) {
+        self.side_mut(side).received.drop_packet(reason, None);
     }
 
     /// The peer on one side said where it is. Learning starts anew only where its claim changed.
     pub fn set_remote(&mut self, side: Side, remote: Option<RemoteMedia>) {
         let this = self.side_mut(side);
-        // Behind a NAT two signalled addresses vouch for the same sources, and still the second
-        // is another place of the peer's, with a mapping of its own.
-        let place = |remote: RemoteMedia| (remote.kind.is_rtp(), remote.rtp);
-        let moved = this.remote.map(place) != remote.map(place);
+        this.note_former(remote.as_ref());
         this.remote = remote;
         match &remote {
-            None => (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default()),
+            None => {
+                (this.rtp.source, this.rtcp.source) = (SourceRule::default(), SourceRule::default());
+                (this.place, this.learner) = (None, Learner::default());
+            }
+            // On hold as RFC 2543 has it: no other place is named, so what was learned holds.
+            Some(remote) if remote.is_nowhere() && this.is_placed_as(remote.kind) => this.follow_rtp(),
             Some(remote) => {
                 let rtp = match remote.kind {
                     StreamKind::Rtp | StreamKind::SecuredRtp => SourceRule::for_rtp(remote),
                     StreamKind::Udptl => SourceRule::for_udptl(remote),
                 };
-                if moved || !rtp.is_same_claim(&this.rtp.source) {
-                    this.rtp.source = rtp;
+                // Behind a NAT two signalled addresses vouch for the same sources, and still the second
+                // is another place of the peer's, with a mapping of its own.
+                let place = Some((remote.kind.is_rtp(), remote.rtp));
+                if this.place != place || !rtp.is_same_claim(&this.rtp.source) {
+                    (this.place, this.rtp.source, this.learner) = (place, rtp, Learner::default());
+                    this.rtcp.source = SourceRule::default();
                 }
                 this.follow_rtp();
             }
         }
+        for side in [&mut self.a, &mut self.b] {
+            side.received.quality.forget_formats();
+        }
         self.refresh();
+    }
+
+    /// The same when signalling has moved the peer in the middle of its stream: what is still on its way from
+    /// where it was counts for a little while, and as long as the new place is not known, that is where it is sent to.
+    pub fn move_remote(&mut self, side: Side, remote: Option<RemoteMedia>, now: Instant) {
+        let (before, was) = (self.side(side).rtp.source.locked(), self.side(side).remote);
+        self.set_remote(side, remote);
+        let this = self.side_mut(side);
+        if this.rtp.source.locked().is_none() {
+            // Of one that moves again before it was heard, what lingers is where it was heard.
+            let lingering = this.lingering.filter(|lingering| !lingering.is_over(now));
+            let heard_at = before.or(lingering.map(|lingering| lingering.source));
+            this.lingering = Lingering::of(was, remote, heard_at, now);
+            self.refresh();
+        }
+    }
+
+    fn end_lingering(&mut self, now: Instant) {
+        let is_over = |side: &StreamSide| side.lingering.is_some_and(|lingering| lingering.is_over(now));
+        if is_over(&self.a) || is_over(&self.b) {
+            (self.a.lingering, self.b.lingering) = (
+                self.a.lingering.filter(|lingering| !lingering.is_over(now)),
+                self.b.lingering.filter(|lingering| !lingering.is_over(now)),
+            );
+            self.refresh();
+        }
     }
 
     /// What came in on a side.
@@ -175,31 +318,117 @@ impl Stream {
         }
     }
 
-    /// Puts a packet before its flow and, where that locked a source, turns the way back to it.
-    fn judge(&mut self, side: Side, port: PortKind, source: SocketAddr) -> Verdict {
+    /// Decides on a packet of RTP or fax.
+    fn judge(&mut self, side: Side, source: SocketAddr, sign: &Sign, now: Instant) -> Verdict {
         let this = self.side_mut(side);
-        let flow = match port {
-            PortKind::Rtp => &mut this.rtp,
-            PortKind::Rtcp => &mut this.rtcp,
-        };
-        let locked_before = flow.source.locked();
-        let forward = forward(flow, source);
-        if flow.source.locked() != locked_before {
-            if port == PortKind::Rtp {
-                this.follow_rtp();
+        let mut onward = forward(&this.rtp, source);
+        if onward == Forward::Drop(DropReason::SourceMismatch) {
+            if let Err(reason) = self.learn(side, source, sign, now) {
+                return self.judge_lingering(side, source, reason);
             }
+            onward = self.side(side).rtp.onward();
+        }
+        self.side_mut(side).learner.note(sign, now);
+        if onward == Forward::Drop(DropReason::NoDestination) && self.answer_the_only_one(side.other(), now) {
+            onward = self.side(side).rtp.onward();
+        }
+        Verdict::of_peer(onward)
+    }
+
+    /// A packet that its source's claim does not let through may be one that was on its way when the peer
+    /// moved; `reason` is why it is dropped otherwise.
+    fn judge_lingering(&self, side: Side, source: SocketAddr, reason: DropReason) -> Verdict {
+        let this = self.side(side);
+        match this.lingering.filter(|lingering| lingering.source == canonical_source(source)) {
+            Some(lingering) => Verdict::of_peer(lingering.forward(&this.rtp, lingering.source)),
+            None => Verdict::drop(reason),
+        }
+    }
+
+    /// A packet came from a source that is not locked: is it the peer's? Where it is, the way back turns
+    /// to it.
+    #[cold]
+    fn learn(&mut self, side: Side, source: SocketAddr, sign: &Sign, now: Instant) -> Result<(), DropReason> {
+        let sign = self.weighed(side, sign);
+        let this = self.side_mut(side);
+        // Who receives without sending is heard by what keeps its NAT open (RFC 6263), or never.
+        let may_be_heard = this.remote.is_some_and(|remote| remote.sends || remote.receives);
+        if !may_be_heard && this.rtp.source.claim_of(source).is_some() {
+            return Err(DropReason::NotSending);
+        }
+        let was_locked = this.rtp.source.locked().is_some();
+        this.learner.hear(&mut this.rtp.source, source, &sign, now)?;
+        if was_locked {
+            // What was learned beside the one that is displaced was its own.
+            this.rtcp.source = SourceRule::default();
+        }
+        this.lingering = None;
+        this.follow_rtp();
+        self.refresh();
+        Ok(())
+    }
+
+    /// What a packet shows, in the light of both sides' SDP. The peer sends by the numbers of the other
+    /// side's ("the payload type numbers [the offerer] expects to receive", RFC 3264 §5.1), many by
+    /// their own; and comfort noise also unlisted (RFC 3551 §6 has a number for it).
+    fn weighed(&self, side: Side, sign: &Sign) -> Sign {
+        const COMFORT_NOISE: u8 = 13;
+        let Some(payload_type) = sign.payload_type else { return *sign };
+        let remotes = || [self.side(side).remote, self.side(side.other()).remote].into_iter().flatten();
+        let listed = remotes().find_map(|remote| remote.formats.of_payload_type(payload_type).copied());
+        let is_told = !remotes().any(|remote| remote.formats.is_empty() || remote.formats.is_full());
+        let known = listed.filter(|format| format.clock_hz > 0).or(Format::of_static_type(payload_type));
+        Sign {
+            clock_hz: known.map(|format| format.clock_hz),
+            is_plausible: listed.is_some() || !is_told || payload_type == COMFORT_NOISE,
+            ..*sign
+        }
+    }
+
+    /// A side to which no way is known gets the other's media where the one candidate is that it has.
+    fn answer_the_only_one(&mut self, side: Side, now: Instant) -> bool {
+        let this = self.side_mut(side);
+        let only = this.learner.only_one(now).filter(|_| this.rtp.source.reachable_at().is_none());
+        if let Some(source) = only {
+            this.rtp.source.answer_tentatively(source);
             self.refresh();
         }
-        let is_peers = match forward {
-            Forward::To(_) | Forward::Drop(DropReason::NoDestination | DropReason::NotReceiving) => true,
-            Forward::Drop(_) => false,
-        };
-        Verdict { forward, is_peer_rtp: is_peers && port == PortKind::Rtp }
+        only.is_some()
+    }
+
+    /// Decides on a packet on the port for RTCP.
+    fn judge_rtcp(&mut self, side: Side, source: SocketAddr, ssrc: u32) -> Verdict {
+        let this = self.side_mut(side);
+        let mut onward = forward(&this.rtcp, source);
+        if onward == Forward::Drop(DropReason::SourceMismatch) {
+            let rule = &mut this.rtcp.source;
+            let claim = rule.claim_of(source);
+            match (claim, rule.locked_by()) {
+                (Some(Claim::Exact), _) => rule.lock(source, Claim::Exact),
+                // Beside the locked RTP: from that address, and of the same participant.
+                (Some(_), None) if this.learner.ssrc() == Some(ssrc) => rule.lock(source, Claim::Vouched),
+                (Some(_), None) => return Verdict::drop(DropReason::Implausible),
+                _ => return Verdict::drop(DropReason::SourceMismatch),
+            }
+            onward = this.rtcp.onward();
+            self.refresh();
+        }
+        Verdict::of(onward, false)
+    }
+
+    /// Decides on RTCP on the port for RTP: it is the peer's where RTP of that source would be.
+    fn judge_multiplexed(&mut self, side: Side, source: SocketAddr, sign: &Sign, now: Instant) -> Verdict {
+        if forward(&self.side(side).rtp, source) == Forward::Drop(DropReason::SourceMismatch)
+            && let Err(reason) = self.learn(side, source, sign, now)
+        {
+            return Verdict::drop(reason);
+        }
+        Verdict::of(self.side(side).rtcp.onward(), false)
     }
 
     /// Writes into each flow where the other side is now.
     fn refresh(&mut self) {
-        let (a, b) = (self.a.clone_claim(), self.b.clone_claim());
+        let (a, b) = (self.a.whereabouts(), self.b.whereabouts());
         self.a.send_to(&b);
         self.b.send_to(&a);
     }
@@ -220,18 +449,38 @@ impl Stream {
 }
 
 /// What one side tells the other about where its peer is.
-struct Claim {
+struct Whereabouts {
     kind: StreamKind,
     rtp: Option<SocketAddr>,
     rtcp: Option<SocketAddr>,
     is_multiplexed: bool,
     receives: bool,
+    formats: Formats,
+    former: Formats,
 }
 
 impl StreamSide {
     /// Whether the peer sends RTCP to and from its RTP port (RFC 5761).
     fn is_multiplexed(&self) -> bool {
         self.kind().is_rtp() && self.remote.is_some_and(|remote| remote.rtcp == remote.rtp)
+    }
+
+    /// Whether a place is known of streams of this kind.
+    fn is_placed_as(&self, kind: StreamKind) -> bool {
+        self.place.is_some_and(|(is_rtp, _)| is_rtp == kind.is_rtp())
+    }
+
+    /// What its peer's SDP lists.
+    fn formats(&self) -> Formats {
+        self.remote.map_or(Formats::EMPTY, |remote| remote.formats)
+    }
+
+    /// Formats that are listed no more keep their meaning (RFC 3264 §8.3.2).
+    fn note_former(&mut self, next: Option<&RemoteMedia>) {
+        let (before, next) = (self.formats(), next.map_or(Formats::EMPTY, |next| next.formats));
+        if before != next && !before.is_empty() {
+            self.former = before.and(&self.former);
+        }
     }
 
     /// What its peer sends here.
@@ -251,17 +500,27 @@ impl StreamSide {
         }
     }
 
-    fn clone_claim(&self) -> Claim {
-        Claim {
+    fn whereabouts(&self) -> Whereabouts {
+        // "Neither RTP nor RTCP should be sent to the peer" (RFC 3264 §8.4, of 0.0.0.0).
+        let is_away = self.remote.is_some_and(|remote| remote.is_nowhere());
+        let before = self.lingering.map(|lingering| lingering.source);
+        let rtp = self.rtp.source.reachable_at().or(before).filter(|_| !is_away);
+        let rtcp = match self.is_multiplexed() {
+            true => self.rtcp.source.locked().or(rtp),
+            false => self.rtcp.source.reachable_at(),
+        };
+        Whereabouts {
             kind: self.kind(),
-            rtp: self.rtp.source.reachable_at(),
-            rtcp: self.rtcp.source.reachable_at(),
+            rtp,
+            rtcp: rtcp.filter(|_| !is_away),
             is_multiplexed: self.is_multiplexed(),
             receives: self.remote.is_some_and(|remote| remote.receives),
+            formats: self.formats(),
+            former: self.former,
         }
     }
 
-    fn send_to(&mut self, other: &Claim) {
+    fn send_to(&mut self, other: &Whereabouts) {
         let sends = self.remote.is_some_and(|remote| remote.sends);
         // While one side has turned to fax and the other has not, neither could read the other.
         let same_kind = self.kind().is_rtp() == other.kind.is_rtp();
@@ -273,12 +532,29 @@ impl StreamSide {
         self.rtcp.destination = address(other.rtcp).map(|address| Destination { address, from_port });
         // "RTCP is still sent and received in sendonly, recvonly and inactive" (RFC 3264 §5.1).
         (self.rtcp.may_send, self.rtcp.may_receive) = (true, true);
+        self.change_for(other);
+    }
+
+    /// What changes in packets on their way from here to the other side.
+    fn change_for(&mut self, other: &Whereabouts) {
+        let remote = self.remote.filter(|remote| remote.kind == StreamKind::Rtp);
+        let own = remote.map_or(Formats::EMPTY, |remote| remote.formats);
+        self.changes.map = match remote {
+            Some(_) => PayloadMap::between(&own, &other.formats, &other.former),
+            None => PayloadMap::default(),
+        };
+        let rule = remote.map(|remote| remote.events).unwrap_or_default();
+        self.changes.keys.follow(rule, &own, &other.formats, &other.former);
+        self.changes.is_any = !self.changes.map.is_identity()
+            || self.changes.keys.is_watching()
+            || self.changes.presses.is_some();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Latch;
 
     const RTCP: [u8; 8] = [0x80, 201, 0, 1, 1, 2, 3, 4];
 
@@ -295,12 +571,27 @@ mod tests {
         [0x80, 0, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 9, 0xff]
     }
 
+    fn talk(number: u8) -> Vec<u8> {
+        rtp(number).to_vec()
+    }
+
     /// Caller at 10.0.0.9:4000 without a NAT, callee at 192.168.1.10:6000 behind 203.0.113.7.
     fn joined() -> Stream {
         let mut stream = Stream::default();
         stream.set_remote(Side::A, Some(remote("10.0.0.9:4000", "10.0.0.9")));
         stream.set_remote(Side::B, Some(remote("192.168.1.10:6000", "203.0.113.7")));
         stream
+    }
+
+    /// Three packets, as a peer that is not where its SDP says has to show them; what becomes of the last.
+    fn show(stream: &mut Stream, side: Side, source: &str, packet: fn(u8) -> Vec<u8>) -> Forward {
+        let mut send = |number: u8| {
+            let now = Instant::from_millis(20 * u64::from(number));
+            stream.receive(side, PortKind::Rtp, at(source), &packet(number), now).forward
+        };
+        let learning = Forward::Drop(DropReason::Learning);
+        assert_eq!((send(0), send(1)), (learning, learning));
+        send(2)
     }
 
     fn send(stream: &mut Stream, side: Side, port: PortKind, source: &str, bytes: &[u8]) -> Forward {
@@ -316,7 +607,7 @@ mod tests {
         let mut stream = joined();
         let nowhere = Forward::Drop(DropReason::NoDestination);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(1)), nowhere);
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        let forward = show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(2));
         assert_eq!(forward, to("203.0.113.7:50000", PortKind::Rtp));
@@ -356,7 +647,7 @@ mod tests {
     #[test]
     fn the_same_address_again_keeps_what_was_learned_and_another_forgets_it() {
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         let again = RemoteMedia { sends: false, ..remote("192.168.1.10:6000", "203.0.113.7") };
         stream.set_remote(Side::B, Some(again));
         let locked = stream.flow(Side::B, PortKind::Rtp).source.locked();
@@ -374,12 +665,48 @@ mod tests {
     }
 
     #[test]
+    fn what_was_on_its_way_when_a_peer_moved_counts_for_a_second_and_turns_nothing() {
+        let later = |millis: u64| Instant::from_millis(millis);
+        let mismatch = Forward::Drop(DropReason::SourceMismatch);
+        let moved = |stream: &mut Stream, latch| {
+            show(stream, Side::B, "203.0.113.7:50000", talk);
+            let remote = RemoteMedia { latch, ..remote("198.51.100.4:7000", "203.0.113.7") };
+            stream.move_remote(Side::B, Some(remote), later(0));
+        };
+        let old = |stream: &mut Stream, millis| {
+            let source = at("203.0.113.7:50000");
+            stream.receive(Side::B, PortKind::Rtp, source, &rtp(2), later(millis)).forward
+        };
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        assert_eq!(old(&mut stream, 999), to("10.0.0.9:4000", PortKind::Rtp));
+        assert_eq!(stream.flow(Side::B, PortKind::Rtp).source.locked(), None);
+        // Nobody else's: not another port of the old host.
+        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50002", &rtp(2)), mismatch);
+        assert_eq!(old(&mut stream, 1_000), mismatch);
+        // The first packet from the new place ends it.
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        let forward = send(&mut stream, Side::B, PortKind::Rtp, "198.51.100.4:7000", &rtp(3));
+        assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
+        assert_eq!(old(&mut stream, 1), mismatch);
+        // And so does a refusal of the stream; a strict peer has none of it.
+        let mut stream = joined();
+        moved(&mut stream, Latch::default());
+        stream.move_remote(Side::B, None, later(1));
+        assert_eq!(old(&mut stream, 2), mismatch);
+        let mut stream = joined();
+        moved(&mut stream, Latch::Strict);
+        assert_eq!(old(&mut stream, 1), mismatch);
+    }
+
+    #[test]
     fn a_peer_that_moves_behind_its_nat_is_learned_anew() {
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         stream.set_remote(Side::B, Some(remote("192.168.1.11:5000", "203.0.113.7")));
         assert_eq!(stream.flow(Side::B, PortKind::Rtp).source.locked(), None);
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:61000", &rtp(2));
+        let forward = show(&mut stream, Side::B, "203.0.113.7:61000", talk);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(3));
         assert_eq!(forward, to("203.0.113.7:61000", PortKind::Rtp));
@@ -417,7 +744,7 @@ mod tests {
     #[test]
     fn fax_crosses_when_both_sides_have_turned_to_it_and_audio_again_after_it() {
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         let fax = |rtp: &str, signalling: &str| {
             Some(RemoteMedia { kind: StreamKind::Udptl, ..remote(rtp, signalling) })
         };
@@ -435,13 +762,14 @@ mod tests {
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &RTCP), not_rtp);
         // The far side has not been heard as a fax: what was learned of its audio counts no more.
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL), nowhere);
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50002", &UDPTL);
+        let udptl = |number: u8| [&[0, number][..], &UDPTL[2..]].concat();
+        let forward = show(&mut stream, Side::B, "203.0.113.7:50002", udptl);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let forward = send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &UDPTL);
         assert_eq!(forward, to("203.0.113.7:50002", PortKind::Rtp));
         stream.set_remote(Side::A, Some(remote("10.0.0.9:4000", "10.0.0.9")));
         stream.set_remote(Side::B, Some(remote("192.168.1.10:6000", "203.0.113.7")));
-        let forward = send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(3));
+        let forward = show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         assert_eq!(forward, to("10.0.0.9:4000", PortKind::Rtp));
         let received = stream.received(Side::B);
         assert_eq!((received.packets, received.quality.received()), (3, 3));
@@ -452,14 +780,14 @@ mod tests {
         // A receiver report whose body, index and tag are ciphertext (RFC 3711 §3.4), and RTP whose
         // padding is encrypted (§3.1).
         const SRTCP: [u8; 26] =
-            [0xa0, 201, 0, 1, 1, 2, 3, 4, 0x80, 0, 0, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 9, 8, 7, 6];
+            [0xa0, 201, 0, 1, 0, 0, 0, 9, 0x80, 0, 0, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 9, 8, 7, 6];
         let padded: Vec<u8> = [&[0xa0][..], &rtp(1)[1..], &[0]].concat();
         let secured = |rtp: &str, signalling: &str| {
             Some(RemoteMedia { kind: StreamKind::SecuredRtp, ..remote(rtp, signalling) })
         };
         let not_rtp = Forward::Drop(DropReason::NotRtp);
         let mut stream = joined();
-        send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1));
+        show(&mut stream, Side::B, "203.0.113.7:50000", talk);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtcp, "10.0.0.9:4001", &SRTCP), not_rtp);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &padded), not_rtp);
         stream.set_remote(Side::A, secured("10.0.0.9:4000", "10.0.0.9"));
@@ -487,6 +815,6 @@ mod tests {
         let mismatch = Forward::Drop(DropReason::SourceMismatch);
         assert_eq!(send(&mut stream, Side::A, PortKind::Rtp, "10.0.0.9:4000", &rtp(1)), mismatch);
         let nowhere = Forward::Drop(DropReason::NoDestination);
-        assert_eq!(send(&mut stream, Side::B, PortKind::Rtp, "203.0.113.7:50000", &rtp(1)), nowhere);
+        assert_eq!(show(&mut stream, Side::B, "203.0.113.7:50000", talk), nowhere);
     }
 }

@@ -24,6 +24,7 @@
 //! Must not know: SIP (it is given the user part of a URI, unescaped).
 
 mod access;
+mod emergency;
 mod format;
 mod normalise;
 mod plan;
@@ -31,6 +32,7 @@ mod plan;
 use std::fmt;
 
 pub use access::Dialled;
+pub use emergency::emergency_numbers;
 pub use format::PrefixRule;
 pub use plan::{is_country, load};
 

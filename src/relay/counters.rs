@@ -6,6 +6,36 @@ use crate::base::{ByRealm, Realm};
 use crate::media::DropReason;
 
 const REASONS: usize = DropReason::ALL.len();
+const STALLS: usize = Stall::ALL.len();
+
+/// What held packets up, though none was lost for it here; a label value of
+/// `drawbridge_media_stalls_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Stall {
+    /// Every receive buffer was in use: packets waited in their sockets.
+    Buffers,
+    /// More completions than their queue holds: the kernel kept them back.
+    Completions,
+    /// The kernel had no memory for what was asked of it.
+    Memory,
+    /// A socket kept failing to receive: it is tried once a second.
+    Receive,
+}
+
+impl Stall {
+    /// Every one, in the order of its counters.
+    pub const ALL: [Stall; 4] = [Stall::Buffers, Stall::Completions, Stall::Memory, Stall::Receive];
+
+    /// The label value in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Stall::Buffers => "buffers",
+            Stall::Completions => "completions",
+            Stall::Memory => "memory",
+            Stall::Receive => "receive",
+        }
+    }
+}
 
 /// What all workers counted since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -14,6 +44,10 @@ pub struct RelayCounters {
     pub rtp: ByRealm<RealmTraffic>,
     /// Packets dropped by the realm that they came from, in the order of [`DropReason::ALL`].
     pub dropped: ByRealm<[u64; REASONS]>,
+    /// What held packets up, in the order of [`Stall::ALL`].
+    pub stalls: [u64; STALLS],
+    /// Workers that ended by a fault and began anew.
+    pub restarts: u64,
 }
 
 /// The RTP of one realm.
@@ -42,6 +76,8 @@ pub(super) struct WorkerCounters {
     received: ByRealm<TrafficCounter>,
     sent: ByRealm<TrafficCounter>,
     dropped: ByRealm<[Counter; REASONS]>,
+    stalls: [Counter; STALLS],
+    restarts: Counter,
 }
 
 #[derive(Default, Debug)]
@@ -77,7 +113,19 @@ impl WorkerCounters {
         self.dropped[realm][reason.index()].add(1);
     }
 
+    pub(super) fn count_stall(&self, stall: Stall) {
+        self.stalls[stall as usize].add(1);
+    }
+
+    pub(super) fn count_restart(&self) {
+        self.restarts.add(1);
+    }
+
     pub(super) fn add_to(&self, total: &mut RelayCounters) {
+        for (sum, counter) in total.stalls.iter_mut().zip(&self.stalls) {
+            *sum += counter.get();
+        }
+        total.restarts += self.restarts.get();
         for realm in Realm::ALL {
             self.received[realm].add_to(&mut total.rtp[realm].received);
             self.sent[realm].add_to(&mut total.rtp[realm].sent);

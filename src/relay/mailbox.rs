@@ -1,24 +1,25 @@
 //! How commands reach a worker: a bounded queue and an eventfd that wakes the worker once for all
 //! that was posted since it last looked.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(test)]
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::sys;
-use crate::media::MediaCommand;
+use crate::media::{MediaCommand, SilenceLimits};
 
 /// Commands that wait for one worker: several for each call of a full port range.
 const COMMANDS_MAX: usize = 65_536;
 
 /// Too many commands wait for the worker; the command comes back.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RelayBusy(pub MediaCommand);
+pub struct RelayBusy(pub Box<MediaCommand>);
 
 impl fmt::Display for RelayBusy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,26 +29,41 @@ impl fmt::Display for RelayBusy {
 
 impl std::error::Error for RelayBusy {}
 
+/// How a test makes a worker fail.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SimulatedFault {
+    Panic = 1,
+    Ring,
+}
+
 /// One worker's mailbox.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    waiting: Mutex<Vec<MediaCommand>>,
+    waiting: Mutex<VecDeque<MediaCommand>>,
     /// Whether the worker was woken and has not looked yet.
     is_woken: AtomicBool,
     is_stopping: AtomicBool,
-    /// `media.timeout`, in microseconds.
-    timeout: AtomicU64,
+    /// The worker has ended for good and only says so.
+    is_dead: AtomicBool,
+    silence: Mutex<SilenceLimits>,
     wake_up: File,
+    /// How the worker shall fail next.
+    #[cfg(test)]
+    fault: AtomicU8,
 }
 
 impl Mailbox {
-    pub(super) fn new(timeout: Duration) -> io::Result<Mailbox> {
+    pub(super) fn new(silence: SilenceLimits) -> io::Result<Mailbox> {
         Ok(Mailbox {
-            waiting: Mutex::new(Vec::new()),
+            waiting: Mutex::new(VecDeque::new()),
             is_woken: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
-            timeout: AtomicU64::new(micros(timeout)),
+            is_dead: AtomicBool::new(false),
+            silence: Mutex::new(silence),
             wake_up: sys::eventfd()?.into(),
+            #[cfg(test)]
+            fault: AtomicU8::new(0),
         })
     }
 
@@ -57,9 +73,9 @@ impl Mailbox {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             // There are no more `Close`s than there were `Open`s.
             if waiting.len() >= COMMANDS_MAX && !matches!(command, MediaCommand::Close { .. }) {
-                return Err(RelayBusy(command));
+                return Err(RelayBusy(Box::new(command)));
             }
-            waiting.push(command);
+            waiting.push_back(command);
         }
         self.wake();
         Ok(())
@@ -71,14 +87,50 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Another `media.timeout`; the worker reads it with its next look for silence.
-    pub(super) fn set_timeout(&self, timeout: Duration) {
-        self.timeout.store(micros(timeout), Ordering::Relaxed);
+    /// The worker says that it carries no media any more.
+    pub(super) fn die(&self) {
+        self.is_dead.store(true, Ordering::Release);
     }
 
-    /// `media.timeout`.
-    pub(super) fn timeout(&self) -> Duration {
-        Duration::from_micros(self.timeout.load(Ordering::Relaxed))
+    /// Whether the worker has said that it carries no media any more.
+    pub(super) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Acquire)
+    }
+
+    /// Makes the worker fail.
+    #[cfg(test)]
+    pub(super) fn break_worker(&self, fault: SimulatedFault) {
+        self.fault.store(fault as u8, Ordering::Release);
+        self.wake();
+    }
+
+    /// A failure that a test asked for, once.
+    #[cfg(test)]
+    #[allow(clippy::panic)]
+    pub(super) fn fail_if_asked(&self) -> io::Result<()> {
+        const PANIC: u8 = SimulatedFault::Panic as u8;
+        const RING: u8 = SimulatedFault::Ring as u8;
+        match self.fault.swap(0, Ordering::AcqRel) {
+            PANIC => panic!("a test asked for it"),
+            RING => Err(io::Error::from_raw_os_error(libc::EBADR)),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(super) const fn fail_if_asked(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Other limits; the worker reads them with its next look for silence.
+    pub(super) fn set_silence(&self, limits: SilenceLimits) {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// How long which silence may last. Once a look: the lock is nobody's for longer than a copy.
+    pub(super) fn silence(&self) -> SilenceLimits {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the worker shall end.
@@ -86,11 +138,11 @@ impl Mailbox {
         self.is_stopping.load(Ordering::Acquire)
     }
 
-    /// Moves what waits into `commands`, which is empty; costs one load if nothing does.
-    pub(super) fn take(&self, commands: &mut Vec<MediaCommand>) {
+    /// Moves what waits behind `commands`; costs one load if nothing does.
+    pub(super) fn take(&self, commands: &mut VecDeque<MediaCommand>) {
         // Cleared before the queue is looked at: what is posted after this wakes again.
         if self.is_woken.load(Ordering::Relaxed) && self.is_woken.swap(false, Ordering::AcqRel) {
-            mem::swap(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner), commands);
+            commands.append(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
@@ -110,8 +162,4 @@ impl Mailbox {
             let _ = (&self.wake_up).write(&1u64.to_ne_bytes());
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

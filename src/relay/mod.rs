@@ -8,11 +8,14 @@
 //! Must not know: SIP, calls. Decides nothing about a packet: `media` does.
 
 mod counters;
+mod errno;
 mod mailbox;
 mod outbox;
 mod portable;
+mod settings;
 mod sockaddr;
 mod sockets;
+mod supervisor;
 mod sys;
 mod table;
 #[cfg(test)]
@@ -24,47 +27,25 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::media::{MediaCommand, MediaEvent, MediaSessionId};
+use crate::media::{MediaCommand, MediaEvent, MediaSessionId, SilenceLimits};
 use crate::runtime::Clock;
 
-pub use counters::{RealmTraffic, RelayCounters, Traffic};
+pub use counters::{RealmTraffic, RelayCounters, Stall, Traffic};
 pub use mailbox::RelayBusy;
+pub use settings::{BATCH_MAX, BUSY_POLL_MAX, EngineChoice, Features, RelaySettings, ZeroCopy};
 
 use counters::WorkerCounters;
 use mailbox::Mailbox;
+use supervisor::{Life, Traits};
 use worker::Worker;
 
 /// Events that wait for the driver; what does not fit waits in the workers.
 const EVENTS_MAX: usize = 4_096;
 /// More threads than this serve nobody.
 const WORKERS_MAX: usize = 256;
-
-/// What the relay is started with, filled by `config`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RelaySettings {
-    /// Threads, at least one.
-    pub workers: usize,
-    /// How packets are moved.
-    pub engine: EngineChoice,
-    /// `media.timeout`: no RTP on any stream of a session that is not on hold for this long.
-    pub timeout: Duration,
-}
-
-/// `media.engine`.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum EngineChoice {
-    /// io_uring where it is to be had, else the portable engine, with one warning.
-    #[default]
-    Auto,
-    /// io_uring or no start.
-    IoUring,
-    /// epoll, `recvmmsg` and `sendmmsg`.
-    Portable,
-}
 
 /// How packets are moved, once that is settled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +59,7 @@ enum EngineKind {
 pub struct Relay {
     engine: EngineKind,
     workers: Vec<RunningWorker>,
+    traits: Traits,
 }
 
 #[derive(Debug)]
@@ -128,10 +110,10 @@ impl Relay {
         worker.mailbox.post(command)
     }
 
-    /// Another `media.timeout`, after a reload; it holds for calls in progress too.
-    pub fn set_timeout(&self, timeout: Duration) {
+    /// Other limits of silence, after a reload; they hold for calls in progress too.
+    pub fn set_silence(&self, limits: SilenceLimits) {
         for worker in &self.workers {
-            worker.mailbox.set_timeout(timeout);
+            worker.mailbox.set_silence(limits);
         }
     }
 
@@ -142,6 +124,23 @@ impl Relay {
             worker.counters.add_to(&mut total);
         }
         total
+    }
+
+    /// Whether a worker has failed so often that it carries no media any more: what is left to do is to
+    /// start the process anew.
+    pub fn has_dead_worker(&self) -> bool {
+        self.workers.iter().any(|worker| worker.mailbox.is_dead())
+    }
+
+    /// Whether datagrams are sent without a copy (`SEND_ZC`).
+    pub fn sends_without_copy(&self) -> bool {
+        self.traits.zero_copy
+    }
+
+    /// Makes one worker fail.
+    #[cfg(test)]
+    fn break_worker(&self, number: usize, fault: mailbox::SimulatedFault) {
+        self.workers[number].mailbox.break_worker(fault);
     }
 
     /// `io_uring` or `portable`: the label value of `drawbridge_build_info`.
@@ -171,63 +170,66 @@ fn session_of(command: &MediaCommand) -> MediaSessionId {
         MediaCommand::Open { session, .. }
         | MediaCommand::SetRemote { session, .. }
         | MediaCommand::SetHold { session, .. }
+        | MediaCommand::SetAnswered { session }
+        | MediaCommand::Press { session, .. }
         | MediaCommand::Close { session } => session,
     }
 }
 
 fn start_workers(
-    settings: RelaySettings,
+    mut settings: RelaySettings,
     engine: EngineKind,
     clock: Clock,
     events: &mpsc::Sender<MediaEvent>,
 ) -> io::Result<Relay> {
-    let mut relay = Relay { engine, workers: Vec::new() };
-    for number in 0..settings.workers.clamp(1, WORKERS_MAX) {
+    let count = settings.workers.clamp(1, WORKERS_MAX);
+    let cores = if settings.pin { cores_for(count) } else { Vec::new() };
+    let mut relay = Relay { engine, workers: Vec::new(), traits: Traits::default() };
+    for number in 0..count {
+        let core = cores.get(number).copied();
         // An early return drops the relay, which stops the workers that are running.
-        relay.workers.push(start_worker(number, settings, engine, clock, events.clone())?);
+        let (worker, traits) = start_worker(number, settings, engine, core, clock, events.clone())?;
+        relay.workers.push(worker);
+        if number == 0 {
+            // What the first has measured need not be measured again.
+            relay.traits = traits;
+            settings.zero_copy = if traits.zero_copy { ZeroCopy::On } else { ZeroCopy::Off };
+        }
     }
     Ok(relay)
+}
+
+/// A core for each worker, if there are as many of them; else the scheduler knows better.
+fn cores_for(workers: usize) -> Vec<usize> {
+    sys::allowed_cores().ok().filter(|cores| cores.len() == workers).unwrap_or_default()
 }
 
 /// Starts one thread and waits until its engine stands.
 fn start_worker(
     number: usize,
     settings: RelaySettings,
-    engine: EngineKind,
+    kind: EngineKind,
+    core: Option<usize>,
     clock: Clock,
     events: mpsc::Sender<MediaEvent>,
-) -> io::Result<RunningWorker> {
-    let mailbox = Arc::new(Mailbox::new(settings.timeout)?);
+) -> io::Result<(RunningWorker, Traits)> {
+    let mailbox = Arc::new(Mailbox::new(settings.silence)?);
     let counters = Arc::new(WorkerCounters::default());
     let worker = Worker::new(clock, events, Arc::clone(&mailbox), Arc::clone(&counters));
+    let life =
+        Life { number, settings, kind, core, mailbox: Arc::clone(&mailbox), counters: Arc::clone(&counters) };
     let (report, is_ready) = sync_channel(1);
-    let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || match engine {
-        // A ring belongs to the thread that made it.
-        EngineKind::IoUring => run(uring::UringEngine::new(&worker), &report, |engine| engine.run(worker)),
-        EngineKind::Portable => {
-            run(portable::PortableEngine::new(&worker), &report, |engine| engine.run(worker));
-        }
-    })?;
+    let thread = std::thread::Builder::new()
+        .name(format!("relay-{number}"))
+        // A ring belongs to the thread that made it, so the engine is made there.
+        .spawn(move || supervisor::live(&life, worker, &report))?;
     let started = is_ready.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
     let worker = RunningWorker { mailbox, counters, thread: Some(thread) };
     match started {
-        Ok(()) => Ok(worker),
+        Ok(traits) => Ok((worker, traits)),
         Err(error) => {
             let _ = worker.thread.map(JoinHandle::join);
             Err(error)
-        }
-    }
-}
-
-/// Tells the starter how the engine's making went, and runs it.
-fn run<E>(engine: io::Result<E>, report: &std::sync::mpsc::SyncSender<io::Result<()>>, go: impl FnOnce(E)) {
-    match engine {
-        Ok(engine) => {
-            let _ = report.send(Ok(()));
-            go(engine);
-        }
-        Err(error) => {
-            let _ = report.send(Err(error));
         }
     }
 }

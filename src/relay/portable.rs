@@ -2,12 +2,15 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use socket2::Socket;
 
+use super::counters::Stall;
+use super::errno::{self, AfterReceive};
 use super::sys::{self, Batch, Epoll, Outgoing, Ready};
 use super::table::{Detach, Slot, Sockets, Table};
-use super::worker::{BATCH_WAIT, Turn, Worker};
+use super::worker::{Turn, Worker};
 use crate::base::Instant;
 use crate::media::DropReason;
 
@@ -22,6 +25,10 @@ pub(super) struct PortableEngine {
     ready: Vec<Ready>,
     batch: Batch,
     outgoing: Vec<Outgoing>,
+    /// `media.batch`.
+    gather: Duration,
+    /// Whether packets were left behind in their sockets, which have waited long enough.
+    has_more: bool,
 }
 
 /// The sockets by their slots.
@@ -33,7 +40,7 @@ struct EpollSockets {
 impl PortableEngine {
     /// # Errors
     /// What epoll says.
-    pub(super) fn new(worker: &Worker) -> io::Result<PortableEngine> {
+    pub(super) fn new(gather: Duration, worker: &Worker) -> io::Result<PortableEngine> {
         let epoll = Epoll::new()?;
         epoll.add(worker.wake_up_fd(), WAKE_UP)?;
         Ok(PortableEngine {
@@ -41,29 +48,37 @@ impl PortableEngine {
             ready: Vec::with_capacity(READY_MAX),
             batch: Batch::new(),
             outgoing: Vec::with_capacity(Batch::LEN),
+            gather,
+            has_more: false,
         })
     }
 
     /// Runs until the relay stops.
-    pub(super) fn run(mut self, mut worker: Worker) {
+    ///
+    /// # Errors
+    /// What epoll says of a live instance: nothing, unless this program has a fault.
+    pub(super) fn run(mut self, worker: &mut Worker) -> io::Result<()> {
         loop {
             let now = worker.now();
             let time = match worker.turn(now, &mut self.sockets) {
                 Turn::Wait(time) => time,
-                Turn::Stop => return,
+                Turn::Stop => return Ok(()),
             };
-            // Packets are waiting as a rule when packets came before: let them gather first.
-            if !self.ready.is_empty() && sys::wait_readable(worker.wake_up_fd(), BATCH_WAIT).is_err() {
+            worker.fail_if_asked()?;
+            if self.lets_gather() && sys::wait_readable(worker.wake_up_fd(), self.gather).is_err() {
                 tracing::debug!("interrupted while packets gather");
             }
-            if let Err(error) = self.sockets.epoll.wait(&mut self.ready, time) {
-                // Cannot happen with a live instance; ending this worker would end its calls.
-                tracing::error!(%error, "epoll");
-                return;
-            }
+            self.sockets.epoll.wait(&mut self.ready, time)?;
+            self.has_more = self.ready.len() == READY_MAX;
             worker.obey(worker.now(), &mut self.sockets);
-            self.serve(&mut worker);
+            self.serve(worker);
         }
+    }
+
+    /// Packets are on their way as a rule when packets came before: they gather first, unless some
+    /// have done so already.
+    fn lets_gather(&self) -> bool {
+        !self.gather.is_zero() && !self.ready.is_empty() && !self.has_more
     }
 
     /// One batch from each socket that has something.
@@ -78,8 +93,18 @@ impl PortableEngine {
     }
 
     fn relay(&mut self, slot: Slot, table: &mut Table, now: Instant) {
-        // An error (ICMP has none to tell to a socket without a peer) is told once and is gone.
-        let Some(count) = self.sockets.fd(slot).and_then(|fd| self.batch.receive(fd).ok()) else { return };
+        let Some(fd) = self.sockets.fd(slot) else { return };
+        let count = match self.batch.receive(fd) {
+            Ok(count) => count,
+            Err(error) => {
+                // One of the network's is told once and is gone.
+                if errno::after_receive(error.raw_os_error().unwrap_or(0)) == AfterReceive::Suspect {
+                    table.count_stall(Stall::Receive);
+                }
+                return;
+            }
+        };
+        self.has_more |= count == Batch::LEN;
         let mut from = None;
         for index in 0..count {
             let incoming = self.batch.get(index);
@@ -93,7 +118,7 @@ impl PortableEngine {
                 self.send(slot, from, table);
             }
             from = Some(egress.slot);
-            self.outgoing.push(Outgoing { index, address: egress.address });
+            self.outgoing.push(Outgoing { index, address: egress.address, length: egress.length });
         }
         self.send(slot, from, table);
     }
@@ -103,12 +128,15 @@ impl PortableEngine {
         if let Some(fd) = from.and_then(|from| self.sockets.fd(from)) {
             let mut rest = &self.outgoing[..];
             while !rest.is_empty() {
-                let sent = self.batch.send(fd, rest);
-                rest = &rest[sent..];
-                if let [_refused, others @ ..] = rest {
-                    table.count_drop(received_at, DropReason::SendFailed);
-                    rest = others;
-                }
+                let done = match self.batch.send(fd, rest) {
+                    Ok(sent @ 1..) => sent,
+                    refused => {
+                        let errno = refused.err().and_then(|error| error.raw_os_error()).unwrap_or(libc::EIO);
+                        table.count_drop(received_at, errno::of_send(errno));
+                        1
+                    }
+                };
+                rest = rest.get(done..).unwrap_or_default();
             }
         }
         self.outgoing.clear();

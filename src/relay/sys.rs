@@ -25,6 +25,47 @@ pub(super) fn raise_open_files_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// The cores that this process may run on, in their order.
+pub(super) fn allowed_cores() -> io::Result<Vec<usize>> {
+    // SAFETY: all-zero bytes are an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live set of the size that is stated.
+    check(unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) })?;
+    // SAFETY: the number is below that of a set's bits.
+    Ok((0..libc::CPU_SETSIZE as usize).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect())
+}
+
+/// Keeps the calling thread to one core.
+pub(super) fn pin_to(core: usize) -> io::Result<()> {
+    if core >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: all-zero bytes are an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number is below that of a set's bits.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: the pointer is to a live set of the size that is stated; 0 is the calling thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) })?;
+    Ok(())
+}
+
+/// Lets the calling thread's waits end when they shall, not up to 50 µs later.
+pub(super) fn wake_in_time() -> io::Result<()> {
+    const SLACK_NANOS: libc::c_ulong = 1;
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, SLACK_NANOS, 0, 0, 0) })?;
+    Ok(())
+}
+
+/// The CPU time that the calling thread has used.
+pub(super) fn thread_cpu_time() -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec that the call fills.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) })?;
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Ok(Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0)))
+}
+
 /// The soft limit of open files.
 pub(super) fn open_files_limit() -> u32 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -109,12 +150,14 @@ pub(super) struct Outgoing {
     pub(super) index: usize,
     /// Where it goes.
     pub(super) address: SocketAddr,
+    /// How much of it.
+    pub(super) length: usize,
 }
 
 /// One datagram that was received.
 pub(super) struct Incoming<'a> {
     pub(super) source: Option<SocketAddr>,
-    pub(super) bytes: &'a [u8],
+    pub(super) bytes: &'a mut [u8],
     pub(super) is_truncated: bool,
 }
 
@@ -163,24 +206,25 @@ impl Batch {
     }
 
     /// A datagram of the last [`Batch::receive`].
-    pub(super) fn get(&self, index: usize) -> Incoming<'_> {
+    pub(super) fn get(&mut self, index: usize) -> Incoming<'_> {
         let length = self.lengths[index].min(DATAGRAM_BYTES_MAX);
         Incoming {
             source: sockaddr::read(&self.names[index]),
-            bytes: &self.payloads[index][..length],
+            bytes: &mut self.payloads[index][..length],
             is_truncated: self.is_truncated[index],
         }
     }
 
     /// Sends datagrams of the last [`Batch::receive`] from one socket, and tells how many of them,
-    /// from the first, the operating system took; fewer than all: the next one was refused.
-    pub(super) fn send(&mut self, fd: RawFd, outgoing: &[Outgoing]) -> usize {
+    /// from the first, the operating system took. The error is that of the first; another one's is
+    /// told when it is the first.
+    pub(super) fn send(&mut self, fd: RawFd, outgoing: &[Outgoing]) -> io::Result<usize> {
         let mut parts = [EMPTY_PART; Batch::LEN];
         let mut headers = [EMPTY_HEADER; Batch::LEN];
         let count = outgoing.len().min(Batch::LEN);
-        for (place, Outgoing { index, address }) in outgoing.iter().enumerate().take(count) {
+        for (place, Outgoing { index, address, length }) in outgoing.iter().enumerate().take(count) {
             parts[place].iov_base = self.payloads[*index].as_mut_ptr().cast();
-            parts[place].iov_len = self.lengths[*index].min(DATAGRAM_BYTES_MAX);
+            parts[place].iov_len = (*length).min(DATAGRAM_BYTES_MAX);
             let header = &mut headers[place].msg_hdr;
             header.msg_namelen = sockaddr::write(*address, &mut self.names[*index]) as libc::socklen_t;
             header.msg_name = self.names[*index].as_mut_ptr().cast();
@@ -191,7 +235,7 @@ impl Batch {
         let sent = check(unsafe {
             libc::sendmmsg(fd, headers.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT as _)
         });
-        sent.map_or(0, |sent| sent as usize)
+        sent.map(|sent| sent as usize)
     }
 }
 

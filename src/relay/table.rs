@@ -7,18 +7,17 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use slotmap::{SlotMap, new_key_type};
 use socket2::Socket;
 
-use super::counters::WorkerCounters;
+use super::counters::{Stall, WorkerCounters};
 use super::outbox::Outbox;
 use super::sockets;
 use crate::base::{Instant, Realm};
 use crate::media::{
-    DropReason, Forward, MediaCommand, MediaEvent, MediaReport, MediaSession, MediaSessionId, PortKind, Side,
-    StreamPorts,
+    DropReason, Forward, Marking, MediaCommand, MediaEvent, MediaReport, MediaSession, MediaSessionId,
+    PortKind, Side, Silence, SilenceLimits, StreamPorts,
 };
 
 /// The number of a socket in its worker.
@@ -50,6 +49,8 @@ pub(super) enum Detach {
 pub(super) struct Egress {
     pub(super) slot: Slot,
     pub(super) address: SocketAddr,
+    /// How much of it: no more than was received.
+    pub(super) length: usize,
 }
 
 new_key_type! {
@@ -148,7 +149,7 @@ impl Table {
         &mut self,
         slot: Slot,
         source: SocketAddr,
-        bytes: &[u8],
+        bytes: &mut [u8],
         now: Instant,
     ) -> Option<Egress> {
         // A socket that is closing may still have something to say; nobody listens.
@@ -158,8 +159,12 @@ impl Table {
         if verdict.is_peer_rtp {
             self.counters.count_received(place.realm, bytes.len());
         }
+        if verdict.has_keys {
+            tell_keys(entry, &mut self.outbox);
+        }
         let destination = match verdict.forward {
             Forward::To(destination) => destination,
+            Forward::Taken => return None,
             Forward::Drop(reason) => {
                 self.counters.count_dropped(place.realm, reason);
                 return None;
@@ -167,12 +172,13 @@ impl Table {
         };
         let slot =
             entry.streams.get(usize::from(place.stream))?.of(place.side.other(), destination.from_port);
+        let length = verdict.transform.apply(bytes);
         if verdict.is_peer_rtp
             && let Some(SlotState::Open(out)) = self.slots.get(slot as usize)
         {
-            self.counters.count_sent(out.realm, bytes.len());
+            self.counters.count_sent(out.realm, length);
         }
-        Some(Egress { slot, address: destination.address })
+        Some(Egress { slot, address: destination.address, length })
     }
 
     /// Counts a datagram that arrived at `slot` and was lost for a reason that the engine saw.
@@ -180,15 +186,20 @@ impl Table {
         let Some(&SlotState::Open(place)) = self.slots.get(slot as usize) else { return };
         self.counters.count_dropped(place.realm, reason);
         if let Some(entry) = self.sessions.get_mut(place.session) {
-            entry.media.count_drop(place.stream, place.side);
+            entry.media.count_drop(place.stream, place.side, reason);
         }
+    }
+
+    /// Counts what held packets up.
+    pub(super) fn count_stall(&mut self, stall: Stall) {
+        self.counters.count_stall(stall);
     }
 
     /// Carries a command out.
     pub(super) fn command(&mut self, command: MediaCommand, now: Instant, sockets: &mut impl Sockets) {
         match command {
-            MediaCommand::Open { session, first_stream, streams } => {
-                self.open(session, first_stream, &streams, now, sockets);
+            MediaCommand::Open { session, first_stream, streams, marking } => {
+                self.open(session, first_stream, (&streams, marking), now, sockets);
             }
             MediaCommand::SetRemote { session, stream, side, remote } => {
                 if let Some(entry) = self.entry_mut(session) {
@@ -198,6 +209,16 @@ impl Table {
             MediaCommand::SetHold { session, held } => {
                 if let Some(entry) = self.entry_mut(session) {
                     entry.media.set_hold(held, now);
+                }
+            }
+            MediaCommand::SetAnswered { session } => {
+                if let Some(entry) = self.entry_mut(session) {
+                    entry.media.set_answered(now);
+                }
+            }
+            MediaCommand::Press { session, stream, side, press } => {
+                if let Some(entry) = self.entry_mut(session) {
+                    entry.media.press(stream, side, press, now);
                 }
             }
             MediaCommand::Close { session } => self.close(session, sockets),
@@ -216,15 +237,42 @@ impl Table {
         self.finish_teardown(key);
     }
 
-    /// Reports the sessions that have been silent for `timeout`, and offers events again that did
+    /// Reports the sessions that have been silent for too long, and offers events again that did
     /// not fit.
-    pub(super) fn tick(&mut self, timeout: Duration, now: Instant) {
+    pub(super) fn tick(&mut self, limits: &SilenceLimits, now: Instant) {
         for entry in self.sessions.values_mut() {
-            if entry.media.poll_silence(timeout, now) {
-                self.outbox.send(MediaEvent::Silent { session: entry.id });
+            let session = entry.id;
+            entry.media.look(limits, now, |silence| {
+                self.outbox.send(match silence {
+                    Silence::Everything => MediaEvent::Silent { session },
+                    Silence::OnHold => MediaEvent::SilentOnHold { session },
+                    Silence::OneWay(found) => MediaEvent::OneWay { session, found: Box::new(found) },
+                });
+            });
+            if entry.media.poll_keys(now) {
+                tell_keys(entry, &mut self.outbox);
             }
         }
         self.outbox.flush();
+    }
+
+    /// Offers events again that did not fit.
+    pub(super) fn flush(&mut self) {
+        self.outbox.flush();
+    }
+
+    /// Every socket is gone with its engine. Says so of each session, which keeps what was measured
+    /// until it is closed; what was closing is closed.
+    pub(super) fn lose_all(&mut self) {
+        self.slots.clear();
+        self.free_slots.clear();
+        for (_, teardown) in self.teardowns.drain() {
+            self.outbox.send(teardown.then);
+        }
+        for entry in self.sessions.values_mut() {
+            entry.streams.clear();
+            self.outbox.send(MediaEvent::Lost { session: entry.id });
+        }
     }
 
     /// Whether there is nothing that a tick would look at.
@@ -245,7 +293,7 @@ impl Table {
         &mut self,
         session: MediaSessionId,
         first_stream: u8,
-        streams: &[StreamPorts],
+        (streams, marking): (&[StreamPorts], Marking),
         now: Instant,
         sockets: &mut impl Sockets,
     ) {
@@ -258,7 +306,7 @@ impl Table {
         let known = self.by_id.get(&session).copied();
         let present = known.map_or(0, |key| self.sessions[key].streams.len());
         let bound = match check_numbers(present, first_stream, streams)
-            .and_then(|()| bind_all(first_stream, streams))
+            .and_then(|()| bind_all(first_stream, streams, marking))
         {
             Ok(bound) => bound,
             // Nothing was attached: what was bound is closed by now.
@@ -331,7 +379,7 @@ impl Table {
             }
             None => (Vec::new(), MediaReport::default()),
         };
-        self.tear_down(slots, MediaEvent::Closed { session, report }, sockets);
+        self.tear_down(slots, MediaEvent::Closed { session, report: Box::new(report) }, sockets);
     }
 
     /// Closes sockets and says `then` when the last of their ports is free.
@@ -357,6 +405,15 @@ impl Table {
             && let Some(teardown) = self.teardowns.remove(key)
         {
             self.outbox.send(teardown.then);
+        }
+    }
+}
+
+/// Tells what was pressed. While the driver is behind, keys are lost rather than kept without bound.
+fn tell_keys(entry: &mut Entry, outbox: &mut Outbox) {
+    while let Some((side, press)) = entry.media.take_key() {
+        if !outbox.is_behind() {
+            outbox.send(MediaEvent::Key { session: entry.id, side, press });
         }
     }
 }
@@ -397,12 +454,13 @@ fn check_numbers(present: usize, first_stream: u8, streams: &[StreamPorts]) -> R
 }
 
 /// Binds every port of the streams, or none: on failure those already bound close as they drop.
-fn bind_all(first_stream: u8, streams: &[StreamPorts]) -> Result<Vec<Bound>, Refusal> {
+fn bind_all(first_stream: u8, streams: &[StreamPorts], marking: Marking) -> Result<Vec<Bound>, Refusal> {
     let mut bound = Vec::with_capacity(4 * streams.len());
     for (stream, ports) in (first_stream..).zip(streams) {
-        for (side, pair) in [(Side::A, ports.a), (Side::B, ports.b)] {
+        for (side, pair, dscp) in [(Side::A, ports.a, marking.a), (Side::B, ports.b, marking.b)] {
             for (port, address) in [(PortKind::Rtp, pair.rtp()), (PortKind::Rtcp, pair.rtcp())] {
                 let socket = sockets::bind(address).map_err(|error| Refusal { address, error })?;
+                sockets::mark(&socket, address, dscp);
                 bound.push(Bound { socket, address, realm: pair.realm, stream, side, port });
             }
         }

@@ -1,6 +1,10 @@
 //! What every engine does, tried over loopback. Each test has a loopback address of its own, so
 //! that tests which run at once do not meet.
 
+mod attacks;
+mod quality;
+mod streams;
+
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -12,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::{EngineChoice, Relay, RelayCounters, RelaySettings};
+use super::mailbox::SimulatedFault;
+use super::{EngineChoice, Features, Relay, RelayCounters, RelaySettings, ZeroCopy};
 use crate::base::Realm;
 use crate::media::{
-    DropReason, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
-    StreamKind, StreamPorts,
+    DropReason, Marking, MediaCommand, MediaEvent, MediaReport, MediaSessionId, PortPair, RemoteMedia, Side,
+    SilenceLimits, StreamKind, StreamPorts,
 };
 use crate::runtime::Clock;
 
@@ -28,15 +33,48 @@ const WITHOUT_IO_URING: &str = "DRAWBRIDGE_TEST_WITHOUT_IO_URING";
 /// Workers of the relay under test.
 const WORKERS: u64 = 2;
 
-/// Runs a test once over each engine.
+/// Each engine, as each kernel lets it be.
+fn variants() -> Vec<(&'static str, RelaySettings)> {
+    const ALL: Features = Features::NONE;
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    let portable = RelaySettings::new(WORKERS as usize, EngineChoice::Portable, TIMEOUT);
+    let uring = RelaySettings { engine: EngineChoice::IoUring, ..portable };
+    let without = |without| RelaySettings { without, ..uring };
+    vec![
+        ("portable", portable),
+        ("portable, unbatched", RelaySettings { batch: Duration::ZERO, ..portable }),
+        ("io_uring", uring),
+        ("io_uring, unbatched", RelaySettings { batch: Duration::ZERO, ..uring }),
+        ("io_uring, gathering for 2 ms", RelaySettings { batch: Duration::from_millis(2), ..uring }),
+        ("io_uring, zero copy", RelaySettings { zero_copy: ZeroCopy::On, ..uring }),
+        ("io_uring, measured", RelaySettings { zero_copy: ZeroCopy::Auto, ..uring }),
+        (
+            "io_uring, busy, pinned",
+            RelaySettings { busy_poll: Duration::from_micros(50), pin: true, ..uring },
+        ),
+        ("before 6.12", without(Features { min_wait: true, napi: true, ..ALL })),
+        ("before 6.1", without(Features { min_wait: true, defer_taskrun: true, ..ALL })),
+        (
+            "before 6.0, but for multishot",
+            without(Features { min_wait: true, defer_taskrun: true, single_issuer: true, ..ALL }),
+        ),
+        (
+            "nothing that refines",
+            without(Features { min_wait: true, single_issuer: true, coop_taskrun: true, ..ALL }),
+        ),
+        ("no file table", without(Features { fixed_files: true, ..ALL })),
+    ]
+}
+
+/// Runs a test once over each of them.
 fn over_both_engines(test: fn(&mut Setup)) {
-    for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
-        match Setup::start(engine, Duration::from_secs(60)) {
+    for (name, settings) in variants() {
+        match Setup::start(settings) {
             Ok(mut setup) => {
-                eprintln!("over {}", setup.relay.engine_name());
+                eprintln!("over {name}");
                 test(&mut setup);
             }
-            Err(error) if engine == EngineChoice::IoUring => refused(&error),
+            Err(error) if settings.engine == EngineChoice::IoUring => refused(&error),
             Err(error) => panic!("the portable engine does not start: {error}"),
         }
     }
@@ -51,6 +89,7 @@ pub(super) fn refused(error: &io::Error) {
 }
 
 struct Setup {
+    settings: RelaySettings,
     relay: Relay,
     events: mpsc::Receiver<MediaEvent>,
     /// The relay's own address in this test.
@@ -59,10 +98,9 @@ struct Setup {
 }
 
 impl Setup {
-    fn start(engine: EngineChoice, timeout: Duration) -> io::Result<Setup> {
-        let settings = RelaySettings { workers: WORKERS as usize, engine, timeout };
+    fn start(settings: RelaySettings) -> io::Result<Setup> {
         let (relay, events) = Relay::start(settings, Clock::start())?;
-        Ok(Setup { relay, events, address: own_address(), next_port: 10_000 })
+        Ok(Setup { settings, relay, events, address: own_address(), next_port: 10_000 })
     }
 
     fn pair(&mut self, realm: Realm) -> PortPair {
@@ -84,7 +122,8 @@ impl Setup {
     }
 
     fn open(&mut self, session: MediaSessionId, first_stream: u8, streams: Vec<StreamPorts>) {
-        self.command(MediaCommand::Open { session, first_stream, streams });
+        let marking = Marking::default();
+        self.command(MediaCommand::Open { session, first_stream, streams, marking });
     }
 
     fn opened(&mut self, session: MediaSessionId) -> StreamPorts {
@@ -119,7 +158,7 @@ impl Setup {
     fn close(&mut self, session: MediaSessionId) -> MediaReport {
         self.command(MediaCommand::Close { session });
         match self.event() {
-            MediaEvent::Closed { session: closed, report } if closed == session => report,
+            MediaEvent::Closed { session: closed, report } if closed == session => *report,
             other => panic!("{other:?}"),
         }
     }
@@ -205,6 +244,28 @@ fn passes(from: &UdpSocket, by: SocketAddr, to: &UdpSocket, packet: &[u8]) -> So
     source
 }
 
+/// Talks from a place that SDP does not name, from packet `first` on, until it is heard. The number of the
+/// next packet.
+fn talk_until_heard(from: &UdpSocket, by: SocketAddr, to: &UdpSocket, first: u16) -> u16 {
+    to.set_read_timeout(Some(Duration::from_millis(15))).unwrap();
+    let mut bytes = [0; 4_096];
+    let deadline = now() + PATIENCE;
+    let mut next = first;
+    let mut is_heard = false;
+    while !is_heard {
+        assert!(now() < deadline, "never heard");
+        from.send_to(&rtp(next), by).unwrap();
+        next += 1;
+        is_heard = to.recv_from(&mut bytes).is_ok();
+    }
+    to.set_read_timeout(Some(PATIENCE)).unwrap();
+    // What came late on a busy machine.
+    while bytes[..172] != rtp(next - 1) {
+        to.recv_from(&mut bytes).expect("nothing came");
+    }
+    next
+}
+
 /// What a future gives, or `None` when the time is over.
 fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     struct Unpark(std::thread::Thread);
@@ -243,10 +304,108 @@ const TWO: MediaSessionId = MediaSessionId(2);
 
 #[test]
 fn the_automatic_choice_always_starts_and_relays() {
-    let mut setup = Setup::start(EngineChoice::Auto, Duration::from_secs(60)).unwrap();
+    let settings = RelaySettings::new(2, EngineChoice::Auto, Duration::from_secs(60));
+    let mut setup = Setup::start(settings).unwrap();
     assert!(["io_uring", "portable"].contains(&setup.relay.engine_name()));
     let (stream, a, b) = setup.joined(ONE);
     passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+}
+
+#[test]
+fn a_kernel_that_lacks_what_io_uring_needs_gets_the_portable_engine_and_strictly_none() {
+    const ALL: Features = Features::NONE;
+    for without in [
+        Features { io_uring: true, ..ALL },
+        Features { buffer_ring: true, ..ALL },
+        Features { skip_success: true, ..ALL },
+        Features { multishot: true, ..ALL },
+    ] {
+        let auto = RelaySettings::new(WORKERS as usize, EngineChoice::Auto, Duration::from_secs(60));
+        let auto = RelaySettings { without, ..auto };
+        let mut setup = Setup::start(auto).unwrap();
+        assert_eq!(setup.relay.engine_name(), "portable");
+        assert!(!setup.relay.sends_without_copy());
+        let (stream, a, b) = setup.joined(ONE);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+        let strictly = RelaySettings { engine: EngineChoice::IoUring, ..auto };
+        assert!(Setup::start(strictly).is_err());
+    }
+}
+
+#[test]
+fn a_worker_that_fails_ends_its_calls_aloud_and_serves_the_next() {
+    for fault in [SimulatedFault::Panic, SimulatedFault::Ring] {
+        for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
+            let settings = RelaySettings::new(WORKERS as usize, engine, Duration::from_secs(60));
+            let mut setup = match Setup::start(settings) {
+                Ok(setup) => setup,
+                Err(error) => return refused(&error),
+            };
+            // Of two workers the one that fails has session 1, the other session 2.
+            let (lost, a, b) = setup.joined(ONE);
+            passes(&a.rtp, lost.a.rtp(), &b.rtp, &rtp(1));
+            let (kept, c, d) = setup.joined(TWO);
+            setup.relay.break_worker(1, fault);
+            assert_eq!(setup.event(), MediaEvent::Lost { session: ONE });
+            assert!(!setup.relay.has_dead_worker());
+            passes(&c.rtp, kept.a.rtp(), &d.rtp, &rtp(1));
+            // What was measured before is still told, and the ports are free.
+            assert_eq!(setup.close(ONE).from_a.packets, 1);
+            until("the ports", || setup.bound_sockets() == 4 + 8);
+            let (stream, a, b) = setup.joined(MediaSessionId(3));
+            passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(2));
+            assert_eq!(setup.relay.counters().restarts, 1);
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_fails_again_and_again_is_given_up_and_says_so() {
+    for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
+        let settings = RelaySettings::new(WORKERS as usize, engine, Duration::from_secs(60));
+        let mut setup = match Setup::start(settings) {
+            Ok(setup) => setup,
+            Err(error) => return refused(&error),
+        };
+        setup.opened(ONE);
+        for failures in 1..=5 {
+            setup.relay.break_worker(1, SimulatedFault::Ring);
+            setup.counted(|counters| counters.restarts == failures);
+            assert_eq!(setup.event(), MediaEvent::Lost { session: ONE });
+        }
+        until("the worker's end", || setup.relay.has_dead_worker());
+        let stream = setup.stream();
+        setup.open(MediaSessionId(3), 0, vec![stream]);
+        let event = setup.event();
+        assert!(matches!(event, MediaEvent::OpenFailed { errno: libc::EIO, .. }), "{event:?}");
+        setup.close(ONE);
+        assert_eq!(setup.bound_sockets(), 0);
+        // The other one lives.
+        let (stream, a, b) = setup.joined(TWO);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
+    }
+}
+
+#[test]
+fn a_packet_waits_no_longer_than_the_batch_and_the_work() {
+    const BATCH: Duration = Duration::from_millis(5);
+    for (name, settings) in variants() {
+        let mut setup = match Setup::start(RelaySettings { batch: BATCH, ..settings }) {
+            Ok(setup) => setup,
+            Err(error) if settings.engine == EngineChoice::IoUring => return refused(&error),
+            Err(error) => panic!("{error}"),
+        };
+        let (stream, a, b) = setup.joined(ONE);
+        passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(0));
+        // The machine may be busy, so the best of some counts: without the bound none would be early.
+        let best = (1..40).map(|sequence| {
+            let begin = now();
+            passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(sequence));
+            now() - begin
+        });
+        let best = best.min().unwrap();
+        assert!(best < BATCH + Duration::from_millis(3), "over {name}: {best:?}");
+    }
 }
 
 #[test]
@@ -361,7 +520,7 @@ fn a_peer_behind_a_nat_is_learned_once_and_nobody_after_it() {
         let stranger = Peer::at(own_address().into());
         stranger.rtp.send_to(&rtp(1), stream.b.rtp()).unwrap();
         setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 1);
-        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1));
+        talk_until_heard(&b.rtp, stream.b.rtp(), &a.rtp, 1);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(2));
         let late = Peer::new(setup.address);
         late.rtp.send_to(&rtp(1), stream.b.rtp()).unwrap();
@@ -499,7 +658,8 @@ fn closing_what_is_not_there_is_answered() {
 #[test]
 fn silence_is_told_but_not_on_hold() {
     for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
-        let mut setup = match Setup::start(engine, Duration::from_millis(150)) {
+        let settings = RelaySettings::new(WORKERS as usize, engine, Duration::from_millis(150));
+        let mut setup = match Setup::start(settings) {
             Ok(setup) => setup,
             Err(error) => return refused(&error),
         };
@@ -521,7 +681,7 @@ fn silence_is_told_but_not_on_hold() {
 fn another_timeout_holds_for_calls_in_progress() {
     over_both_engines(|setup| {
         setup.joined(ONE);
-        setup.relay.set_timeout(Duration::from_millis(50));
+        setup.relay.set_silence(SilenceLimits::only(Duration::from_millis(50)));
         assert_eq!(setup.event(), MediaEvent::Silent { session: ONE });
     });
 }
@@ -590,11 +750,7 @@ fn a_stopped_relay_leaves_no_port_bound() {
         let (stream, a, b) = setup.joined(ONE);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
         assert_eq!(setup.bound_sockets(), 8);
-        let engine = match setup.relay.engine_name() {
-            "io_uring" => EngineChoice::IoUring,
-            _ => EngineChoice::Portable,
-        };
-        let settings = RelaySettings { workers: 1, engine, timeout: Duration::from_secs(60) };
+        let settings = RelaySettings { workers: 1, ..setup.settings };
         // The old relay is dropped here, and joins its threads.
         (setup.relay, setup.events) = Relay::start(settings, Clock::start()).unwrap();
         until("the ports", || setup.bound_sockets() == 4);
@@ -611,7 +767,7 @@ fn events_that_the_driver_has_no_room_for_come_later_and_in_order() {
         }
         for id in 0..sessions {
             let session = MediaSessionId(2 * id);
-            let report = MediaReport::default();
+            let report = Box::default();
             assert_eq!(setup.event(), MediaEvent::Closed { session, report });
         }
         assert_eq!(setup.dropped(Realm::Trusted, DropReason::NotRtp), 0);

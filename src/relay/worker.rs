@@ -1,24 +1,23 @@
 //! What every worker does beside moving packets: commands, the clock, the silence of sessions.
 
+use std::collections::VecDeque;
+use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 
+use socket2::Socket;
+
 use super::counters::WorkerCounters;
 use super::mailbox::Mailbox;
 use super::outbox::Outbox;
-use super::table::{Sockets, Table};
+use super::table::{Detach, Slot, Sockets, Table};
 use crate::base::Instant;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::runtime::Clock;
 
-/// How long packets may gather before the worker is woken for them, once traffic flows: fewer
-/// wake-ups are what makes relaying cheap (docs/design.md). It delays a packet by this at most.
-pub(super) const BATCH_WAIT: Duration = Duration::from_micros(200);
-/// Packets for which the worker is woken though [`BATCH_WAIT`] is not over.
-pub(super) const BATCH_PACKETS: usize = 64;
 /// How often the driver is offered events again that it had no room for.
 const RETRY: Duration = Duration::from_millis(5);
 /// How often sessions are looked at for silence, at most and at least.
@@ -30,7 +29,9 @@ pub(super) struct Worker {
     pub(super) table: Table,
     clock: Clock,
     mailbox: Arc<Mailbox>,
-    commands: Vec<MediaCommand>,
+    /// Taken out of the mailbox. The first stays here until it is carried out, so that one which
+    /// brings the worker down is answered all the same.
+    commands: VecDeque<MediaCommand>,
     next_tick: Instant,
 }
 
@@ -54,13 +55,18 @@ impl Worker {
             table: Table::new(Outbox::new(events), counters),
             clock,
             mailbox,
-            commands: Vec::new(),
+            commands: VecDeque::new(),
             next_tick: Instant::ZERO,
         }
     }
 
     pub(super) fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// What a test wants to fail here.
+    pub(super) fn fail_if_asked(&self) -> io::Result<()> {
+        self.mailbox.fail_if_asked()
     }
 
     /// The eventfd that the engine watches beside the sockets.
@@ -80,9 +86,9 @@ impl Worker {
         }
         self.obey(now, sockets);
         if now >= self.next_tick {
-            let timeout = self.mailbox.timeout();
-            self.table.tick(timeout, now);
-            self.next_tick = now + (timeout / 8).clamp(TICK.0, TICK.1);
+            let limits = self.mailbox.silence();
+            self.table.tick(&limits, now);
+            self.next_tick = now + (limits.shortest() / 8).clamp(TICK.0, TICK.1);
         }
         if self.table.is_behind() {
             self.next_tick = self.next_tick.min(now + RETRY);
@@ -94,8 +100,48 @@ impl Worker {
     /// said before it sent an answer is in force for the packets that the answer brings.
     pub(super) fn obey(&mut self, now: Instant, sockets: &mut impl Sockets) {
         self.mailbox.take(&mut self.commands);
-        for command in self.commands.drain(..) {
+        while let Some(command) = self.commands.front().cloned() {
             self.table.command(command, now, sockets);
+            self.commands.pop_front();
         }
+    }
+
+    /// The engine is gone and with it every socket: says so of each session, and answers the
+    /// command that was in hand.
+    pub(super) fn lose_all(&mut self) {
+        self.table.lose_all();
+        self.next_tick = Instant::ZERO;
+        if let Some(command) = self.commands.pop_front() {
+            self.table.command(command, self.clock.now(), &mut NoSockets);
+        }
+    }
+
+    /// Answers commands without an engine, until the relay stops: every `Open` fails, and the rest
+    /// goes its way.
+    pub(super) fn carry_nothing(&mut self) {
+        while !self.mailbox.is_stopping() {
+            self.obey(self.now(), &mut NoSockets);
+            self.table.flush();
+            let wait = if self.table.is_behind() { RETRY } else { TICK.1 };
+            match super::sys::wait_readable(self.wake_up_fd(), wait) {
+                Ok(true) => self.acknowledge_wake_up(),
+                Ok(false) => {}
+                // An eventfd can be waited for; a signal comes now and then.
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+/// What a worker without an engine has.
+struct NoSockets;
+
+impl Sockets for NoSockets {
+    fn attach(&mut self, _slot: Slot, _socket: Socket) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+
+    fn detach(&mut self, _slot: Slot) -> Detach {
+        Detach::Done
     }
 }

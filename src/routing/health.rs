@@ -156,6 +156,8 @@ pub struct DownBecause {
     pub failure: Failure,
     /// So often in a row.
     pub times: u32,
+    /// So often in a row did the other witness fail: calls, where the failure is of OPTIONS, or OPTIONS.
+    pub also: u32,
     /// Since then.
     pub since: Instant,
     /// Until when it asked to be left alone.
@@ -186,8 +188,13 @@ pub struct TargetHealth {
     pub since: Instant,
     /// The last thing that spoke against it, and when.
     pub last_failure: Option<(Instant, Failure)>,
-    /// How long the last answer to OPTIONS took.
+    /// How long the last OPTIONS took to be answered; `None`: it was not.
     pub latency: Option<Duration>,
+    /// Whether anything was heard of it, or missed: it was asked, or called.
+    pub known: bool,
+    /// What failed so often in a row, and how often it may before the target is down; `None`: the last did
+    /// not, or the target is down.
+    pub failing: Option<(u32, u32)>,
 }
 
 /// What is known of one target.
@@ -202,6 +209,7 @@ struct Watched {
     failing_since: Option<Instant>,
     last_failure: Option<(Instant, Failure)>,
     latency: Option<Duration>,
+    known: bool,
     probe: Option<TimerId>,
     aside: Option<TimerId>,
     /// When it is forgotten; it is no target any more.
@@ -375,6 +383,7 @@ impl TargetsHealth {
             ProbeResult::Unreachable => (Evidence::ProbeFailed, Some(Failure::ProbeUnreachable)),
         };
         watched.learn(now, evidence, failure);
+        watched.latency = None;
         if let ProbeResult::Answer { status, retry_after_s, latency } = result {
             watched.latency = Some(latency);
             self.note(HealthChange::Latency { trunk: key.trunk.clone(), latency });
@@ -445,7 +454,16 @@ impl TargetsHealth {
             since: watched.breaker.since(),
             last_failure: watched.last_failure,
             latency: watched.latency,
+            known: watched.known,
+            failing: watched.failing(now),
         })
+    }
+
+    /// A call was answered by whatever response: somebody is there.
+    pub fn note_answered(&mut self, key: &TargetKey) {
+        if let Some(watched) = self.watched.get_mut(key) {
+            watched.known = true;
+        }
     }
 
     /// When a call may be let in at the latest; `None`: nothing is known.
@@ -522,6 +540,7 @@ impl Watched {
             failing_since: None,
             last_failure: None,
             latency: None,
+            known: false,
             probe: None,
             aside: None,
             forget: None,
@@ -532,6 +551,7 @@ impl Watched {
         let thresholds =
             Thresholds { down_after: self.settings.down_after, up_after: self.settings.up_after };
         self.breaker.learn(now, evidence, thresholds);
+        self.known |= evidence != Evidence::CallGivenUp;
         if let Some(failure) = failure {
             self.last_failure = Some((now, failure));
             self.failing_since.get_or_insert(now);
@@ -545,17 +565,32 @@ impl Watched {
             return None;
         }
         let (_, failure) = self.last_failure?;
-        let times = match failure {
+        let times = self.times(failure);
+        let both = self.breaker.probes_failed().saturating_add(self.breaker.calls_failed());
+        let also = both.saturating_sub(times);
+        let aside = self.breaker.aside_until();
+        let aside_until = (aside > now).then_some(aside);
+        Some(DownBecause { failure, times, also, since: self.failing_since.unwrap_or(now), aside_until })
+    }
+
+    /// How far it is from being taken for down.
+    fn failing(&self, now: Instant) -> Option<(u32, u32)> {
+        let (_, failure) = self.last_failure.filter(|_| self.breaker.is_up(now))?;
+        let times = self.times(failure);
+        // Beyond it, silence to OPTIONS says nothing any more, for calls get through.
+        (1..self.settings.down_after).contains(&times).then_some((times, self.settings.down_after))
+    }
+
+    /// How often in a row a failure of this kind came last.
+    fn times(&self, failure: Failure) -> u32 {
+        match failure {
             Failure::ProbeSilence | Failure::ProbeUnreachable | Failure::ProbeStatus(_) => {
                 self.breaker.probes_failed()
             }
             Failure::CallSilence | Failure::CallUnreachable | Failure::CallStatus(_) => {
                 self.breaker.calls_failed()
             }
-        };
-        let aside = self.breaker.aside_until();
-        let aside_until = (aside > now).then_some(aside);
-        Some(DownBecause { failure, times, since: self.failing_since.unwrap_or(now), aside_until })
+        }
     }
 }
 

@@ -17,8 +17,10 @@ mod router;
 mod settings;
 mod sources;
 mod switches;
+mod tally;
 mod timeouts;
 mod tls;
+mod uri_host;
 
 pub use authentication::Authentication;
 pub use balance::{Balance, MAX_WEIGHT, Selection, Tier, TierTrunk};
@@ -38,12 +40,13 @@ pub use registration::{
 pub use report::{TargetReport, TargetState, TrunkReport, TrunkState};
 pub use router::{Ingress, Mismatch, NoRoute, Router, Target};
 pub use settings::{
-    BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Failover,
+    BodyRules, CallerIdFallback, CallerIdPolicy, CodePattern, Credentials, DiversionForm, Dtmf, Failover,
     HeaderRules, Health, Host, Identity, Limits, NumberPattern, Redirect, Refer, Route, RouteSource,
-    Settings, Srtp, Trunk, TrunkHost,
+    Settings, Srtp, Trunk, TrunkHost, is_last_word,
 };
 pub use sources::{Ambiguity, Claim, SharedSource, ambiguities};
 pub use switches::Switched;
+pub use tally::{AttemptEnd, AttemptFault, CallsChange, Frequent, Tallies, TallyReport};
 pub use timeouts::Timeouts;
 pub use tls::{TrunkTls, host_text};
 

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    BreakerState, HostReport, Limits, RegistrationReport, Router, Switched, Target, TargetHealth, Trunk,
+    BreakerState, HostReport, Limits, RegistrationReport, Router, Switched, TallyReport, Target,
+    TargetHealth, Trunk,
 };
 use crate::base::{Instant, Realm, Transport, TrunkName};
 
@@ -31,6 +32,8 @@ pub struct TrunkReport {
     pub calls: u32,
     /// How much may go over it.
     pub limits: Limits,
+    /// How the attempts to call there went.
+    pub attempts: TallyReport,
 }
 
 impl TrunkReport {
@@ -46,7 +49,9 @@ impl TrunkReport {
             () if !self.is_enabled() => TrunkState::Disabled,
             () if self.targets.is_empty() => TrunkState::Unresolved,
             () if self.targets.iter().all(|target| target.state == TargetState::Down) => TrunkState::Down,
+            () if self.attempts.refused.is_some() => TrunkState::Unauthorized,
             () if is_full => TrunkState::Full,
+            () if !self.targets.iter().any(TargetReport::is_known_to_be_up) => TrunkState::New,
             () => TrunkState::Up,
         }
     }
@@ -61,8 +66,12 @@ pub enum TrunkState {
     Unresolved,
     /// Each of its targets is down.
     Down,
+    /// It asks for credentials and takes none of ours.
+    Unauthorized,
     /// It has as many calls as it may.
     Full,
+    /// It takes calls, as far as anybody knows: it was neither asked nor called yet.
+    New,
     /// It takes calls.
     Up,
 }
@@ -74,7 +83,9 @@ impl TrunkState {
             TrunkState::Disabled => "disabled",
             TrunkState::Unresolved => "unresolved",
             TrunkState::Down => "down",
+            TrunkState::Unauthorized => "unauthorized",
             TrunkState::Full => "full",
+            TrunkState::New => "new",
             TrunkState::Up => "up",
         }
     }
@@ -95,15 +106,26 @@ pub struct TargetReport {
     pub since: Option<Instant>,
     /// What failed last, and when.
     pub last_failure: Option<(Instant, String)>,
-    /// How long the last answer took.
+    /// How long the last OPTIONS took to be answered; `None`: it was not.
     pub latency: Option<Duration>,
+    /// What failed last did so often in a row, and how often it may before the target is down; `None`: the
+    /// last did not fail, or the target is down.
+    pub failing: Option<(u32, u32)>,
+}
+
+impl TargetReport {
+    fn is_known_to_be_up(&self) -> bool {
+        matches!(self.state, TargetState::Up | TargetState::Returning)
+    }
 }
 
 /// Whether calls are sent to a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TargetState {
-    /// Nothing is known against it.
+    /// It was neither asked nor called yet; calls are sent there.
     #[default]
+    New,
+    /// Nothing is known against it.
     Up,
     /// It was down and is let in gradually.
     Returning,
@@ -115,6 +137,7 @@ impl TargetState {
     /// For people and for machines.
     pub const fn as_str(self) -> &'static str {
         match self {
+            TargetState::New => "new",
             TargetState::Up => "up",
             TargetState::Returning => "returning",
             TargetState::Down => "down",
@@ -135,7 +158,8 @@ impl Router {
             Some(TargetHealth { breaker: BreakerState::Recovering | BreakerState::HalfOpen, .. }) => {
                 TargetState::Returning
             }
-            Some(_) | None => TargetState::Up,
+            Some(TargetHealth { known: true, .. }) => TargetState::Up,
+            Some(_) | None => TargetState::New,
         };
         let failure = health.and_then(|health| health.last_failure);
         TargetReport {
@@ -146,6 +170,7 @@ impl Router {
             since: health.filter(|_| failure.is_some()).map(|health| health.since),
             last_failure: failure.map(|(at, failure)| (at, failure.to_string())),
             latency: health.and_then(|health| health.latency),
+            failing: health.and_then(|health| health.failing),
         }
     }
 
@@ -162,6 +187,7 @@ impl Router {
             registrations: self.registrations_of(&trunk.name).to_vec(),
             calls: self.calls_of(&trunk.name),
             limits: trunk.limits,
+            attempts: self.tallies.report(now, &trunk.name),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::matching::RequestFacts;
 use super::registration::Registrations;
 use super::sources::{Claim, Sources};
 use super::switches::{Switched, Switches};
+use super::tally::Tallies;
 use super::{
     Ambiguity, CallLimits, Endpoint, Host, NumberPattern, Query, Reach, Resolution, ResolveFault, Route,
     RouteSource, Settings, Trunk, TrunkHost, host_text,
@@ -74,7 +75,10 @@ pub struct Router {
     health: TargetsHealth,
     turns: Turns,
     ambiguities: Vec<Ambiguity>,
+    /// Of them those that nobody was told of.
+    new_ambiguities: Vec<Ambiguity>,
     pub(super) registrations: Registrations,
+    pub(super) tallies: Tallies,
 }
 
 impl Router {
@@ -87,6 +91,8 @@ impl Router {
     pub fn reaching(settings: Settings, reach: ByRealm<Reach>) -> Router {
         let mut router = Router { reach, ..Router::default() };
         router.replace(settings);
+        // The configuration's own are told when that is loaded.
+        router.new_ambiguities.clear();
         router
     }
 
@@ -98,6 +104,7 @@ impl Router {
         self.hosts.retain_only(queries(&self.settings));
         self.limits.configure(self.settings.limits, &self.settings.trunks);
         self.turns.retain_only(&self.settings.routes);
+        self.tallies.retain_only(&self.settings);
         self.rebuild_sources();
     }
 
@@ -136,6 +143,11 @@ impl Router {
     pub fn is_enabled(&self, trunk: &TrunkName) -> bool {
         let configured = self.settings.trunk(trunk).is_some_and(|trunk| trunk.enabled);
         self.switches.get(trunk).map_or(configured, |switched| switched.enabled)
+    }
+
+    /// How the attempts at each trunk went.
+    pub fn tallies(&mut self) -> &mut Tallies {
+        &mut self.tallies
     }
 
     // Health.
@@ -284,9 +296,10 @@ impl Router {
         self.sources.claims(&self.settings, self.registration_of(facts.user), realm, facts)
     }
 
-    /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in.
-    pub fn ambiguities(&self) -> &[Ambiguity] {
-        &self.ambiguities
+    /// Sources of two trunks with nothing that tells their calls apart, resolved names counted in: those
+    /// that came to be so since this was asked last.
+    pub fn take_new_ambiguities(&mut self) -> Vec<Ambiguity> {
+        std::mem::take(&mut self.new_ambiguities)
     }
 
     /// Where a call to `called` goes: the first route that matches, its enabled trunks. In which
@@ -386,7 +399,10 @@ impl Router {
 
     fn rebuild_sources(&mut self) {
         self.sources = Sources::build(&self.settings, |query| self.hosts.places(query));
-        self.ambiguities = self.sources.ambiguities(&self.settings);
+        let found = self.sources.ambiguities(&self.settings);
+        let known = std::mem::take(&mut self.ambiguities);
+        self.new_ambiguities.extend(found.iter().filter(|found| !known.contains(found)).cloned());
+        self.ambiguities = found;
     }
 }
 

@@ -11,7 +11,7 @@ use super::matching::TrunkMatch;
 use super::query::Query;
 use super::tls::TrunkTls;
 use super::{Authentication, Register, Timeouts};
-use crate::base::{Realm, Transport, TrunkName};
+use crate::base::{Dscp, Latch, Realm, Transport, TrunkName};
 use crate::numbering::{self, Number, NumberForm, PrefixRule};
 
 /// All that routing needs to know, filled by `config`.
@@ -80,6 +80,12 @@ pub struct Trunk {
     pub bodies: BodyRules,
     /// Whether secured RTP goes to this trunk.
     pub srtp: Srtp,
+    /// How closely the source of its media is held to what its SDP says.
+    pub latch: Latch,
+    /// How keys that people press reach it and come from it.
+    pub dtmf: Dtmf,
+    /// How media to it is marked.
+    pub dscp: Dscp,
     /// Codec names in order of preference; empty: all pass. Between two trunks with lists, what both name.
     pub codecs: Vec<String>,
     /// When the next target is tried.
@@ -127,6 +133,9 @@ impl Trunk {
             headers: HeaderRules::default(),
             bodies: BodyRules::default(),
             srtp: Srtp::default(),
+            latch: Latch::default(),
+            dtmf: Dtmf::default(),
+            dscp: Dscp::default(),
             codecs: Vec::new(),
             failover: Failover::default(),
             health: Health::default(),
@@ -311,6 +320,18 @@ pub enum Srtp {
     Refused,
 }
 
+/// How keys that people press in a call (DTMF) reach a trunk and come from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dtmf {
+    /// As the other side sends them.
+    #[default]
+    Pass,
+    /// It takes telephone events in RTP (RFC 4733), and no INFO.
+    Rfc4733,
+    /// It takes and sends INFO (application/dtmf-relay), and no events.
+    Info,
+}
+
 /// What becomes of a 3xx of a trunk (RFC 3261 §21.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Redirect {
@@ -403,6 +424,11 @@ impl Failover {
     }
 }
 
+/// Whether a final response is a last word: a class in `failover.codes` does not mean it.
+pub fn is_last_word(status: u16) -> bool {
+    FINAL_WORDS.contains(&status)
+}
+
 /// Not Found, Busy Here, Busy Everywhere, Decline, Does Not Exist Anywhere, Unwanted (RFC 8197), Rejected
 /// (RFC 8688).
 const FINAL_WORDS: [u16; 7] = [404, 486, 600, 603, 604, 607, 608];
@@ -423,7 +449,7 @@ impl CodePattern {
     pub fn matches(self, status: u16) -> bool {
         match self {
             CodePattern::Code(code) => code == status,
-            CodePattern::Class(class) => u16::from(class) == status / 100 && !FINAL_WORDS.contains(&status),
+            CodePattern::Class(class) => u16::from(class) == status / 100 && !is_last_word(status),
         }
     }
 }

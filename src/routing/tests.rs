@@ -413,12 +413,12 @@ fn a_report_says_how_each_trunk_is() {
         };
         reports.iter().map(line).collect::<Vec<_>>().join(", ")
     };
-    assert_eq!(states(&router), "pbx up 1, sinch unresolved 0, vonage up 1");
+    assert_eq!(states(&router), "pbx new 1, sinch unresolved 0, vonage new 1");
     let found = answer(&["203.0.113.7", "203.0.113.8"], 60);
     resolve(&mut router, &query("sip.example"), found, Instant::ZERO);
     router.limits().begin_unlimited(&"vonage".into());
     router.switch(&"pbx".into(), false, Instant::ZERO);
-    assert_eq!(states(&router), "pbx disabled 1, sinch up 2, vonage full 1");
+    assert_eq!(states(&router), "pbx disabled 1, sinch new 2, vonage full 1");
     let reports = router.report(Instant::ZERO);
     assert!(reports[0].configured && !reports[0].is_enabled());
     let names: Vec<_> =

@@ -86,6 +86,30 @@ pub struct Format {
     pub clock_hz: u32,
 }
 
+impl Format {
+    /// What a payload type is that no SDP need say (RFC 3551 §6); `None`: it is dynamic, or reserved.
+    pub const fn of_static_type(payload_type: u8) -> Option<Format> {
+        let (codec, clock_hz) = match payload_type {
+            0 => (Codec::Pcmu, 8_000),
+            3 => (Codec::Gsm, 8_000),
+            4 => (Codec::G723, 8_000),
+            8 => (Codec::Pcma, 8_000),
+            9 => (Codec::G722, 8_000),
+            13 | 19 => (Codec::ComfortNoise, 8_000),
+            15 => (Codec::G728, 8_000),
+            18 => (Codec::G729, 8_000),
+            6 => (Codec::Other, 16_000),
+            10 | 11 => (Codec::Other, 44_100),
+            14 | 25 | 26 | 28 | 31..=34 => (Codec::Other, 90_000),
+            16 => (Codec::Other, 11_025),
+            17 => (Codec::Other, 22_050),
+            1..=34 => (Codec::Other, 8_000),
+            _ => return None,
+        };
+        Some(Format { payload_type, codec, clock_hz })
+    }
+}
+
 /// The payload types that a peer's SDP lists, in its order. Plain data of a fixed size.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Formats {
@@ -96,6 +120,12 @@ pub struct Formats {
 impl Formats {
     /// More are not kept: who offers so many is content with the first of them.
     pub const MAX: usize = 16;
+
+    /// Nothing known.
+    pub const EMPTY: Formats = Formats {
+        list: [Format { payload_type: 0, codec: Codec::Other, clock_hz: 0 }; Formats::MAX],
+        count: 0,
+    };
 
     /// The table of these; what is beyond [`Formats::MAX`] is left out.
     pub fn of(formats: impl IntoIterator<Item = Format>) -> Formats {
@@ -117,6 +147,22 @@ impl Formats {
         self.count == 0
     }
 
+    /// Whether there may be more than are kept.
+    pub fn is_full(&self) -> bool {
+        usize::from(self.count) == Formats::MAX
+    }
+
+    /// Whether a codec is among them.
+    pub fn has(&self, codec: Codec) -> bool {
+        self.iter().any(|format| format.codec == codec)
+    }
+
+    /// These, and of the others those whose numbers are not among them, as far as they fit.
+    pub fn and(&self, others: &Formats) -> Formats {
+        let is_new = |format: &&Format| self.of_payload_type(format.payload_type).is_none();
+        Formats::of(self.iter().chain(others.iter().filter(is_new)).copied())
+    }
+
     /// What a payload type is.
     pub fn of_payload_type(&self, payload_type: u8) -> Option<&Format> {
         self.iter().find(|format| format.payload_type == payload_type)
@@ -135,6 +181,18 @@ mod tests {
         assert_eq!(formats.of_payload_type(15), Some(&format(15)));
         assert_eq!(formats.of_payload_type(16), None);
         assert!(Formats::default().is_empty() && !formats.is_empty());
+        assert!(formats.is_full() && !Formats::default().is_full());
+    }
+
+    #[test]
+    fn static_types_are_known_without_sdp() {
+        let known =
+            |payload_type| Format::of_static_type(payload_type).map(|format| (format.codec, format.clock_hz));
+        assert_eq!(known(0), Some((Codec::Pcmu, 8_000)));
+        assert_eq!(known(9), Some((Codec::G722, 8_000)));
+        assert_eq!(known(5), Some((Codec::Other, 8_000)));
+        assert_eq!(known(34), Some((Codec::Other, 90_000)));
+        assert_eq!((known(35), known(96), known(127)), (None, None, None));
     }
 
     #[test]

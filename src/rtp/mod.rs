@@ -3,15 +3,22 @@
 //!
 //! Must not know: calls, addresses, sockets.
 
+mod e_model;
+mod event;
 mod formats;
+mod peer_reports;
 mod quality;
 mod rtcp;
 mod rtp_packet;
+mod sequence;
 mod udptl;
 
+pub use e_model::{Impairment, mean_opinion_score};
+pub use event::{Key, KeyListener, Press, TelephoneEvent};
 pub use formats::{Codec, Format, Formats};
-pub use quality::{Quality, clock_rate, mean_opinion_score};
-pub use rtcp::RtcpPacket;
+pub use peer_reports::{PeerReports, SentReports};
+pub use quality::Quality;
+pub use rtcp::{ReportBlock, RtcpBlock, RtcpPacket, SenderInfo, Statistics, VoipMetrics};
 pub use rtp_packet::RtpPacket;
 pub use udptl::is_udptl;
 
@@ -88,6 +95,35 @@ mod tests {
         let zrtp = [0x10u8, 0, 0, 1, 0x5a, 0x52, 0x54, 0x50, 1, 2, 3, 4];
         for bytes in [&stun[..], &dtls_client_hello, &turn_channel, &zrtp, &[], &[0x80]] {
             assert_eq!(Datagram::classify(bytes), Datagram::Other);
+        }
+    }
+
+    /// RFC 7983 §7: 0–3 STUN, 16–19 ZRTP, 20–63 DTLS, 64–79 TURN channels, 128–191 RTP and RTCP.
+    #[test]
+    fn only_first_bytes_from_128_to_191_are_ever_taken_for_media() {
+        for first in 0..=255u8 {
+            for second in [0u8, 1, 101, 200, 201, 255] {
+                for rest in [0usize, 8, 10, 30, 160] {
+                    let bytes = [&[first, second][..], &vec![0; rest]].concat();
+                    for datagram in [Datagram::classify(&bytes), Datagram::classify_secured(&bytes)] {
+                        let is_media = datagram != Datagram::Other;
+                        assert!(!is_media || (128..=191).contains(&first), "{first} {second} {rest}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiny_datagrams_are_nothing() {
+        for length in 0..12 {
+            let rtp = &rtp(0)[..length];
+            assert_eq!(Datagram::classify(rtp), Datagram::Other, "{length}");
+            assert_eq!(Datagram::classify_secured(rtp), Datagram::Other, "{length}");
+        }
+        for length in 0..8 {
+            let rtcp = &[0x80u8, 201, 0, 1, 1, 2, 3, 4][..length];
+            assert_eq!(Datagram::classify(rtcp), Datagram::Other, "{length}");
         }
     }
 

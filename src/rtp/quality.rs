@@ -1,89 +1,148 @@
-//! What one direction's sequence numbers and timestamps say of the network before us: loss
-//! (RFC 3550 A.1, A.3), interarrival jitter (A.8) and an estimated opinion score (ITU-T G.107).
+//! What was measured of one direction's RTP before it came to us: loss, packets that came late or
+//! twice, interarrival jitter (RFC 3550 A.8), and the estimated opinion score.
+//!
+//! **Sources.** Each SSRC has sequence numbers of its own, and so has each restart of one. What one
+//! source lost stays counted when another begins; the step from the one to the other is no loss,
+//! whatever the numbers are. Two sources are known at a time, so that two that take turns, or the last
+//! packets of one that was overtaken by the next, count with their own.
+//!
+//! Must not know: calls, addresses.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::RtpPacket;
+use super::e_model::mean_opinion_score;
+use super::sequence::{Sequence, Step};
+use super::{Codec, Format, Formats, RtpPacket};
 use crate::base::Instant;
 
-/// A jump forward of this many is loss; a larger one is a restart (RFC 3550 A.1, MAX_DROPOUT).
-const DROPOUT_MAX: u16 = 3_000;
-/// A packet up to this many behind is late or doubled, not a restart (A.1, MAX_MISORDER).
-const MISORDER_MAX: u16 = 100;
-/// The clocks that payload formats have; a dynamic payload type's is told from its timestamps.
+/// The clocks that payload formats have; one that no SDP names is told from its timestamps.
 const CLOCKS_HZ: [u32; 8] = [8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
+/// That of G.722, whatever a peer wrote (RFC 3551 §4.5.2).
+const G722_HZ: Option<NonZeroU32> = NonZeroU32::new(8_000);
 /// How long timestamps are watched before they tell a clock.
 const CLOCK_WATCH: Duration = Duration::from_millis(500);
 /// A transit difference beyond this is a step of the sender's clock, not jitter.
 const TRANSIT_STEP_MAX: Duration = Duration::from_secs(2);
+/// A gap in the timestamps and none in the sequence numbers: the sender had nothing to say for longer
+/// than any packet is.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+/// So many pauses are a habit (one may be a change of what the sender plays).
+const PAUSES_OF_A_HABIT: u8 = 2;
+/// No payload type.
+const NO_PAYLOAD_TYPE: u8 = 0xff;
 
-/// Running measurement of one direction on one port. Plain data: no allocation, a few dozen bytes.
+/// Running measurement of one direction on one port. Plain data: no allocation, some 270 bytes.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Quality {
-    source: Option<Source>,
-    /// Of sources (SSRC, restarts) that ended before the present one.
+    /// The present source, and the one before it.
+    sources: [Option<Source>; 2],
+    /// Of sources (SSRCs, restarts) that are over, and of packets that were of none.
     expected_before: u64,
+    lost_before: u64,
+    runs_before: u64,
     received: u64,
+    late: u32,
+    duplicates: u32,
+    ssrc_changes: u32,
+    restarts: u32,
+    sequence_step: Option<i16>,
+    /// Of what was said last; telephone events and comfort noise say nothing.
+    codec: Codec,
+    pauses: u8,
+    has_comfort_noise: bool,
     jitter_seconds: f64,
+    jitter_max_seconds: f64,
+    /// Of every packet after which J was computed: their mean is the call's.
+    jitter_sum_seconds: f64,
+    jitter_samples: u64,
 }
 
-/// The sequence of one SSRC since its last restart.
+/// One SSRC since its last restart.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Source {
+    sequence: Sequence,
     ssrc: u32,
-    base_sequence: u16,
-    highest_sequence: u16,
-    /// Wraps of the sequence number, in units of 65,536.
-    cycles: u64,
-    /// The packet after a jump; if it comes, the jump was a restart (A.1, bad_seq).
-    restart_candidate: Option<u16>,
+    /// The payload type of the last packet, and what it is.
+    payload_type: u8,
+    codec: Codec,
     first_arrival: Instant,
     first_timestamp: u32,
     last_timestamp: u32,
     /// The clock of the timestamps, once known: all formats of one source share it (RFC 4733 §2.1).
-    clock_hz: Option<u32>,
-    /// Arrival less timestamp, in the clock's units, modulo 2^32 (A.8); meaningless without clock.
+    clock_hz: Option<NonZeroU32>,
+    /// Arrival less timestamp, in units of this clock, modulo 2^32 (A.8).
     transit: u32,
+    transit_clock_hz: Option<NonZeroU32>,
 }
 
 impl Quality {
-    /// Takes one valid packet into account that arrived at `now`.
-    pub fn receive(&mut self, packet: &RtpPacket<'_>, now: Instant) {
+    /// Takes one valid packet into account that arrived at `now`. What its payload type is stands in
+    /// one of these `formats`: those that the sender's SDP listed, or those of the peer it sends to,
+    /// whose numbers it uses where they differ (RFC 3264 §6.1).
+    pub fn receive(&mut self, packet: &RtpPacket<'_>, now: Instant, formats: [Option<&Formats>; 2]) {
         self.received += 1;
-        let is_same_source = self.source.is_some_and(|source| source.ssrc == packet.ssrc());
-        if !is_same_source {
-            self.begin(packet, now);
-            return;
+        match &self.sources {
+            [Some(source), _] if source.ssrc == packet.ssrc() => {}
+            [_, Some(before)] if before.ssrc == packet.ssrc() => self.sources.swap(0, 1),
+            _ => return self.change_source(packet, now, formats),
         }
-        let Some(source) = &mut self.source else { return };
-        match source.advance(packet.sequence()) {
-            Step::Ahead => {
-                let difference = source.transit_difference(packet, now);
-                // J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16
-                if let Some(difference) = difference {
-                    self.jitter_seconds += (difference - self.jitter_seconds) / 16.0;
-                }
-            }
-            Step::Behind => {}
+        let [Some(source), _] = &mut self.sources else { return };
+        let step = source.sequence.receive(packet.sequence());
+        match step {
+            Step::Ahead(skipped) => self.measure_ahead(packet, now, formats, skipped),
+            Step::Late => self.late = self.late.saturating_add(1),
+            Step::Duplicate => self.duplicates = self.duplicates.saturating_add(1),
             // The packet counts as received, so it must count as expected.
             Step::Jump => self.expected_before += 1,
-            Step::Restart => self.begin(packet, now),
+            Step::Restart => {
+                self.restarts = self.restarts.saturating_add(1);
+                let over = self.sources[0].take();
+                self.end(over);
+                self.begin(packet, now, formats);
+            }
         }
     }
 
-    /// Packets that came.
+    /// Packets that came, doubled ones too.
     pub fn received(&self) -> u64 {
         self.received
     }
 
     /// Packets that the sequence numbers say should have come.
     pub fn expected(&self) -> u64 {
-        self.expected_before + self.source.map_or(0, |source| source.expected())
+        self.expected_before + self.sources().map(|source| source.sequence.expected()).sum::<u64>()
     }
 
-    /// Packets that did not; those that came twice hide as many (RFC 3550 §6.4.1).
+    /// Packets that did not, or not yet.
     pub fn lost(&self) -> u64 {
-        self.expected().saturating_sub(self.received)
+        self.lost_before + self.sources().map(|source| source.sequence.lost()).sum::<u64>()
+    }
+
+    /// Packets that came after one that was sent later.
+    pub fn reordered(&self) -> u64 {
+        self.late.into()
+    }
+
+    /// Packets that had come before.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates.into()
+    }
+
+    /// How often a source began that was not known.
+    pub fn ssrc_changes(&self) -> u32 {
+        self.ssrc_changes
+    }
+
+    /// How often a source began its sequence numbers anew.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// By how much the sequence numbers differ at the last change of SSRC: 1 is a sender that counts
+    /// on. `None`: there was none.
+    pub fn sequence_step(&self) -> Option<i16> {
+        self.sequence_step
     }
 
     /// Lost of expected, 0–1.
@@ -94,268 +153,217 @@ impl Quality {
         }
     }
 
-    /// Interarrival jitter, a smoothed mean deviation.
+    /// How much longer the bursts of loss are than those of random loss (G.107 clause 7.5): 1 is
+    /// random.
+    pub fn burst_ratio(&self) -> f64 {
+        let runs = self.runs_before + self.sources().map(|source| source.sequence.runs()).sum::<u64>();
+        match runs {
+            0 => 1.0,
+            runs => self.lost() as f64 / runs as f64 * (1.0 - self.loss_ratio()),
+        }
+    }
+
+    /// Interarrival jitter as it is now, a smoothed mean deviation.
     pub fn jitter(&self) -> Duration {
         Duration::from_secs_f64(self.jitter_seconds)
     }
 
-    /// The estimated opinion score; `None` where nothing came.
-    pub fn mean_opinion_score(&self) -> Option<f64> {
-        (self.received > 0).then(|| mean_opinion_score(self.loss_ratio(), self.jitter()))
+    /// The highest that it was.
+    pub fn jitter_max(&self) -> Duration {
+        Duration::from_secs_f64(self.jitter_max_seconds)
     }
 
-    /// Begins to count anew with this packet, keeping the totals.
-    fn begin(&mut self, packet: &RtpPacket<'_>, now: Instant) {
-        self.expected_before += self.source.map_or(0, |source| source.expected());
-        let clock_hz = clock_rate(packet.payload_type());
-        let transit = clock_hz.map_or(0, |clock_hz| transit(packet, now, clock_hz));
-        self.source = Some(Source {
-            ssrc: packet.ssrc(),
-            base_sequence: packet.sequence(),
-            highest_sequence: packet.sequence(),
-            cycles: 0,
-            restart_candidate: None,
-            first_arrival: now,
-            first_timestamp: packet.timestamp(),
-            last_timestamp: packet.timestamp(),
-            clock_hz,
-            transit,
-        });
-    }
-}
-
-/// What a sequence number is to those before it (RFC 3550 A.1).
-enum Step {
-    /// In order, perhaps after a loss.
-    Ahead,
-    /// Late or doubled.
-    Behind,
-    /// Far off, once.
-    Jump,
-    /// Far off and continued: the sender began anew.
-    Restart,
-}
-
-impl Source {
-    fn expected(&self) -> u64 {
-        self.cycles + u64::from(self.highest_sequence) + 1 - u64::from(self.base_sequence)
-    }
-
-    fn advance(&mut self, sequence: u16) -> Step {
-        let ahead = sequence.wrapping_sub(self.highest_sequence);
-        if ahead != 0 && ahead < DROPOUT_MAX {
-            if sequence < self.highest_sequence {
-                self.cycles += 1 << 16;
-            }
-            self.highest_sequence = sequence;
-            self.restart_candidate = None;
-            Step::Ahead
-        } else if ahead == 0 || ahead > u16::MAX - MISORDER_MAX {
-            Step::Behind
-        } else if self.restart_candidate == Some(sequence) {
-            Step::Restart
-        } else {
-            self.restart_candidate = Some(sequence.wrapping_add(1));
-            Step::Jump
+    /// Its mean over the whole stream.
+    pub fn jitter_mean(&self) -> Duration {
+        match self.jitter_samples {
+            0 => Duration::ZERO,
+            samples => Duration::from_secs_f64(self.jitter_sum_seconds / samples as f64),
         }
     }
 
+    /// The estimated opinion score; `None` where nothing came.
+    pub fn mean_opinion_score(&self) -> Option<f64> {
+        (self.received > 0).then(|| {
+            mean_opinion_score(self.codec, self.loss_ratio(), self.burst_ratio(), self.jitter_mean())
+        })
+    }
+
+    /// What carried the voice last.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Whether the sender says nothing while nobody speaks: its silence is no fault.
+    pub fn suppresses_silence(&self) -> bool {
+        self.has_comfort_noise || self.pauses >= PAUSES_OF_A_HABIT
+    }
+
+    /// The clock of a source, in Hz; `None`: it is not one of ours.
+    pub fn clock_of(&self, ssrc: u32) -> Option<Option<u32>> {
+        self.sources().find(|source| source.ssrc == ssrc).map(|source| source.clock_hz.map(NonZeroU32::get))
+    }
+
+    /// The formats changed: what payload types are is looked up anew.
+    pub fn forget_formats(&mut self) {
+        for source in self.sources.iter_mut().flatten() {
+            source.payload_type = NO_PAYLOAD_TYPE;
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().flatten()
+    }
+
+    /// A packet that is ahead of all others of the present source.
+    fn measure_ahead(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        now: Instant,
+        formats: [Option<&Formats>; 2],
+        skipped: u16,
+    ) {
+        let [Some(source), _] = &mut self.sources else { return };
+        let before = source.codec;
+        source.look_up(packet.payload_type(), formats);
+        if source.codec == Codec::TelephoneEvent {
+            // Its timestamp is when the key was pressed (RFC 4733 §2.1).
+            return;
+        }
+        self.has_comfort_noise |= is_comfort_noise(source.codec, packet.payload());
+        if source.codec != Codec::ComfortNoise {
+            self.codec = source.codec;
+        }
+        if skipped == 0 && before != Codec::TelephoneEvent && source.was_quiet_before(packet) {
+            self.pauses = self.pauses.saturating_add(1);
+        }
+        // J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16
+        if let Some(difference) = source.transit_difference(packet, now) {
+            self.jitter_seconds += (difference - self.jitter_seconds) / 16.0;
+            self.jitter_max_seconds = self.jitter_max_seconds.max(self.jitter_seconds);
+            self.jitter_sum_seconds += self.jitter_seconds;
+            self.jitter_samples += 1;
+        }
+    }
+
+    /// A source that is not known: the one before the present one is over.
+    fn change_source(&mut self, packet: &RtpPacket<'_>, now: Instant, formats: [Option<&Formats>; 2]) {
+        let [present, over] = std::mem::take(&mut self.sources);
+        self.end(over);
+        if let Some(present) = &present {
+            self.ssrc_changes = self.ssrc_changes.saturating_add(1);
+            self.sequence_step =
+                Some(packet.sequence().wrapping_sub(present.sequence.highest()).cast_signed());
+        }
+        self.sources[1] = present;
+        self.begin(packet, now, formats);
+    }
+
+    fn end(&mut self, over: Option<Source>) {
+        let Some(Source { sequence, .. }) = over else { return };
+        self.expected_before += sequence.expected();
+        self.lost_before += sequence.lost();
+        self.runs_before += sequence.runs();
+    }
+
+    /// The present source begins with this packet.
+    fn begin(&mut self, packet: &RtpPacket<'_>, now: Instant, formats: [Option<&Formats>; 2]) {
+        let mut source = Source {
+            sequence: Sequence::begin(packet.sequence()),
+            ssrc: packet.ssrc(),
+            payload_type: NO_PAYLOAD_TYPE,
+            codec: Codec::Other,
+            first_arrival: now,
+            first_timestamp: packet.timestamp(),
+            last_timestamp: packet.timestamp(),
+            clock_hz: None,
+            transit: 0,
+            transit_clock_hz: None,
+        };
+        source.look_up(packet.payload_type(), formats);
+        source.transit_clock_hz = source.clock_hz;
+        source.transit = source.clock_hz.map_or(0, |clock_hz| transit(packet, now, clock_hz));
+        self.has_comfort_noise |= is_comfort_noise(source.codec, packet.payload());
+        if !matches!(source.codec, Codec::TelephoneEvent | Codec::ComfortNoise) {
+            self.codec = source.codec;
+        }
+        self.sources[0] = Some(source);
+    }
+}
+
+impl Source {
+    /// What a payload type is and how fast its clock runs, if that is another than before.
+    fn look_up(&mut self, payload_type: u8, formats: [Option<&Formats>; 2]) {
+        if self.payload_type == payload_type {
+            return;
+        }
+        self.payload_type = payload_type;
+        let listed = formats.into_iter().flatten().find_map(|formats| formats.of_payload_type(payload_type));
+        let format = listed.copied().or_else(|| Format::of_static_type(payload_type));
+        let clock_hz = format.and_then(|format| NonZeroU32::new(format.clock_hz));
+        self.codec = format.map_or(Codec::Other, |format| format.codec);
+        self.clock_hz = match self.codec {
+            Codec::G722 => G722_HZ,
+            // Events have the clock of the voice, and some say 8,000 beside a codec of 48,000.
+            Codec::TelephoneEvent => self.clock_hz.or(clock_hz),
+            _ => clock_hz.or(self.clock_hz),
+        };
+    }
+
+    /// Whether the timestamps say that the sender was quiet before this packet.
+    fn was_quiet_before(&self, packet: &RtpPacket<'_>) -> bool {
+        let Some(clock_hz) = self.clock_hz else { return false };
+        let passed = packet.timestamp().wrapping_sub(self.last_timestamp);
+        let is_forward = passed < 1 << 31;
+        is_forward && f64::from(passed) / f64::from(clock_hz.get()) > PAUSE_MIN.as_secs_f64()
+    }
+
     /// |D| of A.8 in seconds, or `None` where it would say nothing of the network: several packets
-    /// of one timestamp (a video frame, one RFC 4733 event), a clock that is new or not known yet,
-    /// a step of the sender's.
+    /// of one timestamp (a video frame), a clock that is new or not known yet, a step of the sender's.
     fn transit_difference(&mut self, packet: &RtpPacket<'_>, now: Instant) -> Option<f64> {
         if packet.timestamp() == self.last_timestamp {
             return None;
         }
         self.last_timestamp = packet.timestamp();
-        let known = self.clock_hz;
-        self.clock_hz = clock_rate(packet.payload_type()).or(known).or_else(|| self.told_clock(packet, now));
-        let clock_hz = self.clock_hz?;
+        let clock_hz = self.clock_hz.or_else(|| self.told_clock(packet, now))?;
+        self.clock_hz = Some(clock_hz);
         let transit = transit(packet, now, clock_hz);
-        let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
+        let difference = (transit.wrapping_sub(self.transit).cast_signed()).unsigned_abs();
         self.transit = transit;
-        let seconds = f64::from(difference) / f64::from(clock_hz);
-        (known == self.clock_hz && seconds < TRANSIT_STEP_MAX.as_secs_f64()).then_some(seconds)
+        let is_new_clock = self.transit_clock_hz.replace(clock_hz) != Some(clock_hz);
+        let seconds = f64::from(difference) / f64::from(clock_hz.get());
+        (!is_new_clock && seconds < TRANSIT_STEP_MAX.as_secs_f64()).then_some(seconds)
     }
 
     /// The clock that comes nearest to how fast the timestamps ran so far.
-    fn told_clock(&self, packet: &RtpPacket<'_>, now: Instant) -> Option<u32> {
+    fn told_clock(&self, packet: &RtpPacket<'_>, now: Instant) -> Option<NonZeroU32> {
         let watched = now.since(self.first_arrival);
         if watched < CLOCK_WATCH {
             return None;
         }
         let ran = f64::from(packet.timestamp().wrapping_sub(self.first_timestamp)) / watched.as_secs_f64();
-        CLOCKS_HZ.into_iter().min_by(|a, b| {
+        let nearest = CLOCKS_HZ.into_iter().min_by(|a, b| {
             let distance = |clock_hz: u32| (f64::from(clock_hz) / ran.max(1.0)).ln().abs();
             distance(*a).total_cmp(&distance(*b))
-        })
+        });
+        nearest.and_then(NonZeroU32::new)
     }
 }
 
-fn transit(packet: &RtpPacket<'_>, now: Instant, clock_hz: u32) -> u32 {
-    let arrival = u128::from(now.as_micros()) * u128::from(clock_hz) / 1_000_000;
+/// Whether a packet says that silence follows: comfort noise (RFC 3389), or the frame for it that some
+/// codecs have of their own (RFC 3551 §4.5.6, 2 bytes behind G.729's frames of 10; §4.5.3, 4 of G.723.1).
+fn is_comfort_noise(codec: Codec, payload: &[u8]) -> bool {
+    match codec {
+        Codec::ComfortNoise => true,
+        Codec::G729 => payload.len() % 10 == 2,
+        Codec::G723 => payload.len() == 4,
+        _ => false,
+    }
+}
+
+fn transit(packet: &RtpPacket<'_>, now: Instant, clock_hz: NonZeroU32) -> u32 {
+    let arrival = u128::from(now.as_micros()) * u128::from(clock_hz.get()) / 1_000_000;
     (arrival as u32).wrapping_sub(packet.timestamp())
 }
 
-/// The clock of a static payload type, in Hz (RFC 3551 §6). Of the dynamic ones only SDP knows it.
-pub const fn clock_rate(payload_type: u8) -> Option<u32> {
-    match payload_type {
-        6 => Some(16_000),
-        10 | 11 => Some(44_100),
-        14 | 25 | 26 | 28 | 31..=34 => Some(90_000),
-        16 => Some(11_025),
-        17 => Some(22_050),
-        0..=34 => Some(8_000),
-        _ => None,
-    }
-}
-
-/// A mean opinion score, 1.0–4.5, from loss (0–1) and jitter, by the E-model of ITU-T G.107 with
-/// all its defaults: G.711 with loss concealment (G.113: Ie 0, Bpl 25.1), random loss, and for the
-/// delay only what a jitter buffer adds, since the far ends' is not seen from here.
-pub fn mean_opinion_score(loss_ratio: f64, jitter: Duration) -> f64 {
-    const DEFAULT_RATING: f64 = 93.2;
-    const LOSS_ROBUSTNESS: f64 = 25.1;
-    const PACKET_MS: f64 = 20.0;
-
-    let loss_percent = loss_ratio.clamp(0.0, 1.0) * 100.0;
-    let equipment_impairment = 95.0 * loss_percent / (loss_percent + LOSS_ROBUSTNESS);
-    let delay_ms = PACKET_MS + 2.0 * jitter.as_secs_f64() * 1_000.0;
-    let delay_impairment = 0.024 * delay_ms + 0.11 * (delay_ms - 177.3).max(0.0);
-    opinion_of_rating(DEFAULT_RATING - delay_impairment - equipment_impairment)
-}
-
-/// The opinion score of a transmission rating R (G.107 annex B).
-fn opinion_of_rating(rating: f64) -> f64 {
-    let rating = rating.clamp(0.0, 100.0);
-    (1.0 + 0.035 * rating + rating * (rating - 60.0) * (100.0 - rating) * 7e-6).clamp(1.0, 4.5)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet(ssrc: u32, sequence: u16, timestamp: u32) -> Vec<u8> {
-        let mut bytes = vec![0x80, 0];
-        bytes.extend_from_slice(&sequence.to_be_bytes());
-        bytes.extend_from_slice(&timestamp.to_be_bytes());
-        bytes.extend_from_slice(&ssrc.to_be_bytes());
-        bytes
-    }
-
-    /// Feeds sequence numbers, one each 20 ms with timestamps to match.
-    fn measure(sequences: impl IntoIterator<Item = u16>) -> Quality {
-        let mut quality = Quality::default();
-        for (index, sequence) in (0u32..).zip(sequences) {
-            let bytes = packet(7, sequence, index * 160);
-            let now = Instant::from_millis(1_000 + 20 * u64::from(index));
-            quality.receive(&RtpPacket::parse(&bytes).unwrap(), now);
-        }
-        quality
-    }
-
-    #[test]
-    fn nothing_lost_in_order_over_the_wrap() {
-        let quality = measure((0..1_000u16).map(|index| 65_000u16.wrapping_add(index)));
-        assert_eq!((quality.received(), quality.expected(), quality.lost()), (1_000, 1_000, 0));
-        assert!(quality.jitter() < Duration::from_micros(1));
-    }
-
-    #[test]
-    fn gaps_are_loss_and_late_packets_fill_them() {
-        assert_eq!(measure([1, 2, 5, 6]).lost(), 2);
-        assert_eq!(measure([1, 2, 5, 3, 4, 6]).lost(), 0);
-        assert_eq!(measure([65_534, 2]).lost(), 3);
-    }
-
-    #[test]
-    fn doubled_packets_never_make_loss_negative() {
-        let quality = measure([1, 2, 2, 2, 3]);
-        assert_eq!((quality.received(), quality.lost()), (5, 0));
-    }
-
-    #[test]
-    fn a_restart_is_no_loss() {
-        let quality = measure([10, 11, 12, 40_000, 40_001, 40_002]);
-        assert_eq!((quality.received(), quality.lost()), (6, 0));
-    }
-
-    #[test]
-    fn one_stray_packet_is_no_restart() {
-        let quality = measure([10, 11, 40_000, 12, 13]);
-        assert_eq!((quality.received(), quality.lost()), (5, 0));
-    }
-
-    #[test]
-    fn a_new_source_keeps_what_the_old_one_lost() {
-        let mut quality = Quality::default();
-        for (ssrc, sequence) in [(1, 100), (1, 103), (2, 9_000), (2, 9_002)] {
-            let bytes = packet(ssrc, sequence, 0);
-            quality.receive(&RtpPacket::parse(&bytes).unwrap(), Instant::ZERO);
-        }
-        assert_eq!(quality.lost(), 3);
-    }
-
-    #[test]
-    fn jitter_follows_the_formula_of_the_rfc() {
-        // Packets alternately on time and 8 ms late: |D| is 8 ms each time, so J converges to it
-        // by 1/16 a packet: after n packets 8·(1 − (15/16)^n).
-        let mut quality = Quality::default();
-        for index in 0..11u32 {
-            let bytes = packet(1, index as u16, index * 160);
-            let late = if index % 2 == 1 { 8 } else { 0 };
-            let now = Instant::from_millis(500 + u64::from(index) * 20 + late);
-            quality.receive(&RtpPacket::parse(&bytes).unwrap(), now);
-        }
-        let expected = 8.0 * (1.0 - (15.0f64 / 16.0).powi(10));
-        assert!((quality.jitter().as_secs_f64() * 1_000.0 - expected).abs() < 0.01);
-    }
-
-    #[test]
-    fn a_dynamic_payload_types_clock_is_told_from_its_timestamps() {
-        for (clock_hz, late_ms) in [(48_000u32, 0), (48_000, 6), (16_000, 6), (8_000, 6), (90_000, 6)] {
-            let mut quality = Quality::default();
-            for index in 0..400u32 {
-                let mut bytes = packet(1, index as u16, (index * clock_hz / 50).wrapping_sub(5_000));
-                bytes[1] = 111;
-                let late = if index % 2 == 1 { late_ms } else { 0 };
-                let now = Instant::from_millis(u64::from(index) * 20 + late);
-                quality.receive(&RtpPacket::parse(&bytes).unwrap(), now);
-            }
-            let jitter_ms = quality.jitter().as_secs_f64() * 1_000.0;
-            assert!((jitter_ms - late_ms as f64).abs() < 0.1, "{clock_hz} Hz: {jitter_ms} ms");
-        }
-    }
-
-    #[test]
-    fn events_that_share_a_timestamp_are_not_jitter() {
-        let mut quality = Quality::default();
-        for index in 0..20u16 {
-            let bytes = packet(1, index, 160);
-            let now = Instant::from_millis(u64::from(index) * 50);
-            quality.receive(&RtpPacket::parse(&bytes).unwrap(), now);
-        }
-        assert_eq!(quality.jitter(), Duration::ZERO);
-    }
-
-    #[test]
-    fn ratings_give_the_scores_of_g_107() {
-        for (rating, score) in
-            [(93.2, 4.41), (90.0, 4.34), (80.0, 4.03), (70.0, 3.60), (60.0, 3.10), (50.0, 2.58)]
-        {
-            assert!((opinion_of_rating(rating) - score).abs() < 0.01, "{rating}");
-        }
-        assert_eq!(opinion_of_rating(-5.0), 1.0);
-        assert_eq!(opinion_of_rating(100.0), 4.5);
-    }
-
-    #[test]
-    fn scores_fall_with_loss_and_jitter() {
-        let clean = mean_opinion_score(0.0, Duration::ZERO);
-        let lossy = mean_opinion_score(0.05, Duration::ZERO);
-        let late = mean_opinion_score(0.0, Duration::from_millis(150));
-        assert!(clean > 4.35 && lossy < 4.0 && late < 4.0 && lossy > 3.0 && late > 3.0);
-        assert_eq!(mean_opinion_score(1.0, Duration::from_secs(9)), 1.0);
-        assert_eq!(measure([]).mean_opinion_score(), None);
-    }
-}
+mod tests;

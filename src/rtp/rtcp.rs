@@ -1,8 +1,80 @@
 //! A view of one RTCP datagram (RFC 3550 §6.1), valid by the checks of its appendix A.2, save that
-//! reduced-size RTCP (RFC 5506) may begin with any packet type.
+//! reduced-size RTCP (RFC 5506) may begin with any packet type; and what its reports say: those of
+//! senders and receivers (§6.4), and of the extended ones (RFC 3611) what tells of loss and of voice.
+//!
+//! Must not know: what is made of it.
 
 /// The least of SRTCP: header, SSRC, and the index with its E flag (RFC 3711 §3.4).
 const MIN_SECURED_BYTES: usize = 12;
+
+/// Packet types (RFC 3550 §12.1, RFC 3611 §2).
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
+const EXTENDED_REPORT: u8 = 207;
+/// Block types of an extended report (RFC 3611 §4.6, §4.7).
+const STATISTICS: u8 = 6;
+const VOIP_METRICS: u8 = 7;
+/// A report block's length (RFC 3550 §6.4.1).
+const REPORT_BLOCK_BYTES: usize = 24;
+
+/// One thing that a datagram reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RtcpBlock {
+    /// What a sender says of itself.
+    Sender(SenderInfo),
+    /// What a receiver says of one source.
+    Report(ReportBlock),
+    /// The same in numbers of packets.
+    Statistics(Statistics),
+    /// The same for voice.
+    VoipMetrics(VoipMetrics),
+}
+
+/// The sender's part of a sender report (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SenderInfo {
+    /// The middle 32 bits of its NTP timestamp: by these a receiver names this report (LSR).
+    pub ntp_middle: u32,
+}
+
+/// A report block (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReportBlock {
+    /// The source that was received.
+    pub ssrc: u32,
+    /// Packets lost of those expected since the last report, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets lost since the beginning; below zero where more came twice.
+    pub cumulative_lost: i32,
+    /// Interarrival jitter, in units of the source's clock.
+    pub jitter: u32,
+    /// The last sender report that came from the source ([`SenderInfo::ntp_middle`]); 0: none did.
+    pub last_sender_report: u32,
+    /// How long ago that was, in 1/65,536 s.
+    pub delay_since: u32,
+}
+
+/// A statistics summary (RFC 3611 §4.6), of the packets since the last one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Statistics {
+    /// The source that was received.
+    pub ssrc: u32,
+    /// Packets lost, if it says.
+    pub lost: Option<u32>,
+    /// Packets that came twice, if it says.
+    pub duplicates: Option<u32>,
+}
+
+/// VoIP metrics (RFC 3611 §4.7), since the beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VoipMetrics {
+    /// The source that was received.
+    pub ssrc: u32,
+    /// Packets that came too late to be played, or too early, of those expected, in 1/256.
+    pub discard_rate: u8,
+    /// Its opinion of what is heard, without delay, in tenths (10–50); `None`: it has none.
+    pub listening_score: Option<u8>,
+}
 
 /// A valid RTCP datagram: one packet or several, whose lengths add up to the whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +116,32 @@ impl<'a> RtcpPacket<'a> {
         (is_rtcp && bytes.len() >= MIN_SECURED_BYTES).then_some(RtcpPacket { bytes })
     }
 
+    /// Hands out what is reported in it, in order. Not to be asked of SRTCP: its reports are encrypted.
+    pub fn read(&self, mut heard: impl FnMut(RtcpBlock)) {
+        let mut rest = self.bytes;
+        // Every turn takes at least four bytes, so the datagram's length is the limit.
+        while let &[first, packet_type, high, low, ..] = rest {
+            let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
+            let Some((packet, after)) = rest.split_at_checked(length) else { return };
+            rest = after;
+            // Behind the header stands the reporter's SSRC.
+            let Some(body) = packet.get(8..) else { continue };
+            let count = usize::from(first & 0x1f);
+            match packet_type {
+                SENDER_REPORT => {
+                    let Some((sender, blocks)) = body.split_at_checked(20) else { continue };
+                    if let Some(ntp_middle) = word(sender, 2) {
+                        heard(RtcpBlock::Sender(SenderInfo { ntp_middle }));
+                    }
+                    read_blocks(blocks, count, &mut heard);
+                }
+                RECEIVER_REPORT => read_blocks(body, count, &mut heard),
+                EXTENDED_REPORT => read_extended(body, &mut heard),
+                _ => {}
+            }
+        }
+    }
+
     /// The type of the first packet: 200 sender report, 201 receiver report, …
     pub fn packet_type(&self) -> u8 {
         self.bytes[1]
@@ -55,6 +153,72 @@ impl<'a> RtcpPacket<'a> {
     }
 }
 
+fn read_blocks(bytes: &[u8], count: usize, heard: &mut impl FnMut(RtcpBlock)) {
+    for block in bytes.chunks_exact(REPORT_BLOCK_BYTES).take(count) {
+        if let Some(block) = ReportBlock::read(block) {
+            heard(RtcpBlock::Report(block));
+        }
+    }
+}
+
+/// The blocks of an extended report (RFC 3611 §3); those of other types are passed over, as it asks.
+fn read_extended(bytes: &[u8], heard: &mut impl FnMut(RtcpBlock)) {
+    let mut rest = bytes;
+    while let &[block_type, specific, high, low, ..] = rest {
+        let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
+        let Some((block, after)) = rest.split_at_checked(length) else { return };
+        rest = after;
+        let content = block.get(4..).unwrap_or_default();
+        let block = match block_type {
+            STATISTICS => Statistics::read(content, specific).map(RtcpBlock::Statistics),
+            VOIP_METRICS => VoipMetrics::read(content).map(RtcpBlock::VoipMetrics),
+            _ => None,
+        };
+        block.into_iter().for_each(&mut *heard);
+    }
+}
+
+impl ReportBlock {
+    fn read(block: &[u8]) -> Option<ReportBlock> {
+        let lost = word(block, 4)?;
+        Some(ReportBlock {
+            ssrc: word(block, 0)?,
+            fraction_lost: (lost >> 24) as u8,
+            // 24 bits with a sign.
+            cumulative_lost: (lost << 8).cast_signed() >> 8,
+            jitter: word(block, 12)?,
+            last_sender_report: word(block, 16)?,
+            delay_since: word(block, 20)?,
+        })
+    }
+}
+
+impl Statistics {
+    /// The flags L and D say what the block has.
+    fn read(content: &[u8], flags: u8) -> Option<Statistics> {
+        let content = content.first_chunk::<36>()?;
+        let field = |flag: u8, at: usize| if flags & flag != 0 { word(content, at) } else { None };
+        Some(Statistics { ssrc: word(content, 0)?, lost: field(0x80, 8), duplicates: field(0x40, 12) })
+    }
+}
+
+impl VoipMetrics {
+    fn read(content: &[u8]) -> Option<VoipMetrics> {
+        let content = content.first_chunk::<32>()?;
+        Some(VoipMetrics {
+            ssrc: word(content, 0)?,
+            discard_rate: content[5],
+            // 127 is "unavailable", and so is what is no score.
+            listening_score: Some(content[22]).filter(|score| (10..=50).contains(score)),
+        })
+    }
+}
+
+/// The 32 bits at `at`.
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
+}
+
 /// The count of padding is a multiple of four (RFC 3550 §6.4.1) and inside the packet.
 fn is_padding_sound(body: &[u8]) -> bool {
     body.last()
@@ -63,6 +227,8 @@ fn is_padding_sound(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const RECEIVER_REPORT: [u8; 8] = [0x80, 201, 0, 1, 0xca, 0xfe, 0, 1];
@@ -98,6 +264,99 @@ mod tests {
             ([&RECEIVER_REPORT[..], &[0, 0]].concat(), "two octets left over"),
         ] {
             assert!(RtcpPacket::parse(&bytes).is_none(), "{why}");
+        }
+    }
+
+    fn blocks(bytes: &[u8]) -> Vec<RtcpBlock> {
+        let mut blocks = Vec::new();
+        RtcpPacket::parse(bytes).unwrap().read(|block| blocks.push(block));
+        blocks
+    }
+
+    /// A report block on `ssrc`.
+    fn report_block(ssrc: u32, fraction: u8, lost: i32) -> Vec<u8> {
+        let lost = lost.to_be_bytes();
+        let mut block = ssrc.to_be_bytes().to_vec();
+        block.extend([fraction, lost[1], lost[2], lost[3]]);
+        for word in [0x0001_0203u32, 160, 0xabcd_ef01, 0x0001_8000] {
+            block.extend(word.to_be_bytes());
+        }
+        block
+    }
+
+    #[test]
+    fn the_reports_of_senders_and_receivers_are_read() {
+        let mut bytes = vec![0x81, 200, 0, 12, 0, 0, 0, 1];
+        for word in [0x1111_2222u32, 0x3333_4444, 5, 6, 7] {
+            bytes.extend(word.to_be_bytes());
+        }
+        bytes.extend(report_block(0xbeef, 64, 1_000));
+        bytes.extend(SDES);
+        bytes.extend([0x82, 201, 0, 13, 0, 0, 0, 1]);
+        bytes.extend(report_block(7, 0, -3));
+        bytes.extend(report_block(8, 255, 0x7f_ffff));
+        let block = |ssrc, fraction_lost, cumulative_lost| {
+            RtcpBlock::Report(ReportBlock {
+                ssrc,
+                fraction_lost,
+                cumulative_lost,
+                jitter: 160,
+                last_sender_report: 0xabcd_ef01,
+                delay_since: 0x0001_8000,
+            })
+        };
+        let sender = RtcpBlock::Sender(SenderInfo { ntp_middle: 0x2222_3333 });
+        let expected = [sender, block(0xbeef, 64, 1_000), block(7, 0, -3), block(8, 255, 0x7f_ffff)];
+        assert_eq!(blocks(&bytes), expected);
+    }
+
+    #[test]
+    fn extended_reports_are_read_and_other_blocks_passed_over() {
+        let mut bytes = vec![0x80, 207, 0, 23, 0, 0, 0, 1];
+        // A receiver reference time (RFC 3611 §4.4), which is not asked for.
+        bytes.extend([4, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8]);
+        bytes.extend([6, 0x80, 0, 9, 0, 0, 0, 7, 0, 1, 0, 99, 0, 0, 0, 12, 0, 0, 0, 13]);
+        bytes.extend([0; 20]);
+        bytes.extend([7, 0, 0, 8, 0, 0, 0, 7, 25, 51, 0, 0]);
+        bytes.extend([0; 12]);
+        bytes.extend([93, 127, 41, 127, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes[3] = (bytes.len() / 4 - 1) as u8;
+        let statistics = RtcpBlock::Statistics(Statistics { ssrc: 7, lost: Some(12), duplicates: None });
+        let metrics = VoipMetrics { ssrc: 7, discard_rate: 51, listening_score: Some(41) };
+        assert_eq!(blocks(&bytes), [statistics, RtcpBlock::VoipMetrics(metrics)]);
+    }
+
+    #[test]
+    fn what_is_counted_but_not_there_is_not_read() {
+        // 31 blocks of which one is there, and an extended block that is longer than its packet.
+        let mut bytes = vec![0x9f, 201, 0, 7, 0, 0, 0, 1];
+        bytes.extend(report_block(7, 0, 0));
+        bytes.extend([0x80, 207, 0, 2, 0, 0, 0, 1, 7, 0, 0, 8]);
+        assert_eq!(blocks(&bytes).len(), 1);
+        assert_eq!(blocks(&[0x81, 200, 0, 1, 0, 0, 0, 1]), []);
+        assert_eq!(blocks(&[0x80, 200, 0, 1, 0, 0, 0, 1, 0x80, 203, 0, 0]), []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_read_more_than_they_are(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            types in proptest::collection::vec(prop_oneof![Just(200u8), Just(201), Just(207)], 8),
+        ) {
+            // Mostly sound: packets of a few words, of the types that are read.
+            let mut at = 0;
+            for packet_type in types {
+                let Some(header) = bytes.get_mut(at..at + 4) else { break };
+                header[0] = 0x80 | header[0] & 0x1f;
+                (header[1], header[2], header[3]) = (packet_type, 0, header[3] % 16);
+                at += 4 * (1 + usize::from(header[3]));
+            }
+            bytes.truncate(at);
+            if let Some(packet) = RtcpPacket::parse(&bytes) {
+                let mut count = 0;
+                packet.read(|_| count += 1);
+                prop_assert!(count <= bytes.len() / 20);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use crate::media::{MediaCommand, MediaEvent};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{HostReport, TrunkReport};
-use crate::telemetry::{CdrSink, Meter, log_health, notices};
+use crate::telemetry::{CdrSink, Meter, log_calls, log_health, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
 /// Media events taken in one turn.
@@ -294,7 +294,7 @@ impl Driver {
             }
             Output::Media(command) => {
                 if let Err(busy) = self.parts.relay.command(command) {
-                    self.relay_refused(busy.0);
+                    self.relay_refused(*busy.0);
                 }
             }
             Output::Cdr(cdr) => {
@@ -303,8 +303,10 @@ impl Driver {
             }
             Output::Event(event) => {
                 notices::log(&event);
-                if let Event::Health(change) = &event {
-                    log_health(change, |at| self.clock.time_of_day(at));
+                match &event {
+                    Event::Health(change) => log_health(change, |at| self.clock.time_of_day(at)),
+                    Event::Calls(change) => log_calls(change, |at| self.clock.time_of_day(at)),
+                    _ => {}
                 }
                 self.parts.meter.count(&event);
             }
@@ -325,7 +327,7 @@ impl Driver {
 
     fn relay_refused(&mut self, command: MediaCommand) {
         tracing::warn!("the media relay is too busy for a command");
-        if let MediaCommand::Open { session, first_stream, streams } = command
+        if let MediaCommand::Open { session, first_stream, streams, .. } = command
             && let Some(stream) = streams.first()
         {
             let address = stream.a.rtp();

@@ -176,10 +176,12 @@ impl Media {
     /// Where it wants RTCP to be sent: to RTP's port if that is shared, else where a=rtcp says,
     /// else the port above (RFC 3550 §11).
     pub fn rtcp_address(&self) -> Option<SocketAddr> {
+        if self.rtcp_mux { self.rtp_address() } else { self.separate_rtcp_address() }
+    }
+
+    /// Where it wants RTCP if that does not share RTP's port after all.
+    pub fn separate_rtcp_address(&self) -> Option<SocketAddr> {
         let rtp = self.rtp_address()?;
-        if self.rtcp_mux {
-            return Some(rtp);
-        }
         match self.rtcp {
             Some(rtcp) => Some(SocketAddr::new(rtcp.address.unwrap_or(rtp.ip()), rtcp.port)),
             None => Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)),

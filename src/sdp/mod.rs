@@ -5,6 +5,7 @@
 //! removes lines; what it does not touch stays byte for byte and in its place, also what nobody
 //! here has heard of. Must not know: SIP, calls, the relay.
 
+mod events;
 pub mod limits;
 mod media;
 mod parse;

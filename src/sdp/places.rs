@@ -20,6 +20,8 @@ pub struct StreamPlace {
     rejected: bool,
     /// Which way its maker wants it to flow.
     direction: Direction,
+    /// Whether RTCP may share RTP's port (RFC 5761).
+    multiplexes: bool,
     /// The line that refuses it.
     refusal: Vec<u8>,
 }
@@ -42,6 +44,7 @@ impl StreamPlace {
             transport: Transport::of(media),
             rejected: media.rejected(),
             direction: told,
+            multiplexes: media.rtcp_mux,
             refusal: [b"m=", media.kind_text(), b" 0 ", media.proto(), b" ", format].concat(),
         }
     }
@@ -49,6 +52,11 @@ impl StreamPlace {
     /// Which way its maker wants it to flow.
     pub fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// Whether its maker would have RTCP on RTP's port.
+    pub(super) fn multiplexes(&self) -> bool {
+        self.multiplexes
     }
 
     fn takes(&self, media: &Media) -> bool {

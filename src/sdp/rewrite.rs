@@ -102,6 +102,8 @@ struct Stream<'a> {
     rtcp_port: u16,
     formats: Formats<'a>,
     direction: Option<Direction>,
+    /// Whether a=rtcp-mux may stand there: an answer has it only where its offer has (RFC 5761 §5.1.1).
+    may_multiplex: bool,
 }
 
 /// Which formats of an m= line stay.
@@ -157,7 +159,8 @@ fn plan<'a>(sdp: &'a Sdp, rewrite: &Rewrite<'_>) -> Result<Vec<Stream<'a>>, Rewr
         let told = if held { media.direction.without_receiving() } else { media.direction };
         let told = rewrite.offer.get(at).map_or(told, |offer| offer.direction().answered(told));
         let direction = (port != 0 && told != media.direction).then_some(told);
-        streams.push(Stream { media, address, port, rtcp_port, formats, direction });
+        let may_multiplex = rewrite.offer.get(at).is_none_or(StreamPlace::multiplexes);
+        streams.push(Stream { media, address, port, rtcp_port, formats, direction, may_multiplex });
     }
     if lost_codec && !offers_codec { Err(RewriteFault::NoCodec) } else { Ok(streams) }
 }
@@ -263,6 +266,7 @@ impl Output<'_> {
         let (name, value) = split_attribute(self.sdp.value(&line));
         match name {
             _ if name.eq_ignore_ascii_case(b"rtcp") && stream.port == 0 => {}
+            _ if name.eq_ignore_ascii_case(b"rtcp-mux") && !stream.may_multiplex => {}
             _ if name.eq_ignore_ascii_case(b"rtcp") => {
                 self.line(line, format_args!("a=rtcp:{}", stream.rtcp_port))
             }

@@ -20,7 +20,7 @@ use super::rfc3339::utc_millis;
 use super::{Metrics, log};
 use crate::b2bua::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer};
 use crate::base::{Instant, TrunkName};
-use crate::media::DirectionReport;
+use crate::media::{DirectionReport, PeerReport};
 use crate::runtime::Clock;
 
 /// Records that may wait for the disk: at 100 calls a second, 40 s of a disk that hangs.
@@ -327,6 +327,17 @@ struct DirectionRecord {
     lost: u64,
     jitter_ms: f64,
     mos: Option<f64>,
+    reordered: u64,
+    duplicates: u64,
+    jitter_max_ms: f64,
+    ssrc_changes: u64,
+    restarts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_step: Option<i16>,
+    dropped: u64,
+    one_way_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtcp: Option<PeerRecord>,
 }
 
 impl From<&DirectionReport> for DirectionRecord {
@@ -337,6 +348,41 @@ impl From<&DirectionReport> for DirectionRecord {
             lost: report.lost,
             jitter_ms: hundredths(report.jitter_ms),
             mos: report.mos.map(hundredths),
+            reordered: report.reordered,
+            duplicates: report.duplicates,
+            jitter_max_ms: hundredths(report.jitter_max_ms),
+            ssrc_changes: report.ssrc_changes,
+            restarts: report.restarts,
+            sequence_step: report.sequence_step,
+            dropped: report.dropped,
+            one_way_ms: u64::try_from(report.one_way.as_millis()).unwrap_or(u64::MAX),
+            rtcp: report.rtcp.as_ref().map(PeerRecord::from),
+        }
+    }
+}
+
+/// What the peer that a direction goes to said by RTCP.
+#[derive(Serialize)]
+struct PeerRecord {
+    lost: u64,
+    loss: f64,
+    jitter_ms: f64,
+    rtt_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discarded: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mos: Option<f64>,
+}
+
+impl From<&PeerReport> for PeerRecord {
+    fn from(report: &PeerReport) -> Self {
+        PeerRecord {
+            lost: report.lost,
+            loss: ten_thousandths(report.loss),
+            jitter_ms: hundredths(report.jitter_ms),
+            rtt_ms: report.round_trip_ms.map(hundredths),
+            discarded: report.discarded.map(ten_thousandths),
+            mos: report.mos.map(hundredths),
         }
     }
 }
@@ -344,6 +390,11 @@ impl From<&DirectionReport> for DirectionRecord {
 /// What is estimated is not shown to the 15th digit.
 fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// A share, to a hundredth of a per cent.
+fn ten_thousandths(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
 }
 
 #[cfg(test)]

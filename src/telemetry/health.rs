@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use super::Metrics;
 use super::rfc3339::utc_millis;
 use crate::base::{Instant, Transport};
-use crate::routing::{DownBecause, Failure, HealthChange, TargetKey};
+use crate::routing::{AttemptFault, CallsChange, DownBecause, Failure, HealthChange, TargetKey};
+use crate::sip::Status;
 
 /// The `target` label: the address, and how it is reached where that is not UDP.
 fn label(target: &TargetKey) -> String {
@@ -54,14 +55,58 @@ pub fn log_health(change: &HealthChange, time_of_day: impl Fn(Instant) -> System
     }
 }
 
+/// Writes the line of how a trunk's calls go.
+pub fn log_calls(change: &CallsChange, time_of_day: impl Fn(Instant) -> SystemTime) {
+    match change {
+        CallsChange::Failing { .. } => tracing::warn!("{}", line_of_calls(change, time_of_day)),
+        CallsChange::Well { .. } => tracing::info!("{}", line_of_calls(change, time_of_day)),
+    }
+}
+
+fn line_of_calls(change: &CallsChange, time_of_day: impl Fn(Instant) -> SystemTime) -> String {
+    match change {
+        CallsChange::Failing { trunk, fault, failed, attempts, in_a_row, since } => {
+            let what = told_fault(*fault);
+            let row = match in_a_row {
+                0 | 1 => String::new(),
+                many => format!(", {many} in a row since {}", clock(time_of_day(*since))),
+            };
+            let of = if attempts == failed { String::new() } else { format!(" of {attempts}") };
+            let calls = if *attempts == 1 { "call" } else { "calls" };
+            format!(
+                "trunk {trunk}: {failed}{of} {calls} failed{row}, the last: {what}; drawbridge trunk test {trunk} says more"
+            )
+        }
+        CallsChange::Well { trunk, failed } => {
+            format!("trunk {trunk}: calls get through again, after {failed} that failed")
+        }
+    }
+}
+
+/// What an attempt at a trunk met, for people.
+pub fn told_fault(fault: AttemptFault) -> String {
+    match fault {
+        AttemptFault::Status(status) => match Status::new(status).map(Status::phrase) {
+            Some(phrase) if phrase != "Unknown" => format!("{status} {phrase}"),
+            Some(_) | None => status.to_string(),
+        },
+        AttemptFault::Silence => "no answer".to_owned(),
+        AttemptFault::Unsent => "could not be sent".to_owned(),
+        AttemptFault::NoAddress => "no address in DNS".to_owned(),
+    }
+}
+
+fn clock(at: SystemTime) -> String {
+    utc_millis(at).get(11..19).unwrap_or_default().to_owned()
+}
+
 fn line_of(change: &HealthChange, time_of_day: impl Fn(Instant) -> SystemTime) -> Option<String> {
     let HealthChange::Target { target, up, why, known: true, left, total } = change else { return None };
     let (trunk, at) = (&target.trunk, label(target));
     if *up {
         return Some(format!("trunk {trunk}: {at} is up again; {left} of {total} targets up"));
     }
-    let clock = |at| utc_millis(time_of_day(at)).get(11..19).unwrap_or_default().to_owned();
-    let why = why.map_or_else(String::new, |why| format!(": {}", reason(&why, clock)));
+    let why = why.map_or_else(String::new, |why| format!(": {}", reason(&why, |at| clock(time_of_day(at)))));
     let rest = match left {
         0 => "no target left, calls pass this trunk over".to_owned(),
         left => format!("{left} of {total} targets left"),
@@ -74,7 +119,8 @@ fn reason(why: &DownBecause, clock: impl Fn(Instant) -> String) -> String {
         return format!("it answered 503 and asks to be left alone until {}", clock(until));
     }
     let what = failure(why.failure, why.times.max(1));
-    format!("{what} since {}", clock(why.since))
+    let also = also(why.failure, why.also);
+    format!("{what}{also} since {}", clock(why.since))
 }
 
 /// What failed so often in a row.
@@ -87,6 +133,18 @@ fn failure(failure: Failure, times: u32) -> String {
         Failure::CallSilence => format!("no answer to {times} {calls}"),
         Failure::CallUnreachable => format!("{times} {calls} could not be sent"),
         Failure::CallStatus(status) => format!("{times} {calls} failed, the last with {status},"),
+    }
+}
+
+/// What the other witness says: a target may be down by its calls while OPTIONS fails too, or the reverse.
+fn also(failure: Failure, times: u32) -> String {
+    let by_probes =
+        matches!(failure, Failure::ProbeSilence | Failure::ProbeUnreachable | Failure::ProbeStatus(_));
+    match (times, by_probes) {
+        (0, _) => String::new(),
+        (1, true) => " (and 1 call failed)".to_owned(),
+        (many, true) => format!(" (and {many} calls failed)"),
+        (many, false) => format!(" (and {many} OPTIONS failed)"),
     }
 }
 
@@ -112,8 +170,13 @@ mod tests {
 
     #[test]
     fn a_change_is_one_line_that_says_what_where_why_since_when_and_what_is_left() {
-        let why =
-            DownBecause { failure: Failure::ProbeSilence, times: 3, since: Instant::ZERO, aside_until: None };
+        let why = DownBecause {
+            failure: Failure::ProbeSilence,
+            times: 3,
+            also: 0,
+            since: Instant::ZERO,
+            aside_until: None,
+        };
         assert_eq!(
             line(false, Some(why), 1),
             "trunk sinch: 18.184.175.4:5060 is down: no answer to 3 OPTIONS since 14:03:11; 1 of 2 targets left"
@@ -124,6 +187,12 @@ mod tests {
             "trunk sinch: 18.184.175.4:5060 is down: 4 calls failed, the last with 500, since 14:03:11; \
              no target left, calls pass this trunk over"
         );
+        let why = DownBecause { failure: Failure::CallSilence, also: 2, times: 3, ..why };
+        assert_eq!(
+            line(false, Some(why), 1),
+            "trunk sinch: 18.184.175.4:5060 is down: no answer to 3 calls (and 2 OPTIONS failed) since 14:03:11; \
+             1 of 2 targets left"
+        );
         let why = DownBecause { aside_until: Some(Instant::from_millis(30_000)), ..why };
         assert_eq!(
             line(false, Some(why), 1),
@@ -131,6 +200,31 @@ mod tests {
              14:03:41; 1 of 2 targets left"
         );
         assert_eq!(line(true, None, 2), "trunk sinch: 18.184.175.4:5060 is up again; 2 of 2 targets up");
+    }
+
+    fn calls_line(change: &CallsChange) -> String {
+        let afternoon = UNIX_EPOCH + Duration::from_secs(14 * 3_600 + 3 * 60 + 11);
+        line_of_calls(change, |at| afternoon + at.since(Instant::ZERO))
+    }
+
+    #[test]
+    fn a_trunk_whose_calls_fail_is_one_line_with_what_they_met_and_where_to_look() {
+        let failing = |fault, failed, attempts, in_a_row| {
+            let (trunk, since) = ("sinch".into(), Instant::ZERO);
+            calls_line(&CallsChange::Failing { trunk, fault, failed, attempts, in_a_row, since })
+        };
+        assert_eq!(
+            failing(AttemptFault::Status(403), 1, 1, 1),
+            "trunk sinch: 1 call failed, the last: 403 Forbidden; drawbridge trunk test sinch says more"
+        );
+        assert_eq!(
+            failing(AttemptFault::Silence, 40, 42, 12),
+            "trunk sinch: 40 of 42 calls failed, 12 in a row since 14:03:11, the last: no answer; \
+             drawbridge trunk test sinch says more"
+        );
+        assert_eq!(told_fault(AttemptFault::Status(699)), "699");
+        let well = CallsChange::Well { trunk: "sinch".into(), failed: 12 };
+        assert_eq!(calls_line(&well), "trunk sinch: calls get through again, after 12 that failed");
     }
 
     #[test]

@@ -71,8 +71,9 @@ impl Meter {
             }
             Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
             Event::Health(change) => self.metrics.show_health(change),
-            // Is logged, not counted.
-            Event::SourceShared(_) => {}
+            Event::OneWay(told) => self.trunk(told.place.trunk.as_ref()).one_way.inc(),
+            // Are logged, not counted: the records have the attempts.
+            Event::SourceShared(_) | Event::Calls(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),
         }
     }
@@ -139,6 +140,7 @@ struct TrunkMeter {
     active: IntGauge,
     setup_seconds: Histogram,
     duration_seconds: Histogram,
+    one_way: IntCounter,
     mos: Histogram,
     jitter_seconds: Histogram,
     loss_ratio: Histogram,
@@ -162,6 +164,7 @@ impl TrunkMeter {
             active: metrics.calls_active.with_label_values(&label),
             setup_seconds: metrics.setup_seconds.with_label_values(&label),
             duration_seconds: metrics.duration_seconds.with_label_values(&label),
+            one_way: metrics.one_way.with_label_values(&label),
             mos: metrics.mos.with_label_values(&label),
             jitter_seconds: metrics.jitter_seconds.with_label_values(&label),
             loss_ratio: metrics.loss_ratio.with_label_values(&label),
@@ -179,12 +182,11 @@ impl TrunkMeter {
 
     /// A direction on which nothing came has no quality.
     fn observe_media(&self, direction: &DirectionReport) {
-        let expected = direction.packets + direction.lost;
-        if direction.packets == 0 {
+        if direction.packets == 0 || direction.expected == 0 {
             return;
         }
         self.jitter_seconds.observe(direction.jitter_ms / 1_000.0);
-        self.loss_ratio.observe(direction.lost as f64 / expected as f64);
+        self.loss_ratio.observe(direction.lost as f64 / direction.expected as f64);
         if let Some(mos) = direction.mos {
             self.mos.observe(mos);
         }

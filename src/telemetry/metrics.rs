@@ -9,14 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::names::{self, Name};
 use crate::b2bua::Census;
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::DropReason;
-use crate::relay::RelayCounters;
+use crate::relay::{RelayCounters, Stall};
 
 /// The label value where no trunk is known: a source that a realm's allowlist let in.
 pub(super) const NO_TRUNK: &str = "-";
@@ -28,11 +29,18 @@ pub struct RelayTotals {
     pub relayed: Vec<(Realm, &'static str, u64, u64)>,
     /// Realm, reason, packets.
     pub dropped: Vec<(Realm, &'static str, u64)>,
+    /// Reason, times.
+    pub stalls: Vec<(&'static str, u64)>,
+    /// Times that a worker failed.
+    pub restarts: u64,
 }
 
 impl From<&RelayCounters> for RelayTotals {
     fn from(counters: &RelayCounters) -> RelayTotals {
-        let mut totals = RelayTotals::default();
+        let mut totals = RelayTotals { restarts: counters.restarts, ..RelayTotals::default() };
+        for (stall, times) in Stall::ALL.iter().zip(counters.stalls) {
+            totals.stalls.push((stall.as_str(), times));
+        }
         for realm in Realm::ALL {
             let rtp = &counters.rtp[realm];
             for (direction, traffic) in [("in", rtp.received), ("out", rtp.sent)] {
@@ -61,6 +69,7 @@ pub struct Metrics {
     pub(super) unsent: IntCounterVec,
     pub(super) retransmissions: IntCounterVec,
     pub(super) cancels_lost: IntCounterVec,
+    pub(super) one_way: IntCounterVec,
     pub(super) mos: HistogramVec,
     pub(super) jitter_seconds: HistogramVec,
     pub(super) loss_ratio: HistogramVec,
@@ -74,6 +83,9 @@ pub struct Metrics {
     rtp_packets: IntCounterVec,
     rtp_bytes: IntCounterVec,
     rtp_dropped: IntCounterVec,
+    media_stalls: IntCounterVec,
+    media_worker_restarts: IntCounter,
+    media_zero_copy: IntGauge,
     build_info: IntGaugeVec,
     reloads: IntCounterVec,
     last_reload_successful: IntGauge,
@@ -101,6 +113,7 @@ impl Metrics {
             unsent: counters(&registry, names::SIP_UNSENT, &["realm", "reason"])?,
             retransmissions: counters(&registry, names::SIP_RETRANSMISSIONS, &["realm"])?,
             cancels_lost: counters(&registry, names::SIP_CANCELS_LOST, &["realm"])?,
+            one_way: counters(&registry, names::MEDIA_ONE_WAY, &["trunk"])?,
             mos: histograms(&registry, names::RTP_MOS, MOS)?,
             jitter_seconds: histograms(&registry, names::RTP_JITTER_SECONDS, JITTER_SECONDS)?,
             loss_ratio: histograms(&registry, names::RTP_LOSS_RATIO, LOSS_RATIO)?,
@@ -114,6 +127,9 @@ impl Metrics {
             rtp_packets: counters(&registry, names::RTP_PACKETS, &["realm", "direction"])?,
             rtp_bytes: counters(&registry, names::RTP_BYTES, &["realm", "direction"])?,
             rtp_dropped: counters(&registry, names::RTP_DROPPED, &["realm", "reason"])?,
+            media_stalls: counters(&registry, names::MEDIA_STALLS, &["reason"])?,
+            media_worker_restarts: counter(&registry, names::MEDIA_WORKER_RESTARTS)?,
+            media_zero_copy: gauge(&registry, names::MEDIA_ZERO_COPY)?,
             build_info: gauges(&registry, names::BUILD_INFO, &["version", "engine"])?,
             reloads: counters(&registry, names::CONFIG_RELOADS, &["result"])?,
             last_reload_successful: gauge(&registry, names::CONFIG_LAST_RELOAD_SUCCESSFUL)?,
@@ -136,6 +152,11 @@ impl Metrics {
     /// Says once which version and relay engine run.
     pub fn set_build(&self, version: &str, engine: &str) {
         self.build_info.with_label_values(&[version, engine]).set(1);
+    }
+
+    /// Says once whether media is sent without a copy.
+    pub fn set_zero_copy(&self, zero_copy: bool) {
+        self.media_zero_copy.set(zero_copy.into());
     }
 
     /// Connections that there are now, of TCP and of TLS.
@@ -204,6 +225,11 @@ impl Metrics {
         for (realm, reason, packets) in &relay.dropped {
             advance(&self.rtp_dropped, &[realm.as_str(), *reason], *packets);
         }
+        for (reason, times) in &relay.stalls {
+            advance(&self.media_stalls, &[*reason], *times);
+        }
+        let restarts = &self.media_worker_restarts;
+        restarts.inc_by(relay.restarts.saturating_sub(restarts.get()));
     }
 }
 
@@ -241,6 +267,10 @@ fn registered<C: Collector + Clone + 'static>(
 
 fn counters(registry: &Registry, name: Name, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
     registered(registry, IntCounterVec::new(Opts::new(name.name, name.help), labels)?)
+}
+
+fn counter(registry: &Registry, name: Name) -> Result<IntCounter, prometheus::Error> {
+    registered(registry, IntCounter::new(name.name, name.help)?)
 }
 
 fn gauges(registry: &Registry, name: Name, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {

@@ -9,9 +9,10 @@ mod meter;
 mod metrics;
 pub mod names;
 pub mod notices;
+mod one_way;
 pub(crate) mod rfc3339;
 
 pub use cdr::CdrSink;
-pub use health::log_health;
+pub use health::{log_calls, log_health, told_fault};
 pub use meter::Meter;
 pub use metrics::{Metrics, RelayTotals};

@@ -92,6 +92,25 @@ pub const RTP_BYTES: Name = name("drawbridge_rtp_bytes_total", "UDP payload byte
 /// Counter by realm, reason.
 pub const RTP_DROPPED: Name =
     name("drawbridge_rtp_dropped_total", "Packets on media ports that were dropped.");
+/// Counter by reason.
+pub const MEDIA_STALLS: Name = name(
+    "drawbridge_media_stalls_total",
+    "Times that media packets had to wait, by what was lacking: receive buffers, room for completions, \
+     the kernel's memory, a socket that receives.",
+);
+/// Counter.
+pub const MEDIA_WORKER_RESTARTS: Name = name(
+    "drawbridge_media_worker_restarts_total",
+    "Faults that ended a media worker with its calls; it began anew.",
+);
+/// Gauge.
+pub const MEDIA_ZERO_COPY: Name =
+    name("drawbridge_media_zero_copy", "Whether media is sent without a copy (media.zero_copy).");
+/// Counter by trunk.
+pub const MEDIA_ONE_WAY: Name = name(
+    "drawbridge_media_one_way_total",
+    "Calls in which nothing was heard from a trunk while the other side spoke; the log says why.",
+);
 /// Histogram by trunk.
 pub const RTP_MOS: Name = name(
     "drawbridge_rtp_mos",
@@ -122,7 +141,7 @@ pub const CDRS: Name = name(
 );
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 26] = [
+pub const ALL: [Name; 30] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -143,6 +162,10 @@ pub const ALL: [Name; 26] = [
     RTP_PACKETS,
     RTP_BYTES,
     RTP_DROPPED,
+    MEDIA_ONE_WAY,
+    MEDIA_STALLS,
+    MEDIA_WORKER_RESTARTS,
+    MEDIA_ZERO_COPY,
     RTP_MOS,
     RTP_JITTER_SECONDS,
     RTP_LOSS_RATIO,

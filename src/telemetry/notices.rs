@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::one_way;
 use crate::b2bua::{Event, RegistrationChange};
 use crate::routing::Ambiguity;
 
@@ -18,6 +19,9 @@ pub fn log(event: &Event) {
                 %source, %first, %second,
                 "DNS gave two trunks the same source: calls from there are taken for the first, unless match tells them apart"
             );
+        }
+        Event::OneWay(told) => {
+            tracing::warn!(call = told.call, "one-way audio: {}", one_way::text(told));
         }
         Event::Registration { trunk, host, change, .. } => {
             let at = host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));

@@ -147,9 +147,14 @@ impl Transactions {
     }
 
     /// A connection was lost: whatever waits on it learns of it (§17.1.4, §17.2.4), and responses
-    /// that have still to be sent take another (see [`super::response_hop_after`]; `identity` is who that
-    /// must lead to). So does a CANCEL, up to [`super::MAX_CANCEL_REPEATS`] times.
-    pub fn transport_failed(&mut self, now: Instant, hop: Hop, identity: PeerIdentity) {
+    /// that have still to be sent take another (see [`super::response_hop_after`]; `identity_of` says whom
+    /// that must lead to). So does a CANCEL, up to [`super::MAX_CANCEL_REPEATS`] times.
+    pub fn transport_failed(
+        &mut self,
+        now: Instant,
+        hop: Hop,
+        identity_of: impl Fn(ServerId) -> PeerIdentity,
+    ) {
         for id in self.client_hops.of(hop) {
             if !self.repeat_cancel(now, id) {
                 self.step_client(now, id, ClientInput::TransportError);
@@ -157,7 +162,7 @@ impl Transactions {
         }
         for id in self.server_hops.of(hop) {
             self.step_server(now, id, ServerInput::TransportError);
-            self.redirect_server(id, identity);
+            self.redirect_server(id, identity_of(id));
         }
     }
 

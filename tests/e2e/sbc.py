@@ -33,6 +33,7 @@ allow = []
 [media]
 ports = "10000-20000"
 workers = 1
+{media}
 
 [numbering]
 country = "US"
@@ -96,6 +97,9 @@ class Sbc:
         self.cdr = os.path.join(directory, "cdr.jsonl")
         self.failover_seconds = failover_seconds
         self.process = None
+        # What stands before the daemon on its command line, and more of [media].
+        self.prefix = []
+        self.media = ""
         self.routes = {}
         self.has_ipv6 = has_ipv6
         self.transports = transports
@@ -143,7 +147,7 @@ class Sbc:
         to = f"to = {json.dumps(list(to))}" if to else ""
         self.routes[name] = ROUTE.format(name=name, trunks=json.dumps(list(trunks)), to=to)
         with open(f"{self.config}.new", "w", encoding="utf-8") as file:
-            file.write(MAIN.format(listeners=self._listeners(), directory=self.directory, cdr=self.cdr,
+            file.write(MAIN.format(listeners=self._listeners(), directory=self.directory, cdr=self.cdr, media=self.media,
                                    admin_port=ADMIN_PORT, trusted=lab.SBC_TRUSTED,
                                    untrusted_media=json.dumps(self._untrusted_addresses())) + "".join(self.routes.values()))
         os.rename(f"{self.config}.new", self.config)
@@ -151,8 +155,8 @@ class Sbc:
     def start(self):
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
         with open(self.log, "wb") as log:
-            self.process = self.host.start([os.environ["DRAWBRIDGE"], "run", "--config", self.config],
-                                           log=log, env=environment)
+            self.process = self.host.start([*self.prefix, os.environ["DRAWBRIDGE"], "run", "--config",
+                                            self.config], log=log, env=environment)
         lab.wait_until("the SBC is ready (GET /readyz)", self._is_ready, 10)
 
     def _is_ready(self):

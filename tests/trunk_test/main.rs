@@ -384,6 +384,22 @@ fn tcp_carries_the_questions_too_and_a_closed_connection_is_told() {
 }
 
 #[test]
+fn an_answer_without_an_end_is_no_sign_of_life() {
+    for length in ["", "Content-Length: 99999999\r\n"] {
+        let endless: carrier::Script = Arc::new(move |request, from| {
+            let text = String::from_utf8(bytes(answer(request, from, 200))).unwrap();
+            Some(text.replace("Content-Length: 0\r\n", length).into_bytes())
+        });
+        let carrier = Carrier::tcp("127.44.0.1:0".parse().unwrap(), endless);
+        let site =
+            Site::new(&format!("endless-{}", length.len()), &trunk(carrier.address, "transport = \"tcp\""));
+        let run = site.test(&["carrier"]);
+        assert_eq!(run.code, 1, "{}", run.page);
+        assert!(run.says("no Content-Length that says where it ends"), "{}", run.page);
+    }
+}
+
+#[test]
 fn what_speaks_no_sip_is_shown() {
     let listener = TcpListener::bind("127.44.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

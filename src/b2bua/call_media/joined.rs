@@ -4,11 +4,12 @@
 
 use bytes::Bytes;
 
-use super::{CallMedia, ClosingMedia, MediaSessionId, Place, StreamPorts};
+use super::{CallMedia, ClosingMedia, MediaSessionId, Place, SideMedia, StreamPorts};
 use crate::b2bua::Output;
 use crate::b2bua::call::CallKey;
+use crate::b2bua::dtmf::Keys;
 use crate::b2bua::engine::Engine;
-use crate::media::{MediaCommand, PortPair, RemoteMedia, Side, StreamKind};
+use crate::media::{Latch, MediaCommand, PortPair, RemoteMedia, Side, StreamKind};
 
 /// The session that faces the party of one side.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Tail {
 
 impl CallMedia {
     /// Where the relay has the party of a side.
-    pub(super) fn facing(&self, side: Side) -> Option<(MediaSessionId, Side)> {
+    pub(in crate::b2bua) fn facing(&self, side: Side) -> Option<(MediaSessionId, Side)> {
         match self.tail(side) {
             Some(tail) => Some((tail.session, tail.side)),
             None => Some((self.id?, side)),
@@ -75,6 +76,27 @@ impl CallMedia {
         has_streams && is_same_family && other.tail(other_slot.other()).is_none()
     }
 
+    /// The inner ports of joined sessions, told anew of the party of a side: what lies beyond them is what it lists.
+    pub(super) fn told_within(&self, side: Side) -> Vec<MediaCommand> {
+        let mut told = Vec::new();
+        for stream in 0..if self.is_joined() { self.streams.len() } else { 0 } {
+            let mut tell = |session: Option<MediaSessionId>, faces, ports: Option<&StreamPorts>, of_side| {
+                if let (Some(session), Some(ports)) = (session, ports) {
+                    let remote = Some(inside(of(ports, of_side), self.side(side), stream));
+                    let stream = stream as u8;
+                    told.push(MediaCommand::SetRemote { session, stream, side: faces, remote });
+                }
+            };
+            if let Some(tail) = self.tail(side) {
+                tell(self.id, side, tail.ports.get(stream), tail.side.other());
+            }
+            if let Some(tail) = self.tail(side.other()) {
+                tell(Some(tail.session), tail.side.other(), self.own.get(stream), side.other());
+            }
+        }
+        told
+    }
+
     /// The pending offer was made of what its side said to another: where that side is stays as it
     /// is.
     pub(in crate::b2bua) fn keep_what_offers(&mut self, heard: Bytes) {
@@ -107,10 +129,12 @@ impl Engine {
         let (own, ports) = (joined.own_ports().to_vec(), far.own_ports().to_vec());
         let count = joined.streams.len().min(far.streams.len());
         for stream in 0..own.len().max(ports.len()) {
-            let inner = |ports: &[StreamPorts], side| {
-                ports.get(stream).filter(|_| stream < count).map(|ports| inside(of(ports, side)))
+            let inner = |ports: &[StreamPorts], side, beyond: &SideMedia| {
+                let ports = ports.get(stream).filter(|_| stream < count);
+                ports.map(|ports| inside(of(ports, side), beyond, stream))
             };
-            let (to_far, to_here) = (inner(&ports, other_slot), inner(&own, slot));
+            let to_far = inner(&ports, other_slot, far.side(other_slot.other()));
+            let to_here = inner(&own, slot, joined.side(slot.other()));
             let stream = stream as u8;
             for (session, side, remote) in [(id, slot, to_far), (far_id, other_slot, to_here)] {
                 self.outputs.push_back(Output::Media(MediaCommand::SetRemote {
@@ -131,14 +155,28 @@ impl Engine {
         }
         joined.own = own;
         *joined.side_mut(slot) = far.side(party).clone();
+        joined.offered_events.set(slot, far.offered_events.to(party));
         *joined.tail_mut(slot) = Some(Tail { session: far_id, side: party, ports });
         let held = joined.a.held || joined.b.held;
         for session in joined.sessions() {
             self.outputs.push_back(Output::Media(MediaCommand::SetHold { session, held }));
+            self.outputs.push_back(Output::Media(MediaCommand::SetAnswered { session }));
         }
         self.media_sessions.insert(far_id, key);
+        // Whose keys they were is not there any more.
+        for of in [key, other] {
+            if let Some(call) = self.calls.get_mut(of) {
+                call.keys = Keys::default();
+            }
+        }
         if let Some(call) = self.calls.get_mut(key) {
             call.media = joined;
+            // Beyond a tail of the other side, who hears its party now is new, too.
+            let told = call.media.told_within(slot).into_iter();
+            let is_beyond = |told: &MediaCommand| !matches!(told, MediaCommand::SetRemote { session, .. } if *session == id);
+            self.outputs.extend(told.filter(is_beyond).map(Output::Media));
+            self.follow_rule(key, slot);
+            self.follow_rule(key, slot.other());
         }
     }
 
@@ -157,7 +195,7 @@ impl Engine {
     }
 }
 
-fn of(ports: &StreamPorts, side: Side) -> PortPair {
+pub(super) fn of(ports: &StreamPorts, side: Side) -> PortPair {
     match side {
         Side::A => ports.a,
         Side::B => ports.b,
@@ -165,10 +203,15 @@ fn of(ports: &StreamPorts, side: Side) -> PortPair {
 }
 
 /// A pair of ours as the peer of another.
-fn inside(pair: PortPair) -> RemoteMedia {
+fn inside(pair: PortPair, beyond: &SideMedia, stream: usize) -> RemoteMedia {
     let (rtp, rtcp) = (pair.rtp(), pair.rtcp());
+    // What crosses is what the party beyond takes.
+    let formats = beyond.remotes.get(stream).copied().flatten().map(|remote| remote.formats);
+    let formats = formats.unwrap_or_default();
     // A fax does not cross from one call's session to another's: what is joined is talk. Which of it is
     // secured was looked at where it came in.
     let kind = StreamKind::SecuredRtp;
-    RemoteMedia { kind, rtcp, ..RemoteMedia::plain(rtp, pair.address) }
+    // From the very port, and nobody who was there before.
+    let latch = Latch::Strict;
+    RemoteMedia { kind, rtcp, latch, formats, ..RemoteMedia::plain(rtp, pair.address) }
 }

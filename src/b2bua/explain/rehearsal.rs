@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::Question;
 use crate::admission::DropReason;
+use crate::b2bua::addressing::escape_user;
 use crate::b2bua::attempt::MAX_ATTEMPTS;
 use crate::b2bua::call::{CallKey, Phase};
-use crate::b2bua::identity::escape_user;
 use crate::b2bua::{Cdr, Engine, Event, Input, Output, Settings};
 use crate::base::{Hop, Instant, ListenerId, Random};
-use crate::media::{MediaCommand, MediaEvent, MediaReport};
+use crate::media::{MediaCommand, MediaEvent};
 use crate::routing::{Endpoint, Query, Reach, RecordKind, Resolution, Target};
 use crate::sip::{Header, Message, Method, Status, Writer};
 
@@ -227,9 +227,10 @@ fn relayed(command: MediaCommand) -> Option<MediaEvent> {
         MediaCommand::Open { session, first_stream, .. } => {
             Some(MediaEvent::Opened { session, first_stream })
         }
-        MediaCommand::Close { session } => {
-            Some(MediaEvent::Closed { session, report: MediaReport::default() })
-        }
-        MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => None,
+        MediaCommand::Close { session } => Some(MediaEvent::Closed { session, report: Box::default() }),
+        MediaCommand::SetRemote { .. }
+        | MediaCommand::SetHold { .. }
+        | MediaCommand::SetAnswered { .. }
+        | MediaCommand::Press { .. } => None,
     }
 }

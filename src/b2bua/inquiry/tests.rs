@@ -1,11 +1,13 @@
 use super::*;
-use crate::sip::{Status, response_to};
+use crate::sip::{Header, Status, response_to};
 
 const MD5: &str = r#"Digest realm="carrier.example", nonce="n1", qop="auth""#;
 const SHA: &str = r#"Digest realm="carrier.example", nonce="n2", qop="auth", algorithm=SHA-256"#;
 
 fn party(transport: Transport) -> Party {
     Party {
+        trunk: "carrier".into(),
+        peer: "192.0.2.1:5080".parse().unwrap(),
         transport,
         sent_by: "203.0.113.5:40000".to_owned(),
         here: "203.0.113.5:5060".to_owned(),
@@ -114,7 +116,7 @@ fn what_answers_another_question_is_not_heard() {
         assert!(matches!(inquiry.on_message(at(1), &foreign), Heard::Nothing));
     }
     let finding = ended(inquiry.on_message(at(1), &answer(&request, 404, &[])));
-    assert_eq!(finding.digest, DigestOutcome::NotAsked);
+    assert!(!finding.was_asked());
 }
 
 #[test]
@@ -130,31 +132,33 @@ fn the_strongest_challenge_is_answered_once() {
     // The first request's answer, come again, means nothing now.
     assert!(matches!(inquiry.on_message(at(11), &answer(&request, 401, &[SHA])), Heard::Nothing));
     let refused = ended(inquiry.on_message(at(20), &answer(&again, 401, &[SHA])));
-    assert!(matches!(refused.digest, DigestOutcome::Refused(_)), "{:?}", refused.digest);
+    assert_eq!(refused.fault, Some(AuthenticationFault::Refused { realm: "carrier.example".to_owned() }));
+    assert_eq!(refused.answered.len(), 1);
 }
 
 #[test]
 fn a_stale_nonce_is_answered_once_more_and_no_oftener() {
     let stale = format!("{SHA}, stale=true");
     let (mut inquiry, mut request) = asked(party(Transport::Udp), Subject::Bindings);
-    for _ in 0..MAX_ANSWERS {
+    for _ in 0..crate::b2bua::nonces::MAX_ANSWERS {
         assert!(matches!(inquiry.on_message(at(1), &answer(&request, 407, &[&stale])), Heard::Challenged));
         request = inquiry.take_due(at(1)).unwrap().clone();
         assert!(request.header(Header::ProxyAuthorization).is_some());
     }
     let finding = ended(inquiry.on_message(at(2), &answer(&request, 407, &[&stale])));
-    assert!(matches!(finding.digest, DigestOutcome::Refused(challenge) if challenge.stale));
+    assert_eq!(finding.fault, Some(AuthenticationFault::Endless { realm: "carrier.example".to_owned() }));
 }
 
 #[test]
 fn no_digest_is_made_for_another_realm() {
     let expected = vec!["euc1.sip.sinch.com".to_owned()];
-    let authentication = Authentication { realms: expected.clone(), algorithms: Vec::new() };
+    let authentication = Authentication { realms: expected, algorithms: Vec::new() };
     let expecting = Party { authentication, ..party(Transport::Udp) };
     let (mut inquiry, request) = asked(expecting, Subject::Bindings);
     let finding = ended(inquiry.on_message(at(1), &answer(&request, 407, &[MD5])));
     let realm = "carrier.example".to_owned();
-    assert_eq!(finding.digest, DigestOutcome::OtherRealm { realm, expected });
+    let expected = "\"euc1.sip.sinch.com\"".to_owned();
+    assert_eq!(finding.fault, Some(AuthenticationFault::Realm { realm, expected }));
     assert_eq!(inquiry.next_due(), Some(at(500)), "nothing new goes out");
 }
 
@@ -165,7 +169,7 @@ fn no_hash_is_made_that_is_not_good_enough() {
     let (mut inquiry, request) = asked(strict, Subject::Bindings);
     let finding = ended(inquiry.on_message(at(1), &answer(&request, 401, &[MD5])));
     let realm = "carrier.example".to_owned();
-    assert_eq!(finding.digest, DigestOutcome::OtherAlgorithm { realm, algorithm: "MD5" });
+    assert_eq!(finding.fault, Some(AuthenticationFault::Algorithm { realm, algorithm: "MD5" }));
 }
 
 #[test]
@@ -179,20 +183,37 @@ fn a_proxy_and_the_registrar_behind_it_are_both_answered() {
     assert!(proxy.contains("nonce=\"n1\"") && proxy.contains("nc=00000002"), "{proxy}");
     assert!(third.header(Header::Authorization).is_some());
     let finding = ended(inquiry.on_message(at(3), &answer(&third, 200, &[])));
-    assert!(matches!(finding.digest, DigestOutcome::Sent(_)));
+    assert_eq!((finding.answered.len(), finding.fault), (2, None));
+}
+
+#[test]
+fn two_realms_that_ask_each_time_are_answered_together() {
+    let other = r#"Digest realm="core.example", nonce="n3", qop="auth""#;
+    let (mut inquiry, request) = asked(party(Transport::Udp), Subject::Bindings);
+    assert!(matches!(inquiry.on_message(at(1), &answer(&request, 401, &[MD5, other])), Heard::Challenged));
+    let second = inquiry.take_due(at(1)).unwrap().clone();
+    let values: Vec<_> = second.fields().filter(|field| field.header == Header::Authorization).collect();
+    assert_eq!(values.len(), 2, "one for each realm");
+    // A proxy that puts the challenges of all its branches into each response, one of them stale by now.
+    let stale = format!("{other}, stale=true");
+    let heard = inquiry.on_message(at(2), &answer(&second, 401, &[&stale]));
+    assert!(matches!(heard, Heard::Challenged), "{heard:?}");
+    let third = inquiry.take_due(at(2)).unwrap().clone();
+    let finding = ended(inquiry.on_message(at(3), &answer(&third, 200, &[])));
+    assert_eq!((finding.answered.len(), finding.fault), (2, None));
 }
 
 #[test]
 fn what_cannot_be_answered_is_told_as_it_came() {
     let outcome = |party: Party, challenges: &[&str]| {
         let (mut inquiry, request) = asked(party, Subject::Bindings);
-        ended(inquiry.on_message(at(1), &answer(&request, 401, challenges))).digest
+        ended(inquiry.on_message(at(1), &answer(&request, 401, challenges))).fault
     };
     let aka = r#"Digest realm="r", nonce="n", algorithm=AKAv1-MD5"#;
-    let unanswerable = |fault, asked: &str| DigestOutcome::Unanswerable { fault, asked: asked.to_owned() };
-    assert_eq!(outcome(party(Transport::Udp), &[aka]), unanswerable(ChallengeFault::Unsupported, aka));
-    assert_eq!(outcome(party(Transport::Udp), &[]), unanswerable(ChallengeFault::NotDigest, ""));
+    let unusable = AuthenticationFault::Unusable(ChallengeFault::Unsupported);
+    assert_eq!(outcome(party(Transport::Udp), &[aka]), Some(unusable));
+    assert_eq!(outcome(party(Transport::Udp), &[]), Some(AuthenticationFault::NoChallenge));
     let nobody = Party { credentials: None, ..party(Transport::Udp) };
-    let realm = Some("carrier.example".to_owned());
-    assert_eq!(outcome(nobody, &[MD5]), DigestOutcome::NoCredentials { realm });
+    let realm = "carrier.example".to_owned();
+    assert_eq!(outcome(nobody, &[MD5]), Some(AuthenticationFault::NoCredentials { realm }));
 }

@@ -287,14 +287,19 @@ fn after_ringing_a_failure_moves_the_call_on_where_it_is_asked_for() {
     assert_eq!(results(&lab), [AttemptResult::Status(503), AttemptResult::Status(200)]);
 }
 
-#[test]
-fn a_phone_that_rings_too_long_is_silent_before_the_next_one_rings() {
-    let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
-    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+/// Carrier A rings until it is CANCELled for the next. Gives the caller's INVITE, carrier A's, and the CANCEL.
+pub(super) fn rings_too_long(lab: &mut Lab) -> (Message, Message, Message) {
+    let (invite, outgoing) = begin(lab, Some(SDP_PBX));
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
     lab.take_response(PBX, 180);
     lab.advance(Duration::from_secs(185));
-    let cancel = lab.take_request(CARRIER_A, &Method::Cancel);
+    (invite, outgoing, lab.take_request(CARRIER_A, &Method::Cancel))
+}
+
+#[test]
+fn a_phone_that_rings_too_long_is_silent_before_the_next_one_rings() {
+    let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
+    let (invite, outgoing, cancel) = rings_too_long(&mut lab);
     lab.receive(CARRIER_A, &respond(CARRIER_A, &cancel, 200, "callee", None));
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
     lab.take_response(PBX, 180);
@@ -308,13 +313,24 @@ fn a_phone_that_rings_too_long_is_silent_before_the_next_one_rings() {
 }
 
 #[test]
+fn a_callee_that_declines_while_it_is_cancelled_for_the_next_is_the_last_that_rings() {
+    for status in [486, 600, 603] {
+        let mut lab = Lab::with(with_failover(&[CodePattern::Class(5), CodePattern::Class(6)], true));
+        let (_, outgoing, cancel) = rings_too_long(&mut lab);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, status, "callee", None));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &cancel, 200, "callee", None));
+        lab.take_response(PBX, status);
+        lab.expect_silence();
+        lab.expect_nothing_left();
+        assert_eq!(results(&lab), [AttemptResult::Status(status)]);
+    }
+}
+
+#[test]
 fn a_callee_that_answers_while_it_is_cancelled_for_the_next_has_the_call() {
     let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
-    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
-    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
-    lab.take_response(PBX, 180);
-    lab.advance(Duration::from_secs(185));
-    let cancel = lab.take_request(CARRIER_A, &Method::Cancel);
+    let (invite, outgoing, cancel) = rings_too_long(&mut lab);
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
     lab.receive(CARRIER_A, &respond(CARRIER_A, &cancel, 200, "callee", None));
     lab.take_request(CARRIER_A, &Method::Ack);
@@ -332,11 +348,7 @@ fn a_callee_that_answers_while_it_is_cancelled_for_the_next_has_the_call() {
 #[test]
 fn a_phone_that_cannot_be_silenced_is_the_last_that_rings() {
     let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
-    let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));
-    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
-    lab.take_response(PBX, 180);
-    lab.advance(Duration::from_secs(185));
-    lab.take_request(CARRIER_A, &Method::Cancel);
+    rings_too_long(&mut lab);
     lab.advance(Duration::from_secs(32));
     lab.sent.retain(|(hop, _)| hop.peer.to_string() != CARRIER_A);
     lab.take_response(PBX, 408);

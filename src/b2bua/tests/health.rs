@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::lab::*;
-use crate::b2bua::{Input, Settings};
-use crate::routing::{Credentials, Health, HealthChange};
+use crate::b2bua::{AttemptResult, Input, Settings};
+use crate::routing::{Credentials, Health, HealthChange, Host};
 use crate::sip::{Header, Message, Method, response_to};
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -18,13 +18,13 @@ pub(super) fn probing() -> Settings {
 
 /// Waits until the next probe is out.
 fn next_probe(lab: &mut Lab) -> Message {
-    for _ in 0..360 {
+    for _ in 0..400 {
         if lab.sent.iter().any(|(_, message)| message.method() == Some(&Method::Options)) {
             return lab.take_request(CARRIER_A, &Method::Options);
         }
         lab.advance(Duration::from_millis(100));
     }
-    panic!("no probe in 36 s");
+    panic!("no probe in 40 s");
 }
 
 fn answer(lab: &mut Lab, probe: &Message, status: u16) {
@@ -108,6 +108,77 @@ fn a_challenged_probe_is_answered_once() {
     lab.receive(CARRIER_A, &challenge(&second));
     lab.expect_silence();
     assert_eq!(lab.engine.leftovers(), 0);
+}
+
+/// Providers lock accounts after so many wrong passwords.
+#[test]
+fn a_password_that_was_refused_is_not_tried_by_every_probe() {
+    let with_password = |password: &str| {
+        let mut settings = probing();
+        let (username, password) = ("user".to_owned(), password.to_owned());
+        settings.routing.trunks[1].credentials = Some(Credentials { username, password });
+        settings
+    };
+    for refusal in [401, 403] {
+        let mut lab = Lab::with(with_password("wrong"));
+        let (mut probes, mut digests) = (0, 0);
+        let end = lab.now + Duration::from_secs(3_600);
+        while lab.now < end {
+            let mut probe = next_probe(&mut lab);
+            probes += 1;
+            loop {
+                let has_digest = probe.header(Header::Authorization).is_some();
+                digests += usize::from(has_digest);
+                let status = if has_digest { refusal } else { 401 };
+                let challenge = response_to(
+                    &probe,
+                    SBC_UNTRUSTED.parse().unwrap(),
+                    crate::sip::Status::of(status),
+                    None,
+                    Some("peer"),
+                );
+                let nonce = format!("Digest realm=\"r\", nonce=\"n{probes}\"");
+                let challenge = challenge.header(Header::WwwAuthenticate, nonce).finish().unwrap();
+                lab.receive(CARRIER_A, &challenge);
+                match lab.sent.pop_front() {
+                    Some((_, again)) => probe = again,
+                    None => break,
+                }
+            }
+        }
+        assert!(probes > 80 && (1..=8).contains(&digests), "{digests} digests in {probes} probes");
+        assert!(
+            lab.engine.router.is_up(lab.now, &lab.engine.router.all_targets(&"carrier-a".into())[0].key())
+        );
+        // Another password is tried at once.
+        lab.input(Input::Settings(with_password("right").into()));
+        let probe = next_probe(&mut lab);
+        let challenge =
+            response_to(&probe, SBC_UNTRUSTED.parse().unwrap(), crate::sip::Status::of(401), None, None);
+        let challenge = challenge.header(Header::WwwAuthenticate, "Digest realm=\"r\", nonce=\"new\"");
+        lab.receive(CARRIER_A, &challenge.finish().unwrap());
+        let second = lab.take_request(CARRIER_A, &Method::Options);
+        assert!(second.header(Header::Authorization).is_some());
+        answer(&mut lab, &second, 200);
+        assert_eq!(lab.engine.leftovers(), 0);
+    }
+}
+
+#[test]
+fn a_target_that_nothing_of_ours_could_send_to_is_not_blamed() {
+    let mut settings = settings();
+    settings.routing.trunks[1].hosts[0].host = Host::Address("2001:db8::1".parse().unwrap());
+    let mut lab = Lab::with(settings);
+    for id in ["1", "2", "3", "4", "5"] {
+        lab.receive(PBX, &invite(PBX, "+442079460000", id, Some(SDP_PBX)));
+        lab.take_response(PBX, 100);
+        refuse(&mut lab, CARRIER_B, 486, "");
+        lab.take_response(PBX, 486);
+    }
+    let target = lab.engine.router.all_targets(&"carrier-a".into()).remove(0).key();
+    assert!(lab.engine.router.is_up(lab.now, &target));
+    let results: Vec<_> = lab.cdrs.last().unwrap().attempts.iter().map(|attempt| attempt.result).collect();
+    assert_eq!(results, [AttemptResult::Transport, AttemptResult::Status(486)]);
 }
 
 /// A call comes; what was sent to the carriers is left to be taken.

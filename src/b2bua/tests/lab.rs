@@ -262,7 +262,7 @@ impl Lab {
     fn relay(&mut self, command: MediaCommand) {
         let event = match command {
             MediaCommand::Open { .. } if self.holds_opens => return,
-            MediaCommand::Open { session, first_stream, streams } if self.failing_opens > 0 => {
+            MediaCommand::Open { session, first_stream, streams, .. } if self.failing_opens > 0 => {
                 self.failing_opens -= 1;
                 MediaEvent::OpenFailed { session, first_stream, address: streams[0].b.rtcp(), errno: 98 }
             }
@@ -275,10 +275,13 @@ impl Lab {
                 let from_a = DirectionReport { packets: 50, bytes: 8_600, ..DirectionReport::default() };
                 MediaEvent::Closed {
                     session,
-                    report: MediaReport { from_a, from_b: DirectionReport::default() },
+                    report: Box::new(MediaReport { from_a, from_b: DirectionReport::default() }),
                 }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. }
+            | MediaCommand::SetHold { .. }
+            | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Press { .. } => return,
         };
         self.engine.handle(self.now, Input::Media(event));
     }
@@ -442,6 +445,8 @@ pub fn settings() -> Settings {
         media: media::Settings {
             ports: (10_000, 10_099),
             timeout: Duration::from_secs(60),
+            one_way_timeout: Duration::ZERO,
+            hold_timeout: Duration::ZERO,
             realms: ByRealm { trusted: media("10.0.0.5"), untrusted: media("203.0.113.5") },
         },
         timeouts: Timeouts::default(),

@@ -1,6 +1,9 @@
 //! Nonces on their own: which go out unasked, how they are counted, what a server can make us forget.
 
+use std::net::IpAddr;
+
 use super::*;
+use crate::sip::digest::ChallengeFault;
 use crate::sip::{Header, Method, Status, Writer};
 
 const PEER: &str = "198.51.100.1:5060";

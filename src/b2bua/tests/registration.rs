@@ -406,6 +406,54 @@ fn what_a_reload_removes_or_disables_is_taken_back_and_what_it_keeps_stays() {
     end(lab);
 }
 
+/// Its credentials go with the configuration, its binding does not.
+#[test]
+fn what_takes_back_the_binding_of_a_removed_trunk_answers_a_challenge() {
+    let mut lab = lab_with(Register::default());
+    register(&mut lab, 3_600);
+    let mut settings = settings_with(Register::default());
+    settings.routing.trunks.remove(1);
+    settings.routing.routes.remove(0);
+    lab.input(Input::Settings(Arc::new(settings)));
+    let first = lab.take_request(CARRIER_A, &Method::Register);
+    let stale = "Digest realm=\"carrier\", nonce=\"n2\", qop=\"auth\", stale=true";
+    lab.receive(CARRIER_A, &answer(&first, 401, &[(Header::WwwAuthenticate, stale)]));
+    let second = lab.take_request(CARRIER_A, &Method::Register);
+    let digest = String::from_utf8(second.header(Header::Authorization).unwrap().to_vec()).unwrap();
+    assert!(digest.contains("username=\"line\"") && digest.contains("nonce=\"n2\""), "{digest}");
+    assert_eq!(number(&second, Header::Expires), 0);
+    lab.receive(CARRIER_A, &answer(&second, 200, &[]));
+    lab.expect_silence();
+    end(lab);
+}
+
+#[test]
+fn a_binding_at_a_host_that_is_configured_no_more_is_taken_back() {
+    for is_granted in [true, false] {
+        let only = |peer: &str| {
+            let mut settings = at_two_hosts(RegisterTo::First);
+            settings.routing.trunks[1].hosts = vec![host(peer)];
+            Arc::new(settings)
+        };
+        let mut lab = Lab::with((*only(CARRIER_A)).clone());
+        let first = next_register(&mut lab, CARRIER_A, Duration::from_secs(1));
+        if is_granted {
+            lab.receive(CARRIER_A, &granted(&first, 3_600));
+        }
+        lab.input(Input::Settings(only(CARRIER_B)));
+        let last = lab.take_request(CARRIER_A, &Method::Register);
+        assert_eq!((number(&last, Header::Expires), last.call_id()), (0, first.call_id()));
+        lab.receive(CARRIER_A, &answer(&last, 200, &[]));
+        // Not before the first has heard: both may be doors of one service.
+        lab.advance(Duration::from_millis(1_900));
+        lab.expect_silence();
+        let moved = next_register(&mut lab, CARRIER_B, Duration::from_secs(4));
+        lab.receive(CARRIER_B, &granted(&moved, 3_600));
+        assert_eq!(is_registered(&lab), Some(true));
+        end(lab);
+    }
+}
+
 #[test]
 fn a_trunk_that_an_operator_switches_off_is_left_and_registered_at_when_it_is_on_again() {
     let mut lab = lab_with(Register::default());

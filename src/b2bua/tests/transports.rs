@@ -113,7 +113,7 @@ fn a_call_goes_out_over_the_transport_of_its_trunk() {
 }
 
 /// An ACK for a failure has the branch of its INVITE.
-fn ack_of_failure(invite: &Message) -> Message {
+pub(super) fn ack_of_failure(invite: &Message) -> Message {
     let ack = text(invite).replacen("INVITE ", "ACK ", 1).replace(" INVITE\r\n", " ACK\r\n");
     Message::parse(ack.into()).unwrap()
 }
@@ -277,6 +277,39 @@ fn a_response_whose_connection_is_gone_takes_one_to_the_sent_by() {
     lab.take_response(PBX, 200);
     let bye = lab.take_request(CARRIER_A, &Method::Bye);
     lab.receive(CARRIER_A, &respond(CARRIER_A, &bye, 200, "callee", None));
+    lab.expect_nothing_left();
+}
+
+/// Two trunks have one address: whom the new connection must lead to says the call, not the address.
+#[test]
+fn a_response_takes_a_connection_to_the_trunk_that_its_call_is_of() {
+    let mut settings = all_listeners();
+    settings.routing.trunks[0].transport = Some(Transport::Tls);
+    let mut other = settings.routing.trunks[0].clone();
+    other.name = "pbx-b".into();
+    other.tls.server_name = Some("b.example".to_owned());
+    other.matching.domains = vec!["b.example".to_owned()];
+    let identity = other.first_identity();
+    assert_ne!(identity, settings.routing.trunks[0].first_identity());
+    settings.routing.trunks.push(other);
+    let mut lab = Lab::with(settings);
+    let hop = Hop::new(ListenerId(4), Transport::Tls, "10.0.0.9:40000".parse().unwrap());
+    lab.input(Input::Connected { hop });
+    let invite = text(&invite(PBX, "+442079460000", "t", Some(SDP_PBX)));
+    let invite = invite.replace("To: <sip:+442079460000@10.0.0.5:5060>", "To: <sip:+442079460000@b.example>");
+    let invite = Message::parse(invite.into()).unwrap();
+    receive_over(&mut lab, hop, &invite);
+    lab.take_response("10.0.0.9:40000", 100);
+    let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+    lab.input(Input::TransportFailed { hop });
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+    let (to, _) = lab.sent[0].clone();
+    assert_eq!(to, Hop { peer: PBX.parse().unwrap(), identity, ..hop });
+    lab.take_response(PBX, 180);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    lab.take_response(PBX, 486);
+    receive_over(&mut lab, to, &ack_of_failure(&invite));
     lab.expect_nothing_left();
 }
 

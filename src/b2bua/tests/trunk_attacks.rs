@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failover::{complete_over_b, with_failover};
+use super::failover::{complete_over_b, rings_too_long, with_failover};
 use super::health::{
     call, call_finds_a_dead, call_goes_to, hear, probes_fail, probes_succeed, probing, refuse,
 };
@@ -33,12 +33,8 @@ fn challenge(request: &Message, status: u16, realm: &str, more: &str) -> Message
 }
 
 /// Carrier A rings until the call is to go on to carrier B. Gives the caller's INVITE and carrier A's.
-fn rings_too_long(lab: &mut Lab) -> (Message, Message) {
-    let (invite, outgoing) = begin(lab, Some(SDP_PBX));
-    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
-    lab.take_response(PBX, 180);
-    lab.advance(Duration::from_secs(185));
-    let cancel = lab.take_request(CARRIER_A, &Method::Cancel);
+fn is_left(lab: &mut Lab) -> (Message, Message) {
+    let (invite, outgoing, cancel) = rings_too_long(lab);
     lab.receive(CARRIER_A, &respond(CARRIER_A, &cancel, 200, "callee", None));
     (invite, outgoing)
 }
@@ -50,7 +46,7 @@ fn a_phone_that_is_left_does_not_ring_again_for_the_challenge_of_another_branch(
         let mut settings = with_failover(&[CodePattern::Class(5)], true);
         settings.routing.trunks[1].credentials = credentials();
         let mut lab = Lab::with(settings);
-        let (invite, outgoing) = rings_too_long(&mut lab);
+        let (invite, outgoing) = is_left(&mut lab);
         let answer = match status {
             422 => with_header(&respond(CARRIER_A, &outgoing, 422, "callee", None), "Min-SE: 3600"),
             _ => challenge(&outgoing, status, "carrier", ""),

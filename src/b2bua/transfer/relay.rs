@@ -3,8 +3,9 @@
 //! the receiver knows, and of a sipfrag the status line alone crosses.
 
 use super::super::call::{Call, CallKey};
-use super::super::engine::{Engine, Purpose};
-use super::super::{header_policy, identity};
+use super::super::engine::Engine;
+use super::super::outgoing::Purpose;
+use super::super::{addressing, header_policy};
 use super::Referred;
 use super::replace::MAX_GRANTS;
 use super::replaces::Replaces;
@@ -97,7 +98,7 @@ impl Engine {
             Some(trunk) => trunk.number(numbering, number, received),
             None => numbering.format(number, received, NumberForm::E164),
         };
-        let uri = identity::contact(&user, &self.advertised(leg.hop), leg.hop.transport);
+        let uri = addressing::contact(&user, &self.advertised(leg.hop), leg.hop.transport);
         let (realm, name) = (leg.realm, leg.trunk.clone());
         let Some((other, side)) = referred.replaces else {
             // It will come to us as a call of the receiver's.

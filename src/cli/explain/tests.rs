@@ -26,6 +26,26 @@ fn headers_and_names_are_read_as_written() {
     assert!(resolved("sip.example=here").is_err());
 }
 
+#[test]
+fn what_a_terminal_would_obey_is_not_printed() {
+    use clap::Parser;
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ExplainArgs,
+    }
+    let obeyed = |from: &str, to: &str, header: &str| {
+        let line = [
+            "x", "--realm", "trusted", "--source", "10.0.0.1", "--from", from, "--to", to, "--header", header,
+        ];
+        Line::try_parse_from(line).unwrap().args.obeyed()
+    };
+    assert_eq!(obeyed("1001", "+1202555", "X-Tab: a\tb"), None);
+    assert_eq!(obeyed("\u{1b}[2J", "1", "X: a"), Some("--from"));
+    assert_eq!(obeyed("1", "1\u{202e}", "X: a"), Some("--to"));
+    assert_eq!(obeyed("1", "1", "X: a\u{9b}c"), Some("--header"));
+}
+
 /// Two accounts of one provider, which share a source and a tier.
 const SHARED: &str = r#"
 [[listener]]

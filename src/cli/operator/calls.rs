@@ -106,6 +106,31 @@ mod tests {
         assert_eq!(page(&json!({ "total": 0, "calls": [] }), Palette::PLAIN), "0 calls\n");
     }
 
+    /// What the daemon serves (`admin/golden.rs`).
+    #[test]
+    fn what_is_served_is_what_is_read() {
+        let served: Value = serde_json::from_str(include_str!("../../admin/golden/calls.json")).unwrap();
+        expect![[r#"
+            CALL  PHASE     FOR        FROM          TO             IN             OUT
+            00ab  answered  1 min 2 s  +14155550100  911            10.0.0.9:5060  sinch
+            00ab  setup     1 min 2 s  +14155550100  +442079460000  10.0.0.9:5060  -
+            7 calls: the 2 oldest are shown
+        "#]]
+        .assert_eq(&page(&served, Palette::PLAIN));
+        expect![[r#"
+            call       00ab
+            phase      answered
+            from       +14155550100
+            to         911
+            in         10.0.0.9:5060 (trusted), 10.0.0.9:5060
+            out        sinch (untrusted), 192.0.2.1:5060
+            start      2026-03-21 09:05:07 UTC, 1 min 2 s ago
+            answer     2026-03-21 09:05:07 UTC
+            emergency  a call for help
+        "#]]
+        .assert_eq(&one(&served["calls"][0], Palette::PLAIN));
+    }
+
     #[test]
     fn one_call_is_told_with_its_legs() {
         expect![[r#"

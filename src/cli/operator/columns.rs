@@ -102,6 +102,11 @@ pub(super) fn moment(rfc3339: &str) -> String {
     seconds.map_or_else(|| rfc3339.to_owned(), |seconds| format!("{} UTC", seconds.replace('T', " ")))
 }
 
+/// `2026-03-21T09:05:07.042Z`, of a moment that is not long ago.
+pub(super) fn hour(rfc3339: &str) -> String {
+    rfc3339.get("2026-03-21T".len().."2026-03-21T09:05:07".len()).unwrap_or(rfc3339).to_owned()
+}
+
 /// "2 d 3 h", "5 min 7 s": the two largest units.
 pub(super) fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -143,6 +148,7 @@ mod tests {
     #[test]
     fn times_are_for_people() {
         assert_eq!(moment("2026-03-21T09:05:07.042Z"), "2026-03-21 09:05:07 UTC");
+        assert_eq!(hour("2026-03-21T09:05:07.042Z"), "09:05:07");
         let spans = [5, 65, 3_725, 90_000].map(span);
         assert_eq!(spans, ["5 s", "1 min 5 s", "1 h 2 min", "1 d 1 h"]);
         assert_eq!([1, 2].map(|number| count(number, "call")), ["1 call", "2 calls"]);

@@ -20,7 +20,7 @@ pub(in crate::cli) const EXAMPLES: &str = "Examples:
 New calls, and OPTIONS, are answered 503 with Retry-After, so that a PBX takes another node. A drain lasts
 until `undrain` or a restart, over reloads, and also if this command is interrupted: its deadline is kept
 by the daemon. A second drain has the last word on the deadline. Calls for help (numbering.emergency) are
-not hung up at a deadline; `drawbridge hangup` does it.
+taken until the deadline, and not hung up at it; `drawbridge hangup` does that.
 
 Exit status: 0 when carried out (with --wait and --deadline: no call is left), 1 if calls for help go on
 after the deadline or no daemon answers, 2 wrong usage.";

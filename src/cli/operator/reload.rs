@@ -86,6 +86,21 @@ mod tests {
         assert_eq!(page(&same, Palette::PLAIN), "nothing to reload: the files say what is in force\n");
     }
 
+    /// What the daemon serves (`admin/golden.rs`).
+    #[test]
+    fn what_is_served_is_what_is_read() {
+        let served: Value = serde_json::from_str(include_str!("../../admin/golden/reload.json")).unwrap();
+        expect![[r#"
+              trunk sinch: added
+            Warnings:
+              drawbridge.toml:2:1: node.nam: unknown key; did you mean "name"?
+              media.ports: the new value takes effect with a restart
+              drawbridge.toml:2:1: node.nam: unknown key; did you mean "name"?
+            refused: 1 fault; the running configuration stays in force
+        "#]]
+        .assert_eq(&page(&served, Palette::PLAIN));
+    }
+
     #[test]
     fn a_refusal_lists_the_faults() {
         let body = json!({

@@ -4,11 +4,19 @@ use serde_json::Value;
 
 use super::columns::{Cell, count, items, list, moment, number, span, text};
 use super::reload::faults;
+use super::trunks::why_calls_fail;
 use crate::cli::style::{Ink, Palette};
 
 /// The states of trunks in the order in which they are told, and whether each is well.
-const TRUNK_STATES: [(&str, bool); 5] =
-    [("up", true), ("full", true), ("down", false), ("unresolved", false), ("disabled", true)];
+const TRUNK_STATES: [(&str, bool); 7] = [
+    ("up", true),
+    ("new", true),
+    ("full", true),
+    ("unauthorized", false),
+    ("down", false),
+    ("unresolved", false),
+    ("disabled", true),
+];
 
 pub(super) fn page(body: &Value, palette: Palette) -> String {
     let state = text(body, "state");
@@ -41,6 +49,11 @@ fn entries(body: &Value) -> Vec<(&'static str, Cell)> {
     let since = format!("{}, since {}", span(number(body, "uptime_seconds")), moment(text(body, "started")));
     let mut entries = vec![("up", Cell::new(since)), ("calls", Cell::new(calls(body)))];
     entries.push(("trunks", trunks(body)));
+    for (nth, trunk) in items(body, "failing_trunks").iter().enumerate() {
+        let name = super::columns::cell(text(trunk, "name"));
+        let why = format!("{name}: {}", why_calls_fail(trunk).join("; "));
+        entries.push((if nth == 0 { "failing" } else { "" }, Cell::in_ink(why, Ink::Bad)));
+    }
     let ports = |realm: &str| {
         let of = &body["media_ports"][realm];
         format!("{} of {} {realm}", number(of, "in_use"), number(of, "limit"))
@@ -100,7 +113,13 @@ mod tests {
             "drain_deadline": "2026-03-21T11:11:00.000Z", "calls": 3, "transactions": 4,
             "media_ports": { "trusted": { "in_use": 6, "limit": 10_000 },
                              "untrusted": { "in_use": 6, "limit": 10_000 } },
-            "trunks": { "up": 2, "unresolved": 1 },
+            "trunks": { "up": 2, "unauthorized": 1, "unresolved": 1 },
+            "failing_trunks": [{
+                "name": "sinch",
+                "attempts": { "recent": { "attempts": 12, "most": {
+                    "reason": "403 Forbidden", "times": 12, "last": "2026-03-21T09:05:07.042Z" } } },
+                "refused": null
+            }],
             "configuration": {
                 "since": "2026-03-21T09:05:07.042Z", "listeners": 2, "trunks": 3, "routes": 1,
                 "last_reload_successful": false,
@@ -119,7 +138,8 @@ mod tests {
 
             up            2 h 5 min, since 2026-03-21 09:05:07 UTC
             calls         3, ended at 2026-03-21 11:11:00 UTC
-            trunks        2 up, 1 unresolved
+            trunks        2 up, 1 unauthorized, 1 unresolved
+            failing       sinch: 403 Forbidden to 12 of the last 12 calls, last 09:05:07
             media ports   6 of 10000 trusted, 6 of 10000 untrusted
             transactions  4
             configured    since 2026-03-21 09:05:07 UTC

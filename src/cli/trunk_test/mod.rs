@@ -23,14 +23,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::style::Palette;
-use super::{ConfigFile, FAILED, refusal};
+use super::{ConfigFile, FAILED, USAGE, refusal};
 use crate::config::{self, Config};
 use crate::runtime::Clock;
 use page::Page;
 use step::Report;
-
-/// Wrong usage: a trunk that there is not.
-const USAGE: u8 = 2;
 
 pub(super) const EXAMPLES: &str = "Examples:
   drawbridge trunk test sinch
@@ -42,14 +39,19 @@ Contact whether the credentials are right. A wrong password is tried at one addr
 
 Exit status: 0 if nothing failed, 1 if something did or the configuration is wrong, 2 wrong usage.";
 
+/// An answer from the other side of the world takes longer.
+const PATIENCE_MIN: Duration = Duration::from_millis(100);
+/// Nobody waits so long.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
+
 /// `drawbridge trunk test`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TestArgs {
     /// The trunk, as in [trunk.NAME]
     name: String,
-    /// How long each answer is waited for, in seconds
-    #[arg(long, value_name = "S", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=60))]
-    timeout: u16,
+    /// How long each answer is waited for: seconds (4), or with a unit (500ms, 4s, 1m)
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = patience)]
+    timeout: Duration,
     /// Print one JSON object for machines
     #[arg(long)]
     json: bool,
@@ -69,8 +71,17 @@ pub(super) fn run(args: &TestArgs) -> ExitCode {
     }
 }
 
+/// As in the configuration, or seconds alone.
+fn patience(text: &str) -> Result<Duration, String> {
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    let patience = config::duration(text).or_else(seconds);
+    patience
+        .filter(|patience| (PATIENCE_MIN..=PATIENCE_MAX).contains(patience))
+        .ok_or_else(|| "write 100ms to 60s, or 1 to 60 seconds".to_owned())
+}
+
 fn test(args: &TestArgs, config: Config) -> ExitCode {
-    let subject = match walk::subject(config, &args.name, Duration::from_secs(args.timeout.into())) {
+    let subject = match walk::subject(config, &args.name, args.timeout) {
         Ok(subject) => subject,
         Err(known) => {
             let _ = writeln!(io::stderr(), "drawbridge: {}", unknown(&args.name, &known));
@@ -122,4 +133,19 @@ fn print(text: &str, has_passed: bool) -> ExitCode {
         }
     }
     if has_passed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_written_as_in_the_configuration_or_in_seconds() {
+        let millis = |text| patience(text).map(|patience| patience.as_millis());
+        assert_eq!([millis("1s"), millis("500ms"), millis("1m")], [Ok(1_000), Ok(500), Ok(60_000)]);
+        assert_eq!([millis("10"), millis("60")], [Ok(10_000), Ok(60_000)]);
+        for wrong in ["0", "0s", "61", "61s", "99ms", "s", "-1", "1 s", "99999999999999999999"] {
+            assert!(patience(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -67,15 +67,6 @@ pub(super) struct Place {
     pub(super) transport: Transport,
 }
 
-impl Place {
-    /// Host of the Request-URI, as the daemon's probes have it: the trunk's domain, with the port where
-    /// the host is the domain and its port is its own.
-    pub(super) fn target(&self, domain: &str) -> String {
-        let has_own_port = self.host == domain && self.address.port() != self.transport.default_port();
-        if has_own_port { format!("{domain}:{}", self.address.port()) } else { domain.to_owned() }
-    }
-}
-
 /// Where a test is sent from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Origin {

@@ -11,7 +11,7 @@ use super::readings::{address, authentication, connect, options, tls};
 use super::step::{Mark, Name, Report, Step, TargetReport};
 use super::wire::{Answered, Fault, Wire};
 use super::{describe, dns, elsewhere};
-use crate::b2bua::inquiry::{self, DigestOutcome, Inquiry, Party};
+use crate::b2bua::inquiry::{self, Inquiry, Party};
 use crate::base::Transport;
 use crate::routing::Credentials;
 use crate::runtime::{Clock, seed};
@@ -181,7 +181,7 @@ async fn look_elsewhere(
         Fault::Refused | Fault::Silence { is_working: false, .. } | Fault::NotSip(_) => {
             elsewhere::look(subject, place, origin, clock).await
         }
-        Fault::Silence { .. } | Fault::Unreachable(_) | Fault::Closed(_) => Vec::new(),
+        Fault::Silence { .. } | Fault::Unreachable(_) | Fault::Closed(_) | Fault::Endless => Vec::new(),
     }
 }
 
@@ -303,9 +303,8 @@ async fn identify(subject: &Subject, visit: &mut Visit, clock: Clock) -> Step {
     };
     let place = &visit.report.place;
     let scene = Scene { subject, place, origin: &origin, local: wire.local };
-    let was_challenged = |answered: &Answered| answered.finding.digest != DigestOutcome::NotAsked;
     let question = match &visit.answer {
-        Some(answered) if was_challenged(answered) && !subject.registers() => PRESENCE,
+        Some(answered) if answered.finding.was_asked() && !subject.registers() => PRESENCE,
         _ => inquiry::Subject::Bindings,
     };
     let credentials = subject.trunk.credentials.clone();
@@ -326,16 +325,20 @@ pub(super) async fn ask(
     clock: Clock,
     patience: Duration,
 ) -> Result<Answered, Fault> {
+    let trunk = &subject.trunk;
+    let target = trunk.uri_host(&place.host, place.address, place.transport);
     let party = Party {
+        trunk: trunk.name.clone(),
+        peer: place.address,
         transport: place.transport,
         sent_by: origin.sent_by(wire.local),
         here: origin.here(wire.local),
-        target: place.target(&subject.trunk.domain),
-        registrar: subject.registrar().unwrap_or_else(|| place.target(&subject.trunk.domain)),
+        registrar: subject.registrar().unwrap_or_else(|| target.clone()),
+        target,
         user: subject.user(),
-        domain: subject.trunk.domain.clone(),
+        domain: trunk.uri_domain(),
         credentials,
-        authentication: subject.trunk.authentication.clone(),
+        authentication: trunk.authentication.clone(),
     };
     let random = seed::random().map_err(Fault::Unreachable)?;
     let inquiry = Inquiry::new(party, question, clock.now(), random);

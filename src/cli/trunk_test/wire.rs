@@ -67,6 +67,9 @@ pub(super) enum Fault {
     Closed(Option<rustls::Error>),
     /// Something else speaks there: how it begins.
     NotSip(String),
+    /// An answer by a stream that does not say where it ends (RFC 3261 §18.3): the daemon does not hear
+    /// it, and hangs up.
+    Endless,
 }
 
 impl Wire {
@@ -172,7 +175,11 @@ impl Wire {
             }
             Kind::Stream { io, framer } => loop {
                 match framer.poll() {
-                    Some(Frame::Message(bytes) | Frame::Endless(bytes)) => return Ok((bytes, self.peer)),
+                    Some(Frame::Message(bytes)) => return Ok((bytes, self.peer)),
+                    Some(Frame::Endless(bytes)) => {
+                        let is_sip = Message::parse(bytes.clone()).is_ok();
+                        return Err(if is_sip { Fault::Endless } else { Fault::NotSip(shown(&bytes)) });
+                    }
                     Some(Frame::Fault(_)) => return Err(Fault::NotSip(String::new())),
                     Some(Frame::Ping) => continue,
                     None => {}

@@ -91,6 +91,18 @@ const MISTAKES: &[(&str, &str)] = &[
     ("a password without quotes", "[trunk.a]\nhost = \"a.example\"\nusername = \"u\"\npassword = hunter2\n"),
     ("no host", "[trunk.a]\nusername = \"u\"\npassword = \"x\"\n"),
     (
+        "a region that there is not, and nothing else",
+        "[trunk.a]\nprofile = \"sinch\"\nregion = \"euc2\"\nusername = \"u\"\npassword = \"${SECRET}\"\n",
+    ),
+    (
+        "(a warning) somebody on both sides, and no route",
+        "[trunk.a]\nhost = \"a.example\"\n[trunk.pbx]\nrealm = \"trusted\"\nhost = \"127.0.0.9\"\n",
+    ),
+    (
+        "(warnings) countries whose people cannot call for help",
+        "[numbering]\ncountry = \"FR\"\n[trunk.a]\nhost = \"a.example\"\nnumbering = { country = \"DE\" }\n[trunk.b]\nhost = \"b.example\"\nnumbering = { country = \"GB\", emergency = [\"112\", \"999\"] }\n",
+    ),
+    (
         "(a warning) a trunk without a route, a route that is not reached",
         "[trunk.a]\nhost = \"a.example\"\n[trunk.b]\nhost = \"b.example\"\n[[route]]\nname = \"all\"\nfrom = \"trusted\"\ntrunks = [\"a\"]\n[[route]]\nname = \"us\"\nfrom = \"trusted\"\nto = [\"+1*\"]\ntrunks = [\"a\"]\n",
     ),

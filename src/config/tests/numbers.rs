@@ -55,5 +55,5 @@ fn a_change_of_prefixes_is_told() {
     expect![[r#"
         trunk a: add_prefix 00 → none
         trunk a: numbering country GB, prefixes 00 011, short ^(?:1[0-9]{2})$, emergency 911 112, access codes none → country GB, prefixes 00 011, short ^(?:1[0-9]{2})$, emergency 911 112, access codes 9
-        trunk a: tech_prefix none → 77"#]].assert_eq(&diff(&before, &after).join("\n"));
+        trunk a: tech_prefix added"#]].assert_eq(&diff(&before, &after).join("\n"));
 }

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::super::*;
 use super::{MINIMAL, faults, minimal_and, read, valid};
-use crate::base::Realm;
+use crate::base::{Latch, Realm};
 use crate::numbering::NumberForm;
 use crate::routing::{Host, Trunk};
 
@@ -118,6 +118,7 @@ send_numbers = "plain"
 allow = ["192.0.2.0/24", "198.51.100.0/24"]
 failover = { codes = ["5xx"], timeout = "2s" }
 headers = { pass = ["X-A"], set = { X-From = "pack", X-Both = "pack" } }
+latch = "strict"
 "#;
     let text = minimal_and(
         r#"[trunk.a]
@@ -134,6 +135,7 @@ headers = { set = { X-Both = "own" } }
     assert_eq!(trunk.allow, ["203.0.113.9/32".parse().unwrap()]);
     assert_eq!((trunk.failover.codes.len(), trunk.failover.timeout.as_secs()), (1, 3));
     assert_eq!(trunk.headers.pass, ["X-A"]);
+    assert_eq!(trunk.latch, Latch::Strict);
     let set = [("X-Both".to_owned(), "own".to_owned()), ("X-From".to_owned(), "pack".to_owned())];
     assert_eq!(trunk.headers.set, set);
 }

@@ -10,15 +10,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use io_uring::Submitter;
 use io_uring::types::{BufRingEntry, RecvMsgOut};
 
 use super::super::sockaddr::{self, SOCKADDR_BYTES};
 
-/// Buffers a worker: some ten milliseconds of 100,000 packets a second. When they run out, packets
-/// wait in their sockets.
-pub(super) const BUFFERS: u16 = 1_024;
+/// Buffers a worker, at least: some ten milliseconds of 100,000 packets a second. When they run out,
+/// packets wait in their sockets.
+const BUFFERS_MIN: u16 = 1_024;
+/// Buffers a worker at the longest `media.batch`.
+const BUFFERS_MAX: u16 = 4_096;
+/// What a worker can carry at the very most, packets a second: those of one batch shall have buffers
+/// while those of the next come.
+const PACKETS_PER_SECOND: u128 = 400_000;
 /// The group that receives name.
 pub(super) const GROUP: u16 = 0;
 
@@ -31,11 +37,19 @@ const PAGE_BYTES: usize = 4_096;
 /// The number of one buffer.
 pub(super) type BufferId = u16;
 
+/// How many buffers a worker has whose packets gather for this long.
+pub(super) fn count_for(batch: Duration) -> u16 {
+    let wanted = 2 * PACKETS_PER_SECOND * batch.as_micros() / 1_000_000;
+    u16::try_from(wanted).unwrap_or(BUFFERS_MAX).clamp(BUFFERS_MIN, BUFFERS_MAX).next_power_of_two()
+}
+
 /// The buffers and the ring through which the kernel gets them back. Must outlive every request
 /// that may touch them: dropped only after the io_uring has nothing under way.
 pub(super) struct Buffers {
     ring: NonNull<BufRingEntry>,
     memory: NonNull<u8>,
+    /// A power of two.
+    count: u16,
     /// Where the next buffer is given back; the kernel sees it by [`Buffers::publish`].
     tail: u16,
     /// What multishot `recvmsg` is told: room for a name, none for control data.
@@ -45,7 +59,7 @@ pub(super) struct Buffers {
 /// A received datagram in its buffer.
 pub(super) struct Received<'a> {
     pub(super) source: Option<SocketAddr>,
-    pub(super) payload: &'a [u8],
+    pub(super) payload: &'a mut [u8],
     pub(super) is_truncated: bool,
 }
 
@@ -58,27 +72,42 @@ pub(super) struct Outgoing {
 }
 
 impl Buffers {
-    /// Allocates the buffers and tells the io_uring of them.
-    pub(super) fn register(submitter: &Submitter<'_>) -> io::Result<Buffers> {
+    /// Allocates `count` buffers, a power of two, and tells the io_uring of them.
+    pub(super) fn register(submitter: &Submitter<'_>, count: u16) -> io::Result<Buffers> {
+        let count = count.clamp(1, BUFFERS_MAX).next_power_of_two();
         // SAFETY: all-zero bytes are a msghdr without name, parts or control data.
         let mut message: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         message.msg_namelen = SOCKADDR_BYTES as libc::socklen_t;
         let mut buffers = Buffers {
-            ring: allocate(ring_layout()).cast(),
-            memory: allocate(memory_layout()),
+            ring: allocate(ring_layout(count)).cast(),
+            memory: allocate(memory_layout(count)),
+            count,
             tail: 0,
             message,
         };
         // SAFETY: the ring is page-aligned memory of that many entries, and lives as long as the
         // io_uring uses it (see the type's contract).
         unsafe {
-            submitter.register_buf_ring_with_flags(buffers.ring.as_ptr() as u64, BUFFERS, GROUP, 0)?;
+            submitter.register_buf_ring_with_flags(buffers.ring.as_ptr() as u64, count, GROUP, 0)?;
         }
-        for id in 0..BUFFERS {
+        for id in 0..count {
             buffers.give_back(id);
         }
         buffers.publish();
         Ok(buffers)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Registers their memory with the io_uring, for sends without a copy, as its buffer 0.
+    pub(super) fn register_for_sending(&self, submitter: &Submitter<'_>) -> io::Result<()> {
+        let memory =
+            libc::iovec { iov_base: self.memory.as_ptr().cast(), iov_len: memory_layout(self.count).size() };
+        // SAFETY: the memory is ours and lives as long as the io_uring uses it (the type's contract).
+        unsafe { submitter.register_buffers(&[memory]) }
     }
 
     /// The message header for receives. Its address stays the same.
@@ -87,17 +116,20 @@ impl Buffers {
     }
 
     /// The datagram of a completed receive that filled `length` bytes of buffer `id`.
-    pub(super) fn received(&self, id: BufferId, length: usize) -> Option<Received<'_>> {
-        // SAFETY: the completion gave the buffer to us, and nobody writes to it until it is given
-        // back, which takes `&mut self`.
-        let bytes = unsafe { std::slice::from_raw_parts(self.at(id)?.as_ptr(), length.min(BUFFER_BYTES)) };
+    pub(super) fn received(&mut self, id: BufferId, length: usize) -> Option<Received<'_>> {
+        // SAFETY: the completion gave the buffer to us, nobody else reads or writes it until it is given
+        // back, and `&mut self` says that no other slice of it lives.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(self.at(id)?.as_ptr(), length.min(BUFFER_BYTES)) };
         let message = RecvMsgOut::parse(bytes, &self.message).ok()?;
         let name_bytes = (message.incoming_name_len() as usize).min(SOCKADDR_BYTES);
         let payload_bytes = (message.incoming_payload_len() as usize).min(bytes.len() - PAYLOAD_AT);
+        let is_truncated = message.is_payload_truncated();
+        let (head, payload) = bytes.split_at_mut(PAYLOAD_AT);
         Some(Received {
-            source: sockaddr::read(&bytes[HEADER_BYTES..HEADER_BYTES + name_bytes]),
-            payload: &bytes[PAYLOAD_AT..PAYLOAD_AT + payload_bytes],
-            is_truncated: message.is_payload_truncated(),
+            source: sockaddr::read(&head[HEADER_BYTES..HEADER_BYTES + name_bytes]),
+            payload: &mut payload[..payload_bytes],
+            is_truncated,
         })
     }
 
@@ -129,7 +161,7 @@ impl Buffers {
         // SAFETY: the index is below the ring's length; the kernel reads entries only up to the
         // published tail, so nobody reads this one now. The tail itself shares the first entry's
         // reserved field, which the setters leave alone.
-        let entry = unsafe { &mut *self.ring.as_ptr().add(usize::from(self.tail & (BUFFERS - 1))) };
+        let entry = unsafe { &mut *self.ring.as_ptr().add(usize::from(self.tail & (self.count - 1))) };
         entry.set_addr(buffer.as_ptr() as u64);
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(id);
@@ -145,7 +177,7 @@ impl Buffers {
 
     fn at(&self, id: BufferId) -> Option<NonNull<u8>> {
         // SAFETY: the buffer lies within the memory.
-        (id < BUFFERS).then(|| unsafe { self.memory.add(usize::from(id) * BUFFER_BYTES) })
+        (id < self.count).then(|| unsafe { self.memory.add(usize::from(id) * BUFFER_BYTES) })
     }
 }
 
@@ -153,18 +185,18 @@ impl Drop for Buffers {
     fn drop(&mut self) {
         // SAFETY: allocated with these layouts, and by the type's contract in nobody's use.
         unsafe {
-            dealloc(self.ring.as_ptr().cast(), ring_layout());
-            dealloc(self.memory.as_ptr(), memory_layout());
+            dealloc(self.ring.as_ptr().cast(), ring_layout(self.count));
+            dealloc(self.memory.as_ptr(), memory_layout(self.count));
         }
     }
 }
 
-const fn ring_layout() -> Layout {
-    layout(BUFFERS as usize * size_of::<BufRingEntry>())
+const fn ring_layout(count: u16) -> Layout {
+    layout(count as usize * size_of::<BufRingEntry>())
 }
 
-const fn memory_layout() -> Layout {
-    layout(BUFFERS as usize * BUFFER_BYTES)
+const fn memory_layout(count: u16) -> Layout {
+    layout(count as usize * BUFFER_BYTES)
 }
 
 const fn layout(bytes: usize) -> Layout {
@@ -178,4 +210,15 @@ fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
-const _: () = assert!(BUFFERS.is_power_of_two());
+const _: () = assert!(BUFFERS_MIN.is_power_of_two() && BUFFERS_MAX.is_power_of_two());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_batch_has_more_buffers_up_to_a_bound() {
+        let counts = [0, 200, 2_000, 5_000, 60_000_000].map(Duration::from_micros).map(count_for);
+        assert_eq!(counts, [1_024, 1_024, 2_048, 4_096, 4_096]);
+    }
+}

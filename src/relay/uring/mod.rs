@@ -9,6 +9,7 @@ mod ring;
 mod self_test;
 #[cfg(test)]
 mod tests;
+mod zero_copy;
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +17,10 @@ use std::time::Duration;
 use socket2::Socket;
 
 use self::buffers::BufferId;
-use self::ring::{Completion, Ring};
+use self::ring::{Completion, Ring, RingOptions};
+use super::counters::Stall;
+use super::errno::{self, AfterReceive};
+use super::settings::RelaySettings;
 use super::table::{Detach, Slot, Sockets, Table};
 use super::worker::{Turn, Worker};
 use crate::base::Instant;
@@ -30,6 +34,8 @@ const FAULT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct UringEngine {
     sockets: RingSockets,
     completions: Vec<Completion>,
+    /// When the last wait ended: the clock is read once a batch.
+    now: Instant,
 }
 
 struct RingSockets {
@@ -54,50 +60,63 @@ struct SlotState {
 }
 
 impl UringEngine {
+    /// The engine of worker `number`.
+    ///
     /// # Errors
     /// Where io_uring is refused, too old, or does not work as it says.
-    pub(super) fn new(worker: &Worker) -> io::Result<UringEngine> {
-        let mut ring = Ring::new()?;
+    pub(super) fn new(number: usize, settings: &RelaySettings, worker: &Worker) -> io::Result<UringEngine> {
+        let mut ring = Ring::new(&RingOptions::of(settings))?;
         if !self_test::run(&mut ring)? {
             // Kernels before 6.13 free no file of the table while an older request runs.
             ring.use_plain_files();
         }
+        // The others do as the first found.
+        let is_first = number == 0;
+        zero_copy::choose(&mut ring, settings.zero_copy, is_first);
+        if !settings.busy_poll.is_zero()
+            && let Err(error) = ring.poll_busily(settings.busy_poll)
+            && is_first
+        {
+            tracing::warn!(%error, "media.busy_poll has no effect: it needs Linux 6.9");
+        }
         ring.await_wake_up(worker.wake_up_fd());
-        let sockets = RingSockets {
-            ring,
-            slots: Vec::new(),
-            ended: Vec::new(),
-            paused: Vec::new(),
-            next_resumption: Instant::ZERO,
-        };
-        Ok(UringEngine { sockets, completions: Vec::new() })
+        Ok(UringEngine { sockets: RingSockets::new(ring), completions: Vec::new(), now: worker.now() })
+    }
+
+    /// Whether datagrams are sent without a copy.
+    pub(super) fn sends_without_copy(&self) -> bool {
+        self.sockets.ring.sends_without_copy()
     }
 
     /// Runs until the relay stops.
-    pub(super) fn run(mut self, mut worker: Worker) {
-        while self.step(&mut worker) {}
+    ///
+    /// # Errors
+    /// Where the ring cannot be relied on any more.
+    pub(super) fn run(mut self, worker: &mut Worker) -> io::Result<()> {
+        while self.step(worker)? {}
+        Ok(())
     }
 
     /// One turn: what is due, one wait, what completed. Tells whether there shall be another.
-    fn step(&mut self, worker: &mut Worker) -> bool {
-        let now = worker.now();
-        let time = match worker.turn(now, &mut self.sockets) {
+    fn step(&mut self, worker: &mut Worker) -> io::Result<bool> {
+        let time = match worker.turn(self.now, &mut self.sockets) {
             Turn::Wait(time) => time,
-            Turn::Stop => return false,
+            Turn::Stop => return Ok(false),
         };
-        if let Err(error) = self.sockets.ring.wait(time, &mut self.completions) {
-            // Cannot happen with a live ring. The calls of this worker fall silent and are ended.
-            tracing::error!(%error, "io_uring");
-            return false;
+        worker.fail_if_asked()?;
+        self.sockets.ring.wait(time, &mut self.completions)?;
+        if let Some(stall) = self.sockets.ring.take_stall() {
+            worker.table.count_stall(stall);
         }
-        worker.obey(worker.now(), &mut self.sockets);
+        self.now = worker.now();
+        worker.obey(self.now, &mut self.sockets);
         self.serve(worker);
-        true
+        Ok(true)
     }
 
     /// Looks at all that completed, then lets the receives go on that had ended.
     fn serve(&mut self, worker: &mut Worker) {
-        let now = worker.now();
+        let now = self.now;
         for index in 0..self.completions.len() {
             match self.completions[index] {
                 Completion::Datagram { slot, buffer, length, is_last } => {
@@ -107,11 +126,11 @@ impl UringEngine {
                     }
                 }
                 Completion::ReceiveEnded { slot, errno } => {
-                    self.sockets.note_fault(slot, errno);
+                    self.sockets.note_end(slot, errno, &mut worker.table);
                     self.sockets.receive_ended(slot, &mut worker.table);
                 }
-                Completion::SendFailed { slot, errno: _ } => {
-                    worker.table.count_drop(slot, DropReason::SendFailed);
+                Completion::SendFailed { slot, errno } => {
+                    worker.table.count_drop(slot, errno::of_send(errno));
                 }
                 Completion::WokenUp { errno } => {
                     if errno != 0 {
@@ -128,9 +147,18 @@ impl UringEngine {
 }
 
 impl RingSockets {
+    fn new(ring: Ring) -> RingSockets {
+        RingSockets {
+            ring,
+            slots: Vec::new(),
+            ended: Vec::new(),
+            paused: Vec::new(),
+            next_resumption: Instant::ZERO,
+        }
+    }
+
     fn relay(&mut self, slot: Slot, buffer: BufferId, length: usize, table: &mut Table, now: Instant) {
         let Some(received) = self.ring.received(buffer, length) else { return self.ring.discard(buffer) };
-        let payload_bytes = received.payload.len();
         let egress = match received.source {
             Some(_) if received.is_truncated => {
                 table.count_drop(slot, DropReason::TooLarge);
@@ -140,7 +168,7 @@ impl RingSockets {
             None => None,
         };
         match egress {
-            Some(egress) => self.ring.send(slot, egress.slot, buffer, payload_bytes, egress.address),
+            Some(egress) => self.ring.send(slot, egress.slot, buffer, egress.length, egress.address),
             None => self.ring.discard(buffer),
         }
         if let Some(state) = self.slots.get_mut(slot as usize) {
@@ -148,14 +176,18 @@ impl RingSockets {
         }
     }
 
-    /// Counts an error that ended a receive. Running out of buffers is none (they come back with
-    /// the batch), nor is the cancellation that we asked for.
-    fn note_fault(&mut self, slot: Slot, errno: i32) {
+    /// A receive ended without a datagram: what that means stands in `errno.rs`.
+    fn note_end(&mut self, slot: Slot, errno: i32, table: &mut Table) {
         let Some(state) = self.slots.get_mut(slot as usize) else { return };
-        if !matches!(errno, 0 | libc::ENOBUFS | libc::ECANCELED) {
-            state.faults = state.faults.saturating_add(1);
-            if state.faults == FAULTS_MAX {
-                tracing::warn!(errno, "a media socket keeps failing to receive");
+        match errno::after_receive(errno) {
+            AfterReceive::Again => {}
+            AfterReceive::AgainWithBuffers => table.count_stall(Stall::Buffers),
+            AfterReceive::Suspect => {
+                state.faults = state.faults.saturating_add(1);
+                if state.faults == FAULTS_MAX {
+                    table.count_stall(Stall::Receive);
+                    tracing::warn!(errno, "a media socket keeps failing to receive");
+                }
             }
         }
     }

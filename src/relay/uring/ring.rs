@@ -9,14 +9,16 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use io_uring::squeue::Flags;
-use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, Fixed, Napi, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use socket2::Socket;
 
+use super::super::counters::Stall;
+use super::super::errno::{self, AfterWait};
+use super::super::settings::{Features, RelaySettings};
 use super::super::sys;
 use super::super::table::{SLOTS_MAX, Slot};
-use super::super::worker::{BATCH_PACKETS, BATCH_WAIT};
-use super::buffers::{BufferId, Buffers, GROUP, Outgoing, Received};
+use super::buffers::{self, BufferId, Buffers, GROUP, Outgoing, Received};
 
 /// Requests that are gathered for one system call; more go with a further one.
 const SUBMISSIONS: u32 = 1_024;
@@ -26,6 +28,30 @@ const COMPLETIONS: u32 = 8_192;
 const PUSHES_MAX: usize = 1_000;
 /// IORING_RECVSEND_POLL_FIRST: wait for data before trying to receive.
 const POLL_FIRST: u16 = 1;
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// What a ring is made with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RingOptions {
+    pub(super) submissions: u32,
+    pub(super) completions: u32,
+    pub(super) buffers: u16,
+    /// For how long packets gather.
+    pub(super) batch: Duration,
+    pub(super) without: Features,
+}
+
+impl RingOptions {
+    pub(super) fn of(settings: &RelaySettings) -> RingOptions {
+        RingOptions {
+            submissions: SUBMISSIONS,
+            completions: COMPLETIONS,
+            buffers: buffers::count_for(settings.batch),
+            batch: settings.batch,
+            without: settings.without,
+        }
+    }
+}
 
 /// What completed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,20 +92,42 @@ pub(super) struct Ring {
     is_busy: bool,
     /// Whether the kernel can wait first for a batch and then for one (6.12).
     waits_in_two_steps: bool,
+    /// For how long packets gather.
+    batch: Duration,
+    without: Features,
+    /// Whether sends are `SEND_ZC`.
+    sends_without_copy: bool,
+    /// Those of them that have not sent their last completion; counted in `under_way`, too.
+    zero_copies_under_way: usize,
+    /// What held the last wait up.
+    stall: Option<Stall>,
+    /// Completions that had to be taken before the next wait.
+    early: Vec<Completion>,
+    /// A request never reached the kernel: whatever waits for it waits for ever.
+    has_lost_request: bool,
 }
 
-/// `user_data`: what a completion is of, and of which slot.
+/// `user_data`: what a completion is of (the upper 16 bits), of which buffer (the next 16) and slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tag {
     Receive = 1,
     Send,
+    SendWithoutCopy,
     WakeUp,
     Cancel,
 }
 
 impl Tag {
     const fn with(self, slot: Slot) -> u64 {
-        (self as u64) << 32 | slot as u64
+        self.with_buffer(slot, 0)
+    }
+
+    const fn with_buffer(self, slot: Slot, buffer: BufferId) -> u64 {
+        (self as u64) << 48 | (buffer as u64) << 32 | slot as u64
+    }
+
+    const fn is_of(self, user_data: u64) -> bool {
+        user_data >> 48 == self as u64
     }
 }
 
@@ -88,35 +136,88 @@ impl Ring {
     ///
     /// # Errors
     /// Where the kernel refuses io_uring or lacks an operation.
-    pub(super) fn new() -> io::Result<Ring> {
-        let ring = build()?;
-        check_operations(&ring)?;
+    pub(super) fn new(options: &RingOptions) -> io::Result<Ring> {
+        let without = options.without;
+        if without.io_uring {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        let ring = build(options)?;
+        check_operations(&ring, &without)?;
         let slots_max = SLOTS_MAX.min(sys::open_files_limit());
-        ring.submitter().register_files_sparse(slots_max)?;
-        let buffers = Buffers::register(&ring.submitter())?;
-        let waits_in_two_steps = ring.params().is_feature_min_timeout();
+        let has_table = !without.fixed_files && register_files(&ring, slots_max);
+        if without.buffer_ring {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let buffers = Buffers::register(&ring.submitter(), options.buffers)?;
+        let waits_in_two_steps = ring.params().is_feature_min_timeout() && !without.min_wait;
         Ok(Ring {
             ring: ManuallyDrop::new(ring),
+            spent: Vec::with_capacity(usize::from(buffers.count())),
             buffers: ManuallyDrop::new(buffers),
-            files: Files::Fixed,
+            files: if has_table { Files::Fixed } else { Files::Plain(Vec::new()) },
             slots_max,
             wake_up_count: Box::new(0),
-            spent: Vec::with_capacity(usize::from(super::buffers::BUFFERS)),
             under_way: 0,
             is_busy: false,
             waits_in_two_steps,
+            batch: options.batch,
+            without,
+            sends_without_copy: false,
+            zero_copies_under_way: 0,
+            stall: None,
+            early: Vec::new(),
+            has_lost_request: false,
         })
+    }
+
+    /// Has the kernel ask the network card for so long before it lets the worker sleep.
+    ///
+    /// # Errors
+    /// Where the kernel cannot (before 6.9).
+    pub(super) fn poll_busily(&self, time: Duration) -> io::Result<()> {
+        if self.without.napi {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        self.ring.submitter().register_napi(&mut Napi::new().set_busy_poll_timeout(micros))
+    }
+
+    /// Makes sends without a copy possible.
+    ///
+    /// # Errors
+    /// Where the kernel cannot, or may not lock so much memory.
+    pub(super) fn prepare_sends_without_copy(&self) -> io::Result<()> {
+        let mut probe = Probe::new();
+        self.ring.submitter().register_probe(&mut probe)?;
+        if self.without.send_zc || !probe.is_supported(opcode::SendZc::CODE) {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        self.buffers.register_for_sending(&self.ring.submitter())
+    }
+
+    /// Whether sends from now on are without a copy; they must have been prepared.
+    pub(super) fn send_without_copy(&mut self, yes: bool) {
+        self.sends_without_copy = yes;
+    }
+
+    /// Whether sends are without a copy.
+    pub(super) fn sends_without_copy(&self) -> bool {
+        self.sends_without_copy
+    }
+
+    /// Sends whose buffers the kernel has not given back.
+    pub(super) fn sends_under_way(&self) -> usize {
+        self.spent.len() + self.zero_copies_under_way
+    }
+
+    /// What held the last wait up.
+    pub(super) fn take_stall(&mut self) -> Option<Stall> {
+        self.stall.take()
     }
 
     /// Keeps sockets among the process's descriptors from now on, not in the ring's table.
     pub(super) fn use_plain_files(&mut self) {
         self.files = Files::Plain(Vec::new());
-    }
-
-    /// Does without the kernel's wait in two steps, as before 6.12.
-    #[cfg(test)]
-    pub(super) fn wait_in_one_step(&mut self) {
-        self.waits_in_two_steps = false;
     }
 
     /// Takes a socket in.
@@ -182,7 +283,7 @@ impl Ring {
     }
 
     /// The datagram of a [`Completion::Datagram`].
-    pub(super) fn received(&self, buffer: BufferId, length: usize) -> Option<Received<'_>> {
+    pub(super) fn received(&mut self, buffer: BufferId, length: usize) -> Option<Received<'_>> {
         self.buffers.received(buffer, length)
     }
 
@@ -191,7 +292,8 @@ impl Ring {
     ///
     /// `MSG_DONTWAIT` makes the kernel finish or fail the send while it takes the request from the
     /// queue; it is never parked until the socket has room. So once the call that submitted it has
-    /// returned, the buffer is free, although a success leaves no completion.
+    /// returned, the buffer is free, although a success leaves no completion. Without a copy the kernel
+    /// says when: with the last completion of the send.
     pub(super) fn send(
         &mut self,
         received_at: Slot,
@@ -201,14 +303,22 @@ impl Ring {
         address: SocketAddr,
     ) {
         let Some(outgoing) = self.buffers.address_to(buffer, payload_bytes, address) else { return };
+        if self.sends_without_copy {
+            let (payload, payload_bytes) = (outgoing.payload, outgoing.payload_bytes);
+            let request = match self.fd(from) {
+                None => opcode::SendZc::new(Fixed(from), payload, payload_bytes),
+                Some(fd) => opcode::SendZc::new(Fd(fd), payload, payload_bytes),
+            };
+            let request = send_without_copy_request(request, &outgoing);
+            self.push(request.user_data(Tag::SendWithoutCopy.with_buffer(received_at, buffer)));
+            self.under_way += 1;
+            self.zero_copies_under_way += 1;
+            return;
+        }
+        let (payload, payload_bytes) = (outgoing.payload, outgoing.payload_bytes);
         let request = match self.fd(from) {
-            None => send_request(
-                opcode::Send::new(Fixed(from), outgoing.payload, outgoing.payload_bytes),
-                &outgoing,
-            ),
-            Some(fd) => {
-                send_request(opcode::Send::new(Fd(fd), outgoing.payload, outgoing.payload_bytes), &outgoing)
-            }
+            None => send_request(opcode::Send::new(Fixed(from), payload, payload_bytes), &outgoing),
+            Some(fd) => send_request(opcode::Send::new(Fd(fd), payload, payload_bytes), &outgoing),
         };
         self.push(request.flags(Flags::SKIP_SUCCESS).user_data(Tag::Send.with(received_at)));
         self.spent.push(buffer);
@@ -219,33 +329,78 @@ impl Ring {
         self.buffers.give_back(buffer);
     }
 
-    /// Submits what was asked for and waits for completions: a batch of them if packets are
-    /// flowing, or one, `time` at most. Then appends all there are.
+    /// Submits what was asked for and waits for completions: while packets flow for as many as gather
+    /// within the batch time, else for the first one, `time` at most. Then appends all there are.
+    ///
+    /// # Errors
+    /// Where the ring cannot be relied on any more.
     pub(super) fn wait(
         &mut self,
         time: Option<Duration>,
         completions: &mut Vec<Completion>,
     ) -> io::Result<()> {
+        if self.has_lost_request {
+            return Err(io::Error::other("a request to the kernel was lost"));
+        }
+        completions.append(&mut self.early);
         // Buffers that were discarded while the last completions were looked at.
         self.buffers.publish();
+        if self.ring.submission().cq_overflow() {
+            self.stall = Some(Stall::Completions);
+        }
+        // A packet waits for the batch time at most, because the time runs from now on and not from
+        // the first packet's coming. Fewer wake-ups than one each such time cannot be had; only if
+        // the buffers are about to run out one comes early.
+        let gathered = usize::from(self.buffers.count() / 2);
         let time = Timespec::from(time.unwrap_or(Duration::from_secs(3_600)));
-        let gather = Timespec::from(BATCH_WAIT);
-        let (count, arguments) = if self.waits_in_two_steps {
+        let gather = Timespec::from(self.batch);
+        let (count, arguments) = if !completions.is_empty() {
+            (0, SubmitArgs::new())
+        } else if self.batch.is_zero() {
+            (1, SubmitArgs::new().timespec(&time))
+        } else if self.waits_in_two_steps {
             // First for a batch, and if nothing at all came, on for the first packet.
-            let micros = BATCH_WAIT.as_micros() as u32;
-            (BATCH_PACKETS, SubmitArgs::new().min_wait_usec(micros).timespec(&time))
+            let micros = u32::try_from(self.batch.as_micros()).unwrap_or(u32::MAX);
+            (gathered, SubmitArgs::new().min_wait_usec(micros).timespec(&time))
         } else if self.is_busy {
-            (BATCH_PACKETS, SubmitArgs::new().timespec(&gather))
+            (gathered, SubmitArgs::new().timespec(&gather))
         } else {
             (1, SubmitArgs::new().timespec(&time))
         };
-        match self.ring.submitter().submit_with_args(count, &arguments) {
-            Ok(_) => {}
-            Err(error) if is_no_failure(&error) => {}
-            Err(error) => return Err(error),
+        if let Err(error) = self.ring.submitter().submit_with_args(count, &arguments) {
+            self.note_wait(error)?;
         }
         self.recycle_spent();
         self.drain(completions);
+        Ok(())
+    }
+
+    /// Submits what was asked for, and where sends without a copy are under way waits for one of them.
+    ///
+    /// # Errors
+    /// As of [`Ring::wait`].
+    pub(super) fn finish_sends(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
+        const TIME: Duration = Duration::from_millis(2);
+        let count = usize::from(self.zero_copies_under_way > 0);
+        let time = Timespec::from(TIME);
+        if let Err(error) = self.ring.submitter().submit_with_args(count, &SubmitArgs::new().timespec(&time))
+        {
+            self.note_wait(error)?;
+        }
+        self.recycle_spent();
+        self.drain(completions);
+        Ok(())
+    }
+
+    /// # Errors
+    /// That of the wait, if nothing but a new ring helps.
+    fn note_wait(&mut self, error: io::Error) -> io::Result<()> {
+        match errno::after_wait(error.raw_os_error().unwrap_or(libc::EIO)) {
+            AfterWait::Look => {}
+            AfterWait::TakeCompletions => self.stall = Some(Stall::Completions),
+            AfterWait::ShortOfMemory => self.stall = Some(Stall::Memory),
+            AfterWait::GiveUp => return Err(error),
+        }
         Ok(())
     }
 
@@ -272,12 +427,22 @@ impl Ring {
     /// Appends the completions that are there.
     fn drain(&mut self, completions: &mut Vec<Completion>) {
         let before = completions.len();
+        let mut is_buffer_free = false;
         for entry in self.ring.completion() {
             let (completion, is_last) = read(&entry);
-            if is_last && !matches!(completion, Completion::SendFailed { .. }) {
+            if is_last && Tag::SendWithoutCopy.is_of(entry.user_data()) {
+                self.buffers.give_back((entry.user_data() >> 32) as BufferId);
+                self.zero_copies_under_way = self.zero_copies_under_way.saturating_sub(1);
+                is_buffer_free = true;
+            }
+            // A copying send tells of its failure only, so it is not counted.
+            if is_last && !Tag::Send.is_of(entry.user_data()) {
                 self.under_way = self.under_way.saturating_sub(1);
             }
             completions.push(completion);
+        }
+        if is_buffer_free {
+            self.buffers.publish();
         }
         self.is_busy = completions.len() > before;
     }
@@ -301,13 +466,16 @@ impl Ring {
             if unsafe { self.ring.submission().push(&request) }.is_ok() {
                 return;
             }
-            if let Err(error) = self.ring.submit()
-                && !is_no_failure(&error)
-            {
+            let Err(error) = self.ring.submit() else { continue };
+            if self.note_wait(error).is_err() {
                 break;
             }
+            // The kernel may want its completions taken first.
+            let mut early = std::mem::take(&mut self.early);
+            self.drain(&mut early);
+            self.early = early;
         }
-        tracing::error!("a request to the kernel was lost");
+        self.has_lost_request = true;
     }
 
     /// The descriptor of a slot, unless it is in the ring's table.
@@ -340,38 +508,62 @@ impl Drop for Ring {
 }
 
 fn send_request(send: opcode::Send, outgoing: &Outgoing) -> squeue::Entry {
-    send.dest_addr(outgoing.address)
+    send.dest_addr(outgoing.address).dest_addr_len(outgoing.address_bytes).flags(SEND_FLAGS).build()
+}
+
+fn send_without_copy_request(send: opcode::SendZc, outgoing: &Outgoing) -> squeue::Entry {
+    send.buf_index(Some(0))
+        .dest_addr(outgoing.address)
         .dest_addr_len(outgoing.address_bytes)
-        .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+        .flags(SEND_FLAGS)
         .build()
+}
+
+/// Whether the ring has a file table of its own now. What it may lack is the right to so many files,
+/// or the memory.
+fn register_files(ring: &IoUring, slots: u32) -> bool {
+    ring.submitter()
+        .register_files_sparse(slots)
+        .inspect_err(|error| tracing::info!(%error, "io_uring without a file table of its own"))
+        .is_ok()
 }
 
 /// The most economical ring that this kernel makes: completions are worked off only when we ask
 /// (6.1), at least not by interrupting us (5.19).
-fn build() -> io::Result<IoUring> {
+fn build(options: &RingOptions) -> io::Result<IoUring> {
+    let Features { single_issuer, defer_taskrun, coop_taskrun, .. } = options.without;
     let with = |refine: fn(&mut io_uring::Builder)| {
         let mut builder = IoUring::builder();
-        builder.setup_cqsize(COMPLETIONS).setup_submit_all();
+        builder.setup_cqsize(options.completions).setup_submit_all();
         refine(&mut builder);
-        builder.build(SUBMISSIONS)
+        builder.build(options.submissions)
     };
-    with(|builder| {
-        builder.setup_single_issuer().setup_defer_taskrun().setup_no_sqarray();
-    })
-    .or_else(|_| {
-        with(|builder| {
-            builder.setup_single_issuer().setup_defer_taskrun();
+    let mut made = Err(io::Error::from_raw_os_error(libc::EINVAL));
+    if !single_issuer && !defer_taskrun {
+        made = with(|builder| {
+            builder.setup_single_issuer().setup_defer_taskrun().setup_no_sqarray();
         })
-    })
-    .or_else(|_| {
-        with(|builder| {
+        .or_else(|_| {
+            with(|builder| {
+                builder.setup_single_issuer().setup_defer_taskrun();
+            })
+        });
+    }
+    if made.is_err() && !single_issuer && !coop_taskrun {
+        made = with(|builder| {
+            builder.setup_single_issuer().setup_coop_taskrun();
+        });
+    }
+    if made.is_err() && !coop_taskrun {
+        made = with(|builder| {
             builder.setup_coop_taskrun();
-        })
-    })
+        });
+    }
+    made.or_else(|_| with(|_| {}))
 }
 
 /// Whether the kernel knows every operation, and waits as we want it.
-fn check_operations(ring: &IoUring) -> io::Result<()> {
+fn check_operations(ring: &IoUring, without: &Features) -> io::Result<()> {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;
     let operations =
@@ -380,11 +572,13 @@ fn check_operations(ring: &IoUring) -> io::Result<()> {
     let is_capable = operations.iter().all(|code| probe.is_supported(*code))
         && parameters.is_feature_ext_arg()
         && parameters.is_feature_nodrop()
-        && parameters.is_feature_skip_cqe_on_success();
+        && parameters.is_feature_skip_cqe_on_success()
+        && !without.skip_success
+        && !without.multishot;
     if is_capable {
         Ok(())
     } else {
-        Err(io::Error::other("this kernel's io_uring is too old: 6.1 is needed"))
+        Err(io::Error::other("this kernel's io_uring is too old: 6.0 is needed"))
     }
 }
 
@@ -393,23 +587,21 @@ fn read(entry: &cqueue::Entry) -> (Completion, bool) {
     let slot = entry.user_data() as Slot;
     let is_last = !cqueue::more(entry.flags());
     let errno = (-entry.result()).max(0);
-    let completion = match entry.user_data() >> 32 {
-        tag if tag == Tag::Receive as u64 => match (cqueue::buffer_select(entry.flags()), entry.result()) {
+    let user_data = entry.user_data();
+    let completion = if Tag::Receive.is_of(user_data) {
+        match (cqueue::buffer_select(entry.flags()), entry.result()) {
             (Some(buffer), length) if length >= 0 => {
                 Completion::Datagram { slot, buffer, length: length as usize, is_last }
             }
             _ if is_last => Completion::ReceiveEnded { slot, errno },
             _ => Completion::Nothing,
-        },
-        tag if tag == Tag::Send as u64 => Completion::SendFailed { slot, errno },
-        tag if tag == Tag::WakeUp as u64 => Completion::WokenUp { errno },
-        _ => Completion::Nothing,
+        }
+    } else if Tag::Send.is_of(user_data) || (Tag::SendWithoutCopy.is_of(user_data) && errno != 0) {
+        Completion::SendFailed { slot, errno }
+    } else if Tag::WakeUp.is_of(user_data) {
+        Completion::WokenUp { errno }
+    } else {
+        Completion::Nothing
     };
     (completion, is_last)
-}
-
-/// Results of a wait that only mean "look at what is there": time over, a signal, completions that
-/// must be taken first.
-fn is_no_failure(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }

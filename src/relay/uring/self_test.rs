@@ -11,8 +11,8 @@ use super::super::sockets;
 use super::super::table::Slot;
 use super::ring::{Completion, Ring};
 
-const FIRST: Slot = 0;
-const SECOND: Slot = 1;
+pub(super) const FIRST: Slot = 0;
+pub(super) const SECOND: Slot = 1;
 const PROBE: &[u8] = b"drawbridge";
 /// Waits of [`WAIT`] before the kernel is given up.
 const WAITS_MAX: usize = 50;
@@ -60,7 +60,7 @@ pub(super) fn run(ring: &mut Ring) -> io::Result<bool> {
     Ok(is_freed_at_once)
 }
 
-fn close(ring: &mut Ring, wanted: Slot) -> io::Result<()> {
+pub(super) fn close(ring: &mut Ring, wanted: Slot) -> io::Result<()> {
     ring.cancel_receive(wanted);
     expect(ring, |completion| match completion {
         Completion::ReceiveEnded { slot, .. } if slot == wanted => Some(()),
@@ -82,10 +82,10 @@ fn expect<T>(ring: &mut Ring, choose: impl Fn(Completion) -> Option<T>) -> io::R
     Err(io::Error::other("io_uring does not complete a request"))
 }
 
-fn bind() -> io::Result<Socket> {
+pub(super) fn bind() -> io::Result<Socket> {
     sockets::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
 
-fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+pub(super) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a socket without an address"))
 }

@@ -59,6 +59,21 @@ fn cdr(clock: &Clock) -> Cdr {
                 lost: 2,
                 jitter_ms: 0.123_456,
                 mos: Some(4.408_9),
+                reordered: 3,
+                duplicates: 4,
+                jitter_max_ms: 7.891,
+                ssrc_changes: 1,
+                sequence_step: Some(-12),
+                dropped: 37,
+                one_way: Duration::from_millis(5_900),
+                rtcp: Some(PeerReport {
+                    lost: 5,
+                    loss: 0.001_666,
+                    jitter_ms: 2.345,
+                    round_trip_ms: Some(41.237),
+                    discarded: Some(0.003_906),
+                    mos: Some(4.1),
+                }),
                 ..DirectionReport::default()
             },
             from_b: DirectionReport::default(),
@@ -137,14 +152,37 @@ fn a_record_has_the_fields_of_the_contract_in_their_order() {
               "bytes": 516000,
               "lost": 2,
               "jitter_ms": 0.12,
-              "mos": 4.41
+              "mos": 4.41,
+              "reordered": 3,
+              "duplicates": 4,
+              "jitter_max_ms": 7.89,
+              "ssrc_changes": 1,
+              "restarts": 0,
+              "sequence_step": -12,
+              "dropped": 37,
+              "one_way_ms": 5900,
+              "rtcp": {
+                "lost": 5,
+                "loss": 0.0017,
+                "jitter_ms": 2.35,
+                "rtt_ms": 41.24,
+                "discarded": 0.0039,
+                "mos": 4.1
+              }
             },
             "from_callee": {
               "packets": 0,
               "bytes": 0,
               "lost": 0,
               "jitter_ms": 0.0,
-              "mos": null
+              "mos": null,
+              "reordered": 0,
+              "duplicates": 0,
+              "jitter_max_ms": 0.0,
+              "ssrc_changes": 0,
+              "restarts": 0,
+              "dropped": 0,
+              "one_way_ms": 0
             }
           }
         }"#]]

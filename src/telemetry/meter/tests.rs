@@ -1,5 +1,5 @@
 use super::*;
-use crate::b2bua::{Attempt, Census, EndedBy};
+use crate::b2bua::{Attempt, Census, EndedBy, OneWayAudio, PartyPlace};
 use crate::base::{ByRealm, Instant};
 use crate::media::MediaReport;
 use crate::routing::{HealthChange, TargetKey};
@@ -16,6 +16,8 @@ fn render(metrics: &Metrics) -> String {
     let relay = RelayTotals {
         relayed: vec![(Realm::Trusted, "in", 5, 860)],
         dropped: vec![(Realm::Untrusted, "not_rtp", 3)],
+        stalls: vec![("buffers", 2)],
+        restarts: 1,
     };
     let census = Census {
         transactions: 4,
@@ -44,8 +46,10 @@ fn cdr() -> Cdr {
         millis: 1,
     };
     let direction = DirectionReport {
-        packets: 95,
+        packets: 97,
+        expected: 100,
         lost: 5,
+        duplicates: 2,
         jitter_ms: 12.0,
         mos: Some(4.05),
         ..DirectionReport::default()
@@ -117,6 +121,7 @@ fn a_call_is_counted_on_both_of_its_trunks() {
         r#"drawbridge_rtp_jitter_seconds_sum{trunk="sinch"} 0.012"#,
         r#"drawbridge_rtp_mos_count{trunk="sinch"} 1"#,
         r#"drawbridge_rtp_mos_count{trunk="-"} 0"#,
+        r#"drawbridge_media_one_way_total{trunk="sinch"} 0"#,
     ] {
         assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");
     }
@@ -136,6 +141,12 @@ fn events_and_gauges_reach_the_page_and_totals_of_the_relay_are_not_added_twice(
     meter.add_trunks(&[TrunkName::from("b")]);
     meter.count_unsent(realm, Unsent::QueueFull);
     meter.count(&Event::CancelLost { realm });
+    let told = crate::telemetry::one_way::tests::told();
+    meter.count(&Event::OneWay(Box::new(OneWayAudio {
+        place: PartyPlace { realm, trunk: Some(TrunkName::from("a")) },
+        ..told.clone()
+    })));
+    meter.count(&Event::OneWay(Box::new(OneWayAudio { place: PartyPlace { realm, trunk: None }, ..told })));
     render(&metrics);
     let text = render(&metrics);
     for line in [
@@ -144,6 +155,9 @@ fn events_and_gauges_reach_the_page_and_totals_of_the_relay_are_not_added_twice(
         r#"drawbridge_sip_cancels_lost_total{realm="untrusted"} 1"#,
         r#"drawbridge_sip_dropped_total{realm="untrusted",reason="source_not_allowed"} 1"#,
         r#"drawbridge_sip_unsent_total{realm="untrusted",reason="queue_full"} 1"#,
+        r#"drawbridge_media_one_way_total{trunk="a"} 1"#,
+        r#"drawbridge_media_one_way_total{trunk="-"} 1"#,
+        r#"drawbridge_media_one_way_total{trunk="b"} 0"#,
         r#"drawbridge_calls_active{trunk="a"} 1"#,
         r#"drawbridge_calls_active{trunk="-"} 1"#,
         r#"drawbridge_calls_active{trunk="b"} 0"#,

@@ -112,7 +112,7 @@ impl Stage {
     }
 
     fn transport_failed(&mut self, hop: Hop) {
-        self.layer.transport_failed(self.now, hop, PeerIdentity::NONE);
+        self.layer.transport_failed(self.now, hop, |_| PeerIdentity::NONE);
         self.drain();
     }
 

@@ -161,7 +161,7 @@ impl Agent {
 
     /// A connection is gone.
     pub fn on_transport_failed(&mut self, now: Instant, hop: Hop) {
-        self.transactions.transport_failed(now, hop, PeerIdentity::NONE);
+        self.transactions.transport_failed(now, hop, |_| PeerIdentity::NONE);
         self.pump(now);
     }
 

@@ -24,7 +24,7 @@ use self::shadow::Shadow;
 use super::lab;
 use crate::b2bua::{Census, Engine, Input, Output, Settings};
 use crate::base::{Hop, Instant, ListenerId, Random, Realm, Transport};
-use crate::media::{MediaCommand, MediaEvent, MediaReport, MediaSessionId};
+use crate::media::{MediaCommand, MediaEvent, MediaSessionId, Side};
 use crate::routing::{Balance, Endpoint, Host, Query, Redirect, Refer, Resolution, ResolveFault};
 use crate::sip::{Header, Message};
 
@@ -293,8 +293,20 @@ impl<'a> World<'a> {
         }
         let at = self.random.below(self.sessions.len() as u32) as usize;
         let session = self.sessions[at];
-        self.engine.handle(self.now, Input::Media(MediaEvent::Silent { session }));
-        format!("{session:?} falls silent")
+        let (event, what) = match self.random.below(4) {
+            0 => (MediaEvent::SilentOnHold { session }, "on hold"),
+            1 => (
+                MediaEvent::OneWay { session, found: Box::new(super::silence::found(Side::A, true)) },
+                "at A",
+            ),
+            2 => (
+                MediaEvent::OneWay { session, found: Box::new(super::silence::found(Side::B, false)) },
+                "at B",
+            ),
+            _ => (MediaEvent::Silent { session }, "wholly"),
+        };
+        self.engine.handle(self.now, Input::Media(event));
+        format!("{session:?} falls silent {what}")
     }
 
     fn resolution(&mut self, query: &Query) -> Result<Resolution, ResolveFault> {
@@ -436,7 +448,7 @@ impl<'a> World<'a> {
 
     fn relay(&mut self, command: MediaCommand) {
         let event = match command {
-            MediaCommand::Open { session, first_stream, streams } => {
+            MediaCommand::Open { session, first_stream, streams, .. } => {
                 self.shadow.on_open(session, &streams);
                 if self.failing_opens > 0 {
                     self.failing_opens -= 1;
@@ -452,9 +464,12 @@ impl<'a> World<'a> {
             MediaCommand::Close { session } => {
                 self.sessions.retain(|known| *known != session);
                 self.shadow.on_closed(session);
-                MediaEvent::Closed { session, report: MediaReport::default() }
+                MediaEvent::Closed { session, report: Box::default() }
             }
-            MediaCommand::SetRemote { .. } | MediaCommand::SetHold { .. } => return,
+            MediaCommand::SetRemote { .. }
+            | MediaCommand::SetHold { .. }
+            | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Press { .. } => return,
         };
         self.engine.handle(self.now, Input::Media(event));
     }

@@ -5,23 +5,33 @@ use serde_json::{Value, json};
 use super::super::step::{Mark, Name, Step};
 use super::super::wire::{Answered, Fault};
 use super::options::Scene;
-use super::{clean, status_text};
-use crate::b2bua::inquiry::{DigestOutcome, Subject};
+use super::{clean, header_text, status_text};
+use crate::b2bua::AuthenticationFault;
+use crate::b2bua::inquiry::{Finding, Subject};
 use crate::sip::digest::{Challenge, ChallengeFault};
-use crate::sip::{Message, Status};
+use crate::sip::{Header, Message, Status};
 
 /// What an answer says of them; `asked` is what was asked.
 pub(in super::super) fn judge(scene: &Scene<'_>, asked: Subject, answered: &Answered) -> Step {
-    let response = &answered.finding.response;
-    let step = match &answered.finding.digest {
-        DigestOutcome::Sent(challenge) => sent(scene, asked, challenge, response),
-        DigestOutcome::Refused(challenge) => refused(scene, challenge, response),
-        DigestOutcome::OtherRealm { realm, expected } => other_realm(scene, response, realm, expected),
-        DigestOutcome::OtherAlgorithm { realm, algorithm } => {
+    let Finding { response, answered: challenges, fault } = &answered.finding;
+    let of_realm = |realm: &str| challenges.iter().find(|challenge| challenge.realm == realm);
+    let step = match (fault, challenges.last()) {
+        (None, Some(challenge)) => sent(scene, asked, challenge, response),
+        (Some(AuthenticationFault::Refused { realm }), _) => refused(scene, realm, of_realm(realm), response),
+        (Some(AuthenticationFault::Endless { realm }), _) => endless(of_realm(realm), response),
+        (Some(AuthenticationFault::Realm { realm, expected }), _) => {
+            other_realm(scene, response, realm, expected)
+        }
+        (Some(AuthenticationFault::Algorithm { realm, algorithm }), _) => {
             other_algorithm(scene, response, realm, algorithm)
         }
-        DigestOutcome::Unanswerable { fault, asked } => unanswerable(response, *fault, asked),
-        DigestOutcome::NotAsked | DigestOutcome::NoCredentials { .. } => not_asked(scene, asked, response),
+        (Some(AuthenticationFault::Unusable(fault)), _) => unanswerable(response, Some(*fault)),
+        (Some(AuthenticationFault::NoChallenge), _) => unanswerable(response, None),
+        // Nobody asked, or nobody was to be answered: the first question goes out without credentials.
+        (None, None)
+        | (Some(AuthenticationFault::NoCredentials { .. } | AuthenticationFault::Elsewhere { .. }), _) => {
+            not_asked(scene, asked, response)
+        }
     };
     let mut step = step.in_time(answered.took);
     if let Value::Object(detail) = &mut step.detail {
@@ -67,16 +77,9 @@ fn sent(scene: &Scene<'_>, asked: Subject, challenge: &Challenge, response: &Mes
 }
 
 /// The challenge came again.
-fn refused(scene: &Scene<'_>, challenge: &Challenge, response: &Message) -> Step {
-    let (trunk, username, realm) = (&scene.subject.trunk.name, username(scene), clean(&challenge.realm));
+fn refused(scene: &Scene<'_>, realm: &str, challenge: Option<&Challenge>, response: &Message) -> Step {
+    let (trunk, username, realm) = (&scene.subject.trunk.name, username(scene), clean(realm));
     let code = response.status().map_or(0, Status::code);
-    if challenge.stale {
-        return step(Mark::Failed, "stale", format!("{code} again and again, each time \"stale\""))
-            .hint(
-                "their servers do not know each other's nonces, or clocks there are wrong: tell the provider",
-            )
-            .with_realm(challenge);
-    }
     let mut step = step(
         Mark::Failed,
         "refused",
@@ -92,6 +95,15 @@ fn refused(scene: &Scene<'_>, challenge: &Challenge, response: &Message) -> Step
     }
     step.hint("set the password anew at the provider, and in the place that password of the trunk points to")
         .hint("not tried again at the other targets, so that nothing is locked by this test")
+}
+
+/// The challenge came again and again, and not for the password.
+fn endless(challenge: Option<&Challenge>, response: &Message) -> Step {
+    let code = response.status().map_or(0, Status::code);
+    let what = format!("{code} again and again, each time \"stale\" or of another realm");
+    step(Mark::Failed, "stale", what)
+        .hint("their servers do not know each other's nonces, or clocks there are wrong: tell the provider")
+        .with_realm(challenge)
 }
 
 /// What is odd about the credentials themselves, without a word of the password.
@@ -111,16 +123,16 @@ fn oddities(scene: &Scene<'_>) -> Vec<String> {
 }
 
 /// Somebody else's realm.
-fn other_realm(scene: &Scene<'_>, response: &Message, realm: &str, expected: &[String]) -> Step {
+fn other_realm(scene: &Scene<'_>, response: &Message, realm: &str, expected: &str) -> Step {
     let (trunk, code) = (&scene.subject.trunk.name, response.status().map_or(0, Status::code));
-    let (realm, expected) = (clean(realm), expected.join("\" or \""));
+    let realm = clean(realm);
     let host = &scene.place.host;
     step(
         Mark::Failed,
         "other_realm",
-        format!("{code} with realm \"{realm}\": the trunk expects realm \"{expected}\", so nothing was answered"),
+        format!("{code} with realm \"{realm}\": the trunk expects realm {expected}, so nothing was answered"),
     )
-    .hint(format!("is {host} the right host, and of the right region? Its realm should be \"{expected}\""))
+    .hint(format!("is {host} the right host, and of the right region? Its realm should be {expected}"))
     .hint(format!(
         "if the provider says that \"{realm}\" is its realm: write auth_realm = \"{realm}\" in [trunk.{trunk}]"
     ))
@@ -142,21 +154,23 @@ fn other_algorithm(scene: &Scene<'_>, response: &Message, realm: &str, algorithm
 }
 
 /// A challenge that we do not know.
-fn unanswerable(response: &Message, fault: ChallengeFault, asked: &str) -> Step {
+fn unanswerable(response: &Message, fault: Option<ChallengeFault>) -> Step {
     let code = response.status().map_or(0, Status::code);
+    let Some(fault) = fault else {
+        let name = if code == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
+        return step(Mark::Failed, "unanswerable", format!("{code} without a challenge")).hint(format!(
+            "tell the provider: a {code} has a {name} that can be read (RFC 3261 §22), and this one has none"
+        ));
+    };
+    let asked = header_text(response, Header::WwwAuthenticate);
+    let asked = asked.or_else(|| header_text(response, Header::ProxyAuthenticate)).unwrap_or_default();
     let what = match fault {
         ChallengeFault::NotDigest => "asks for another scheme than Digest",
         ChallengeFault::Unsupported => "asks for an algorithm or a qop that we do not know",
         ChallengeFault::Incomplete => "names no realm or no nonce",
         ChallengeFault::Malformed => "cannot be read",
     };
-    if asked.is_empty() {
-        let name = if code == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
-        return step(Mark::Failed, "unanswerable", format!("{code} without a challenge")).hint(format!(
-            "tell the provider: a {code} has a {name} that can be read (RFC 3261 §22), and this one has none"
-        ));
-    }
-    step(Mark::Failed, "unanswerable", format!("{code}, and its challenge {what}: {}", clean(asked))).hint(
+    step(Mark::Failed, "unanswerable", format!("{code}, and its challenge {what}: {asked}")).hint(
         "ask the provider for Digest with MD5, SHA-256 or SHA-512-256, and qop \"auth\" or none (RFC 8760)",
     )
 }
@@ -203,6 +217,7 @@ fn not_asked(scene: &Scene<'_>, asked: Subject, response: &Message) -> Step {
 pub(in super::super) fn failed(scene: &Scene<'_>, fault: &Fault, took: std::time::Duration) -> Step {
     let what = match fault {
         Fault::Closed(_) => "the connection was closed instead of an answer to REGISTER".to_owned(),
+        Fault::Endless => "the answer to REGISTER does not say where it ends (Content-Length)".to_owned(),
         _ => "no answer to REGISTER".to_owned(),
     };
     let step = if scene.subject.registers() {
@@ -227,9 +242,11 @@ fn username<'a>(scene: &'a Scene<'_>) -> &'a str {
 }
 
 impl Step {
-    fn with_realm(mut self, challenge: &Challenge) -> Step {
-        self.detail["realm"] = json!(challenge.realm);
-        self.detail["algorithm"] = json!(challenge.algorithm.as_str());
+    fn with_realm(mut self, challenge: Option<&Challenge>) -> Step {
+        if let Some(challenge) = challenge {
+            self.detail["realm"] = json!(challenge.realm);
+            self.detail["algorithm"] = json!(challenge.algorithm.as_str());
+        }
         self
     }
 }

@@ -60,7 +60,7 @@ pub(in super::super) fn failed(
             )),
         Fault::Unreachable(error) => step(format!("no way to {address} from {source}: {error}"))
             .hints(unreachable(error, &source.to_string(), &address.ip().to_string())),
-        Fault::Closed(_) | Fault::NotSip(_) => step("the connection was closed at once".to_owned())
+        Fault::Closed(_) | Fault::NotSip(_) | Fault::Endless => step("the connection was closed at once".to_owned())
             .hint("the provider takes no connection from this address: add it to the allowlist there"),
     }
 }
@@ -103,6 +103,7 @@ pub(in super::super) fn kind(fault: &Fault) -> &'static str {
         Fault::Unreachable(_) => "unreachable",
         Fault::Closed(_) => "closed",
         Fault::NotSip(_) => "not_sip",
+        Fault::Endless => "endless",
     }
 }
 

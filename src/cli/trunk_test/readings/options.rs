@@ -180,6 +180,11 @@ pub(in super::super) fn failed(scene: &Scene<'_>, fault: &Fault, patience: std::
             .hint(format!("port {port} is another service's: write port = … in [trunk.{trunk}]")),
         Fault::NotSip(begin) => step(format!("what answers speaks no SIP: \"{begin}\""))
             .hint(format!("port {port} is another service's: write port = … in [trunk.{trunk}]")),
+        Fault::Endless => step("its answer has no Content-Length that says where it ends".to_owned())
+            .hint(format!(
+                "over {transport} nobody can read on after it (RFC 3261 §18.3), so calls would fail: tell the \
+                 provider, or try transport = \"udp\" in [trunk.{trunk}]"
+            )),
         Fault::Closed(reason) => {
             let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             let step = step(format!("the connection was closed instead of an answer{reason}"));

@@ -8,11 +8,12 @@ use super::super::step::{Mark, Step};
 use super::super::wire::{Answered, Fault};
 use super::options::{self, Scene};
 use super::{address, authentication};
-use crate::b2bua::inquiry::{self, DigestOutcome, Finding};
+use crate::b2bua::AuthenticationFault;
+use crate::b2bua::inquiry::{self, Finding};
 use crate::base::Transport;
 use crate::config;
 use crate::sip::Message;
-use crate::sip::digest::Challenge;
+use crate::sip::digest::{Challenge, ChallengeFault};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -63,26 +64,35 @@ impl Stage {
         Scene { subject: &self.subject, place: &self.place, origin: &self.origin, local }
     }
 
-    fn answered(&self, code: u16, via: &str, headers: &str, digest: DigestOutcome) -> Answered {
+    fn answered(&self, code: u16, via: &str, headers: &str, digest: Digest) -> Answered {
         let text = format!(
             "SIP/2.0 {code} Whatever\r\nVia: SIP/2.0/UDP 203.0.113.5:40000;branch=z9hG4bK1{via}\r\n\
              From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n{headers}\
              Content-Length: 0\r\n\r\n"
         );
         let response = Message::parse(text.into_bytes().into()).unwrap();
-        let finding = Finding { response, digest };
+        let (answered, fault) = digest;
+        let finding = Finding { response, answered, fault };
         Answered { finding, took: Duration::ZERO, from: self.place.address }
     }
 
     fn options(&self, code: u16, headers: &str) -> Step {
-        options::answered(&self.scene(), &self.answered(code, "", headers, DigestOutcome::NotAsked))
+        options::answered(&self.scene(), &self.answered(code, "", headers, NOT_ASKED))
     }
 
-    fn register(&self, code: u16, digest: DigestOutcome) -> Step {
-        let answered = self.answered(code, ";received=198.51.100.9", "", digest);
+    fn register(&self, code: u16, digest: Digest) -> Step {
+        self.register_challenged(code, "", digest)
+    }
+
+    fn register_challenged(&self, code: u16, headers: &str, digest: Digest) -> Step {
+        let answered = self.answered(code, ";received=198.51.100.9", headers, digest);
         authentication::judge(&self.scene(), inquiry::Subject::Bindings, &answered)
     }
 }
+
+/// What was answered of challenges, and what was not.
+type Digest = (Vec<Challenge>, Option<AuthenticationFault>);
+const NOT_ASKED: Digest = (Vec::new(), None);
 
 fn challenge(more: &str) -> Challenge {
     let value = format!("Digest realm=\"carrier.example\", nonce=\"n\"{more}");
@@ -114,25 +124,29 @@ fn every_code_of_options_is_alive_or_has_a_cure() {
 #[test]
 fn what_follows_a_digest_says_whether_it_was_taken() {
     let stage = Stage::new();
-    let sent = || DigestOutcome::Sent(challenge(", algorithm=SHA-256"));
+    let sent = || (vec![challenge(", algorithm=SHA-256")], None);
+    let fault = |fault| (Vec::new(), Some(fault));
     says(&stage.register(200, sent()), Mark::Passed, &["as \"alice\", realm \"carrier.example\", SHA-256"]);
     says(&stage.register(405, sent()), Mark::Passed, &["the digest was taken"]);
     says(&stage.register(403, sent()), Mark::Failed, &["locked", "add 198.51.100.9"]);
     says(&stage.register(500, sent()), Mark::Failed, &["broken on their side"]);
-    let stale = DigestOutcome::Refused(challenge(", stale=true"));
+    let realm = || "carrier.example".to_owned();
+    let stale = fault(AuthenticationFault::Endless { realm: realm() });
     says(&stage.register(401, stale), Mark::Failed, &["each time \"stale\""]);
-    let unknown = DigestOutcome::Unanswerable {
-        fault: crate::sip::digest::ChallengeFault::Unsupported,
-        asked: "Digest algorithm=AKAv1-MD5".to_owned(),
-    };
-    says(&stage.register(401, unknown), Mark::Failed, &["AKAv1-MD5", "SHA-512-256"]);
-    let nothing = DigestOutcome::Unanswerable {
-        fault: crate::sip::digest::ChallengeFault::NotDigest,
-        asked: String::new(),
-    };
+    let unknown = fault(AuthenticationFault::Unusable(ChallengeFault::Unsupported));
+    let asks = "WWW-Authenticate: Digest algorithm=AKAv1-MD5\r\n";
+    says(&stage.register_challenged(401, asks, unknown), Mark::Failed, &["AKAv1-MD5", "SHA-512-256"]);
+    let nothing = fault(AuthenticationFault::NoChallenge);
     says(&stage.register(401, nothing), Mark::Failed, &["401 without a challenge", "WWW-Authenticate"]);
-    let weak = DigestOutcome::OtherAlgorithm { realm: "r".to_owned(), algorithm: "MD5" };
+    let weak = fault(AuthenticationFault::Algorithm { realm: realm(), algorithm: "MD5" });
     says(&stage.register(401, weak), Mark::Failed, &["wants MD5", "auth_algorithms"]);
+    let wrong = (vec![challenge("")], Some(AuthenticationFault::Refused { realm: realm() }));
+    let step = stage.register(401, wrong);
+    says(&step, Mark::Failed, &["username or password is wrong"]);
+    assert_eq!(
+        (&step.detail["realm"], &step.detail["algorithm"]),
+        (&"carrier.example".into(), &"MD5".into())
+    );
     let silence = Fault::Silence { times: 4, is_working: false };
     let silent = authentication::failed(&stage.scene(), &silence, Duration::ZERO);
     says(&silent, Mark::Warned, &["cannot be tested without a call"]);
@@ -141,9 +155,7 @@ fn what_follows_a_digest_says_whether_it_was_taken() {
 #[test]
 fn an_address_is_compared_with_what_the_listener_advertises() {
     let stage = Stage::new();
-    let seen = |via| {
-        address::seen(&stage.scene(), &stage.answered(200, via, "", DigestOutcome::NotAsked).finding.response)
-    };
+    let seen = |via| address::seen(&stage.scene(), &stage.answered(200, via, "", NOT_ASKED).finding.response);
     says(&seen(""), Mark::Passed, &["they see 203.0.113.5, as it says of itself"]);
     let step = seen(";received=203.0.113.5;rport=61000");
     says(&step, Mark::Warned, &["203.0.113.5:61000, as advertised", "media_advertise = \"203.0.113.5\""]);

@@ -2,13 +2,11 @@
 //! headers, with the trunk's number form and caller-id policy. What the INVITE said of it is read in
 //! `caller.rs` and `diversion.rs`.
 
-use std::net::Ipv6Addr;
-
 use super::call::CallNumbers;
 use super::caller::Privacy;
 use crate::base::Transport;
 use crate::numbering::{self, Number};
-use crate::routing::{CallerIdFallback, Identity, Target, Trunk, TrunkHost, host_text};
+use crate::routing::{CallerIdFallback, Identity, Target, Trunk};
 use crate::sip::{Header, Writer};
 
 /// How a call is addressed on its way to one trunk.
@@ -43,8 +41,8 @@ pub fn address(
     numbering: &numbering::Settings,
     target: &Target,
 ) -> Result<Addressing, CallerRefused> {
-    let domain = domain_of(trunk);
-    let host = host_of(trunk, target);
+    let domain = trunk.uri_domain();
+    let host = trunk.uri_host_of(target);
     let called = match (&numbers.called, &numbers.called_written) {
         (Number::Name(_), Some(written)) => written.clone(),
         _ => escape_user(&trunk.called_number(numbering, &numbers.called, &numbers.called_dialled)),
@@ -66,26 +64,6 @@ pub fn address(
     );
     let privacy = privacy(numbers.privacy, anonymous);
     Ok(Addressing { request_uri, from, to, contact_user, identity, anonymous, privacy, diversions })
-}
-
-/// The domain of a trunk as it stands in a URI.
-pub(super) fn domain_of(trunk: &Trunk) -> String {
-    match trunk.domain.parse::<Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => trunk.domain.clone(),
-    }
-}
-
-/// What a Request-URI to a target names: the trunk's domain. A port that is written belongs to the host
-/// beside it, not to another domain. One that SRV gave is not written at all: it says where to send, not
-/// whom to call.
-pub(super) fn host_of(trunk: &Trunk, target: &Target) -> String {
-    let is_written = |at: &TrunkHost| at.port.is_some() && host_text(&at.host) == target.host;
-    let has_own_port = target.host == trunk.domain
-        && target.address.port() != target.transport.default_port()
-        && trunk.hosts.iter().any(is_written);
-    let domain = domain_of(trunk);
-    if has_own_port { format!("{domain}:{}", target.address.port()) } else { domain }
 }
 
 /// Whether the caller is not to be shown. Who calls for help is: somebody may have to call back, and
