@@ -128,8 +128,11 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
         name: Option<String>,
     },
     /// Do something with the media relay
-    #[command(subcommand, after_help = "Examples:
-  drawbridge media bench")]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  drawbridge media bench"
+    )]
     Media(media_bench::MediaCommand),
     /// Place real calls with real RTP through Drawbridge, on loopback
     ///

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::base::Realm;
-use crate::media::{MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
+use crate::media::{Marking, MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
 use crate::runtime::Clock;
 
 /// Packets a second of one call: one each 20 ms, both ways.
@@ -43,7 +43,12 @@ impl Load {
                 MediaCommand::SetRemote { session, stream: 0, side, remote: Some(remote) }
             };
             [
-                MediaCommand::Open { session, first_stream: 0, streams: vec![ports(call)] },
+                MediaCommand::Open {
+                    session,
+                    first_stream: 0,
+                    streams: vec![ports(call)],
+                    marking: Marking::default(),
+                },
                 remote(Side::A, &self.a),
                 remote(Side::B, &self.b),
             ]
@@ -54,7 +59,6 @@ impl Load {
     pub(super) fn run(&self, time: Duration, clock: Clock) -> io::Result<u64> {
         let rate = f64::from(self.calls * PACKETS_PER_CALL);
         let begin = clock.now();
-        let mut sink = [0; 2_048];
         let mut sent = 0u64;
         loop {
             let elapsed = clock.now().since(begin);
@@ -62,17 +66,24 @@ impl Load {
                 return Ok(sent);
             }
             let due = (elapsed.as_secs_f64() * rate) as u64;
-            for _ in sent..due {
-                sent += u64::from(self.send(sent)?);
+            while sent < due {
+                self.send(sent)?;
+                sent += 1;
             }
-            for (socket, _) in self.a.iter().chain(&self.b) {
-                while socket.recv(&mut sink).is_ok() {}
-            }
+            self.read();
         }
     }
 
-    /// The packet of that number, whether it left or not.
-    fn send(&self, number: u64) -> io::Result<bool> {
+    /// Empties the peers' sockets.
+    pub(super) fn read(&self) {
+        let mut sink = [0; 2_048];
+        for (socket, _) in self.a.iter().chain(&self.b) {
+            while socket.recv(&mut sink).is_ok() {}
+        }
+    }
+
+    /// Sends the packet of that number. A send buffer that is full is the load's limit, and shows as loss.
+    fn send(&self, number: u64) -> io::Result<()> {
         let round = number / u64::from(2 * self.calls);
         let place = (number % u64::from(2 * self.calls)) as u32;
         let (call, is_a) = (place / 2, place.is_multiple_of(2));
@@ -84,9 +95,8 @@ impl Load {
         packet[4..8].copy_from_slice(&(round as u32).wrapping_mul(160).to_be_bytes());
         packet[8..12].copy_from_slice(&place.to_be_bytes());
         match sockets[call as usize % SOCKETS].0.send_to(&packet, to) {
-            // A send buffer that is full is the load's limit, and its time is over.
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -21,8 +21,8 @@ use self::machine::{Losses, Machine, RelayThread};
 use super::FAILED;
 use super::style::{Ink, Palette};
 use crate::base::Realm;
-use crate::media::{DropReason, MediaEvent};
-use crate::relay::{EngineChoice, Relay, RelayCounters, RelaySettings};
+use crate::media::MediaEvent;
+use crate::relay::{EngineChoice, Relay, RelaySettings};
 use crate::runtime::Clock;
 
 /// Calls of each step. A step that the load or the relay cannot keep up with is the last.
@@ -35,6 +35,9 @@ const PACE_MIN: f64 = 0.99;
 const HEADROOM: f64 = 0.7;
 /// Before it counts, sources are learned and caches are warm.
 const WARM_UP: Duration = Duration::from_millis(300);
+/// How long what waits in the relay's sockets may take: rounds, until one brings nothing.
+const SETTLE_ROUND: Duration = Duration::from_millis(20);
+const SETTLE_ROUNDS_MAX: u32 = 50;
 /// `media.timeout` of the measured relay: longer than any step.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -190,10 +193,10 @@ fn measure(choice: EngineChoice, calls: u32, time: Duration) -> Result<Step, Str
         }
     }
     load.run(WARM_UP, clock).map_err(|error| error.to_string())?;
-    let before = (thread.cpu()?, relay.counters());
+    let before = (settle(&relay, &load), thread.cpu()?);
     let sent = load.run(time, clock).map_err(|error| error.to_string())?;
-    let after = (thread.cpu()?, relay.counters());
-    Ok(step(calls, time, sent, after.0.saturating_sub(before.0), forwarded(&after.1) - forwarded(&before.1)))
+    let after = (settle(&relay, &load), thread.cpu()?);
+    Ok(step(calls, time, sent, after.1.saturating_sub(before.1), after.0 - before.0))
 }
 
 fn step(calls: u32, time: Duration, sent: u64, cpu: Duration, forwarded: u64) -> Step {
@@ -210,9 +213,25 @@ fn step(calls: u32, time: Duration, sent: u64, cpu: Duration, forwarded: u64) ->
 }
 
 /// Packets that the relay handed on.
-fn forwarded(counters: &RelayCounters) -> u64 {
-    Realm::ALL.iter().map(|realm| counters.rtp[*realm].sent.packets).sum::<u64>()
-        - Realm::ALL.iter().map(|realm| counters.dropped[*realm][DropReason::SendFailed.index()]).sum::<u64>()
+fn forwarded(relay: &Relay) -> u64 {
+    let counters = relay.counters();
+    Realm::ALL.iter().map(|realm| counters.rtp[*realm].sent.packets).sum()
+}
+
+/// Lets the relay work off what waits in its sockets, and tells how many packets it has handed on by then.
+#[allow(clippy::disallowed_methods, reason = "it measures in real time")]
+fn settle(relay: &Relay, load: &Load) -> u64 {
+    let mut before = forwarded(relay);
+    for _ in 0..SETTLE_ROUNDS_MAX {
+        std::thread::sleep(SETTLE_ROUND);
+        load.read();
+        let after = forwarded(relay);
+        if after == before {
+            break;
+        }
+        before = after;
+    }
+    before
 }
 
 fn as_json(report: &Report) -> String {
