@@ -136,6 +136,13 @@ impl Losses {
         }
     }
 
+    pub(super) fn add(&mut self, more: &Losses) {
+        self.receive_buffer_full += more.receive_buffer_full;
+        self.send_buffer_full += more.send_buffer_full;
+        self.backlog_full += more.backlog_full;
+        self.time_squeezes += more.time_squeezes;
+    }
+
     pub(super) fn since(&self, before: &Losses) -> Losses {
         Losses {
             receive_buffer_full: self.receive_buffer_full.saturating_sub(before.receive_buffer_full),

@@ -126,10 +126,10 @@ pub(super) fn run(command: &MediaCommand) -> ExitCode {
         Which::IoUring => &[EngineChoice::IoUring],
         Which::Portable => &[EngineChoice::Portable],
     };
-    let before = Losses::now();
+    let mut losses = Losses::default();
+    let time = Duration::from_secs(args.seconds);
     let engines: Vec<EngineReport> =
-        choices.iter().map(|engine| measure_engine(*engine, Duration::from_secs(args.seconds))).collect();
-    let losses = Losses::now().since(&before);
+        choices.iter().map(|engine| measure_engine(*engine, time, &mut losses)).collect();
     let machine = Machine::look();
     let advice = advice::of(&machine, &losses, &engines);
     let report = Report { machine, engines, losses, advice };
@@ -141,8 +141,9 @@ pub(super) fn run(command: &MediaCommand) -> ExitCode {
     if is_measured { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-/// More and more calls through one engine, until something does not keep up.
-fn measure_engine(choice: EngineChoice, time: Duration) -> EngineReport {
+/// More and more calls through one engine, until something does not keep up. What the kernel lost counts
+/// as long as the load kept pace: beyond that its own sockets overflow.
+fn measure_engine(choice: EngineChoice, time: Duration, losses: &mut Losses) -> EngineReport {
     let mut report = EngineReport {
         engine: if choice == EngineChoice::Portable { "portable" } else { "io_uring" },
         refused: None,
@@ -150,8 +151,12 @@ fn measure_engine(choice: EngineChoice, time: Duration) -> EngineReport {
         calls_a_core: None,
     };
     for calls in STEPS {
+        let before = Losses::now();
         match measure(choice, calls, time) {
             Ok(step) => {
+                if step.kept_pace {
+                    losses.add(&Losses::now().since(&before));
+                }
                 let is_last = !step.kept_pace
                     || step.lost_percent > 100.0 * LOSS_MAX
                     || step.core_busy_percent > BUSY_MAX_PERCENT;
@@ -170,9 +175,10 @@ fn measure_engine(choice: EngineChoice, time: Duration) -> EngineReport {
     report
 }
 
-/// What fits on a core by the cost at the highest load that nothing was lost of.
+/// What fits on a core by the cost at the highest load that was really sent and of which nothing was lost.
 fn calls_a_core(steps: &[Step]) -> Option<u32> {
-    let sound = steps.iter().rev().find(|step| step.lost_percent <= 100.0 * LOSS_MAX)?;
+    let is_sound = |step: &&Step| step.kept_pace && step.lost_percent <= 100.0 * LOSS_MAX;
+    let sound = steps.iter().rev().find(is_sound)?;
     let cost_us = sound.cpu_us_per_packet * f64::from(PACKETS_PER_CALL);
     (cost_us > 0.0).then(|| (HEADROOM * 1e6 / cost_us) as u32)
 }
