@@ -62,6 +62,8 @@ pub struct Received {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// RTP packets that were read and go on in another form.
+    pub taken: u32,
     /// Packets of any kind that were dropped here.
     pub dropped: u64,
     /// When the first of them came, forwarded or not.
@@ -180,9 +182,13 @@ impl Stream {
         }
         let received = &mut self.side_mut(side).received;
         received.first_packet.get_or_insert(now);
-        if let Forward::To(_) = verdict.forward {
-            received.packets += 1;
-            received.bytes += bytes.len() as u64;
+        match verdict.forward {
+            Forward::To(_) => {
+                received.packets += 1;
+                received.bytes += bytes.len() as u64;
+            }
+            Forward::Taken => received.taken = received.taken.wrapping_add(1),
+            Forward::Drop(_) => {}
         }
     }
 
