@@ -8,7 +8,10 @@ use std::net::SocketAddr;
 
 use expect_test::expect;
 
-use super::{Codec, Format, Formats, Forward, Latch, PortKind, RemoteMedia, Side, Stream, StreamKind};
+use super::{
+    Codec, Format, Formats, Forward, Key, Latch, PortKind, Press, RemoteMedia, Side, Stream, StreamKind,
+    Transform,
+};
 use crate::base::Instant;
 
 const A: &str = "10.0.0.9:4000";
@@ -423,4 +426,43 @@ fn what_each_attacker_gets_with_rtcp_on_its_own_port_and_on_a_shared_one() {
         Signalled Elsewhere  same host  xx      xx      xx      xx
     "#]]
     .assert_eq(&rtcp_table(true));
+}
+
+/// Two keys wait, one of them begun, when the party across is transferred: its port is one of ours now, and
+/// somebody else is behind it.
+#[test]
+fn keys_for_who_has_left_are_not_pressed_to_who_comes() {
+    let formats = Formats::of([
+        Format { payload_type: 0, codec: Codec::Pcmu, clock_hz: 8_000 },
+        Format { payload_type: 96, codec: Codec::TelephoneEvent, clock_hz: 8_000 },
+    ]);
+    let remote = |address: &str| {
+        let rtp: SocketAddr = address.parse().unwrap();
+        RemoteMedia { formats, ..RemoteMedia::plain(rtp, rtp.ip()) }
+    };
+    let ours =
+        |address| RemoteMedia { kind: StreamKind::SecuredRtp, latch: Latch::Strict, ..remote(address) };
+    let mut stream = Stream::default();
+    stream.set_remote(Side::A, Some(remote(A)));
+    stream.set_remote(Side::B, Some(remote("203.0.113.7:4000")));
+    let mut changed = |then: Option<RemoteMedia>, keys: &[u8]| {
+        for sign in keys {
+            let key = Key::of_sign(*sign).unwrap();
+            let press = Press { key, duration: std::time::Duration::from_millis(100) };
+            assert!(stream.press(Side::A, press, Instant::ZERO));
+        }
+        let mut packet = [0; 172];
+        packet[0] = 0x80;
+        let speak = |stream: &mut Stream| {
+            stream.receive(Side::A, PortKind::Rtp, A.parse().unwrap(), &packet, Instant::ZERO).transform
+        };
+        let before = speak(&mut stream);
+        stream.move_remote(Side::B, then, Instant::ZERO);
+        (before != Transform::Keep, speak(&mut stream) != Transform::Keep)
+    };
+    assert_eq!(changed(Some(ours("10.0.0.5:10000")), b"12"), (true, false));
+    assert_eq!(changed(Some(ours("10.0.0.5:10004")), b"12"), (true, false));
+    assert_eq!(changed(Some(remote("203.0.113.8:4000")), b""), (false, false));
+    // Who only moves is still who the keys are for.
+    assert_eq!(changed(Some(remote("203.0.113.7:4002")), b"12"), (true, true));
 }

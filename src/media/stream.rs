@@ -244,6 +244,10 @@ impl Stream {
 
     /// The peer on one side said where it is. Learning starts anew only where its claim changed.
     pub fn set_remote(&mut self, side: Side, remote: Option<RemoteMedia>) {
+        if self.is_another_party(side, remote.as_ref()) {
+            // Keys were not meant for whoever is there now.
+            self.side_mut(side.other()).changes.presses = None;
+        }
         let this = self.side_mut(side);
         this.note_former(remote.as_ref());
         this.remote = remote;
@@ -273,6 +277,14 @@ impl Stream {
             side.received.quality.forget_formats();
         }
         self.refresh();
+    }
+
+    /// Whether this names another party than a side has: none, or the port of ours behind which another
+    /// call's is. One that moves by itself stays who it is.
+    fn is_another_party(&self, side: Side, remote: Option<&RemoteMedia>) -> bool {
+        let place = remote.map(|remote| (remote.kind.is_rtp(), remote.rtp));
+        let is_ours = remote.is_some_and(|remote| remote.kind == StreamKind::SecuredRtp);
+        self.side(side).place.is_some() && self.side(side).place != place && (is_ours || remote.is_none())
     }
 
     /// The same when signalling has moved the peer in the middle of its stream: what is still on its way from
