@@ -466,3 +466,42 @@ fn keys_for_who_has_left_are_not_pressed_to_who_comes() {
     // Who only moves is still who the keys are for.
     assert_eq!(changed(Some(remote("203.0.113.7:4002")), b"12"), (true, true));
 }
+
+/// A party behind a NAT moves to another of its devices. The old one goes on until the answer is there, and
+/// is of the address that is vouched for: it must not be taken for the new one.
+#[test]
+fn who_has_moved_is_not_learned_where_it_was() {
+    let (before, after) = ("203.0.113.7:61000", "203.0.113.7:62000");
+    let nated = |address: &str| {
+        RemoteMedia::plain(
+            address.parse().unwrap(),
+            Victim::Nated.source().parse::<SocketAddr>().unwrap().ip(),
+        )
+    };
+    let mut stream = Stream::default();
+    stream.set_remote(Side::A, Some(RemoteMedia::plain(A.parse().unwrap(), "10.0.0.9".parse().unwrap())));
+    stream.set_remote(Side::B, Some(nated("192.168.1.10:4000")));
+    let speak = |stream: &mut Stream, source: &str, ssrc: u8, from_ms: u64, to_ms: u64| {
+        let mut crossed = 0;
+        for tick in from_ms / 20..to_ms / 20 {
+            let mut packet = vec![0x80, 0];
+            packet.extend((tick as u16).to_be_bytes());
+            packet.extend((tick as u32 * 160).to_be_bytes());
+            packet.extend([0, 0, 0, ssrc]);
+            packet.resize(172, 0);
+            let now = Instant::from_millis(20 * tick);
+            let at = source.parse().unwrap();
+            let verdict = stream.receive(Side::B, PortKind::Rtp, at, &packet, now);
+            crossed += u32::from(matches!(verdict.forward, Forward::To(_)));
+        }
+        crossed
+    };
+    assert!(speak(&mut stream, before, 1, 0, 1_000) >= 46);
+    stream.move_remote(Side::B, Some(nated("192.168.1.11:4000")), Instant::from_millis(1_000));
+    assert_eq!(speak(&mut stream, before, 1, 1_000, 1_200), 10, "what was on its way");
+    assert!(speak(&mut stream, after, 2, 1_200, 3_200) >= 96);
+    assert_eq!(stream.reachable_at(Side::B), after.parse().ok());
+    // One that says that it has moved, and has not.
+    stream.move_remote(Side::B, Some(nated("192.168.1.11:4002")), Instant::from_millis(3_200));
+    assert!(speak(&mut stream, after, 2, 3_200, 5_200) >= 96);
+}

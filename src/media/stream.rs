@@ -374,6 +374,11 @@ impl Stream {
         if !may_be_heard && this.rtp.source.claim_of(source).is_some() {
             return Err(DropReason::NotSending);
         }
+        // Where it was is vouched for as well where that is behind the same NAT, and would win: it came first.
+        let is_left = this.lingering.is_some_and(|lingering| lingering.source == canonical_source(source));
+        if is_left && this.rtp.source.claim_of(source) == Some(Claim::Vouched) {
+            return Err(DropReason::SourceMismatch);
+        }
         let was_locked = this.rtp.source.locked().is_some();
         this.learner.hear(&mut this.rtp.source, source, &sign, now)?;
         if was_locked {
