@@ -28,6 +28,7 @@ use super::call::{Call, CallKey, CallTimer, Leg};
 use super::cdr::{AttemptResult, EndedBy};
 use super::ending::End;
 use super::engine::Engine;
+use super::fairness::are_last_ports;
 use super::inbound::Rejection;
 use super::{Output, Settings, addressing};
 use crate::base::{Hop, Instant, Realm};
@@ -329,6 +330,10 @@ impl Engine {
         let settings = self.snapshots.get(call.snapshot);
         let first_stream = call.media.streams.len() as u8;
         let marking = marking::marking_of(call, &settings);
+        let left = self.ports.free_pairs().saturating_sub(count.saturating_sub(1));
+        if !call.is_emergency() && are_last_ports(self.ports.streams_limit(), left) {
+            return MediaReady::Never;
+        }
         for _ in 0..count {
             match self.reserve_stream(now, &settings, opening.places) {
                 Some(stream) => opening.streams.push(stream),

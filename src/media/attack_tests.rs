@@ -8,7 +8,10 @@ use std::net::SocketAddr;
 
 use expect_test::expect;
 
-use super::{Codec, Format, Formats, Forward, Latch, PortKind, RemoteMedia, Side, Stream, StreamKind};
+use super::{
+    Codec, Format, Formats, Forward, Key, Latch, PortKind, Press, RemoteMedia, Side, Stream, StreamKind,
+    Transform,
+};
 use crate::base::Instant;
 
 const A: &str = "10.0.0.9:4000";
@@ -423,4 +426,82 @@ fn what_each_attacker_gets_with_rtcp_on_its_own_port_and_on_a_shared_one() {
         Signalled Elsewhere  same host  xx      xx      xx      xx
     "#]]
     .assert_eq(&rtcp_table(true));
+}
+
+/// Two keys wait, one of them begun, when the party across is transferred: its port is one of ours now, and
+/// somebody else is behind it.
+#[test]
+fn keys_for_who_has_left_are_not_pressed_to_who_comes() {
+    let formats = Formats::of([
+        Format { payload_type: 0, codec: Codec::Pcmu, clock_hz: 8_000 },
+        Format { payload_type: 96, codec: Codec::TelephoneEvent, clock_hz: 8_000 },
+    ]);
+    let remote = |address: &str| {
+        let rtp: SocketAddr = address.parse().unwrap();
+        RemoteMedia { formats, ..RemoteMedia::plain(rtp, rtp.ip()) }
+    };
+    let ours =
+        |address| RemoteMedia { kind: StreamKind::SecuredRtp, latch: Latch::Strict, ..remote(address) };
+    let mut stream = Stream::default();
+    stream.set_remote(Side::A, Some(remote(A)));
+    stream.set_remote(Side::B, Some(remote("203.0.113.7:4000")));
+    let mut changed = |then: Option<RemoteMedia>, keys: &[u8]| {
+        for sign in keys {
+            let key = Key::of_sign(*sign).unwrap();
+            let press = Press { key, duration: std::time::Duration::from_millis(100) };
+            assert!(stream.press(Side::A, press, Instant::ZERO));
+        }
+        let mut packet = [0; 172];
+        packet[0] = 0x80;
+        let speak = |stream: &mut Stream| {
+            stream.receive(Side::A, PortKind::Rtp, A.parse().unwrap(), &packet, Instant::ZERO).transform
+        };
+        let before = speak(&mut stream);
+        stream.move_remote(Side::B, then, Instant::ZERO);
+        (before != Transform::Keep, speak(&mut stream) != Transform::Keep)
+    };
+    assert_eq!(changed(Some(ours("10.0.0.5:10000")), b"12"), (true, false));
+    assert_eq!(changed(Some(ours("10.0.0.5:10004")), b"12"), (true, false));
+    assert_eq!(changed(Some(remote("203.0.113.8:4000")), b""), (false, false));
+    // Who only moves is still who the keys are for.
+    assert_eq!(changed(Some(remote("203.0.113.7:4002")), b"12"), (true, true));
+}
+
+/// A party behind a NAT moves to another of its devices. The old one goes on until the answer is there, and
+/// is of the address that is vouched for: it must not be taken for the new one.
+#[test]
+fn who_has_moved_is_not_learned_where_it_was() {
+    let (before, after) = ("203.0.113.7:61000", "203.0.113.7:62000");
+    let nated = |address: &str| {
+        RemoteMedia::plain(
+            address.parse().unwrap(),
+            Victim::Nated.source().parse::<SocketAddr>().unwrap().ip(),
+        )
+    };
+    let mut stream = Stream::default();
+    stream.set_remote(Side::A, Some(RemoteMedia::plain(A.parse().unwrap(), "10.0.0.9".parse().unwrap())));
+    stream.set_remote(Side::B, Some(nated("192.168.1.10:4000")));
+    let speak = |stream: &mut Stream, source: &str, ssrc: u8, from_ms: u64, to_ms: u64| {
+        let mut crossed = 0;
+        for tick in from_ms / 20..to_ms / 20 {
+            let mut packet = vec![0x80, 0];
+            packet.extend((tick as u16).to_be_bytes());
+            packet.extend((tick as u32 * 160).to_be_bytes());
+            packet.extend([0, 0, 0, ssrc]);
+            packet.resize(172, 0);
+            let now = Instant::from_millis(20 * tick);
+            let at = source.parse().unwrap();
+            let verdict = stream.receive(Side::B, PortKind::Rtp, at, &packet, now);
+            crossed += u32::from(matches!(verdict.forward, Forward::To(_)));
+        }
+        crossed
+    };
+    assert!(speak(&mut stream, before, 1, 0, 1_000) >= 46);
+    stream.move_remote(Side::B, Some(nated("192.168.1.11:4000")), Instant::from_millis(1_000));
+    assert_eq!(speak(&mut stream, before, 1, 1_000, 1_200), 10, "what was on its way");
+    assert!(speak(&mut stream, after, 2, 1_200, 3_200) >= 96);
+    assert_eq!(stream.reachable_at(Side::B), after.parse().ok());
+    // One that says that it has moved, and has not.
+    stream.move_remote(Side::B, Some(nated("192.168.1.11:4002")), Instant::from_millis(3_200));
+    assert!(speak(&mut stream, after, 2, 3_200, 5_200) >= 96);
 }

@@ -3,7 +3,8 @@
 //! A peer that changes its address by a re-INVITE begins to send from the new one when the answer reaches it,
 //! and listens at both until then (RFC 3264 §8.3.1). What it sent from the old one before that is its
 //! own voice, and comes after the relay was told. So for [`TIME`], and at most until the first packet from
-//! the new place, the old source counts too. Nothing is learned from it. Where the new place is behind a NAT
+//! the new place, the old source counts too. Nothing is learned from it: behind a NAT
+//! it is of the address that is vouched for, and would be taken for the new one. Where the new place is behind a NAT
 //! and not known yet, the peer is sent to at the old one meanwhile.
 //!
 //! `latch = "strict"` has none of this, nor has a port of our own (`b2bua/call_media/joined.rs`): who spoke there

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const HELD: (Duration, Duration) = (Duration::from_millis(60), Duration::from_secs(5));
 /// What is heard between two keys (Q.24: 40 ms at least).
 const PAUSE: Duration = Duration::from_millis(60);
+/// A packet that is older than a key by more seconds is none that comes late.
+const LATE_MAX_S: u32 = 2;
 /// Packets that say that an event is over.
 const ENDS: u8 = 3;
 /// How loud the receiver may play it, in −dBm0.
@@ -48,6 +50,8 @@ struct Held {
     payload_type: u8,
     /// The clock of its duration, in Hz.
     event_hz: u32,
+    /// Whose packets it takes the place of.
+    ssrc: u32,
     /// Timestamp of the first packet.
     start: u32,
     /// In the audio's clock.
@@ -91,8 +95,12 @@ impl Presses {
             return Transform::Keep;
         }
         let step = self.step(sequence, timestamp, clock_hz);
+        if self.held.is_some_and(|held| held.is_of_another(packet.ssrc(), timestamp, clock_hz)) {
+            // The source began anew: nothing of it could end this event, which has been heard.
+            (self.held, self.pause_from) = (None, Some(timestamp));
+        }
         if self.held.is_none() {
-            self.begin(timestamp, clock_hz, far, now);
+            self.begin(packet, clock_hz, far, now);
         }
         let Some(held) = &mut self.held else { return Transform::Keep };
         let elapsed = timestamp.wrapping_sub(held.start);
@@ -144,7 +152,8 @@ impl Presses {
     }
 
     /// Begins with the next key, if the pause after the last is over.
-    fn begin(&mut self, timestamp: u32, clock_hz: u32, far: &Formats, now: Instant) {
+    fn begin(&mut self, packet: &RtpPacket<'_>, clock_hz: u32, far: &Formats, now: Instant) {
+        let timestamp = packet.timestamp();
         let ticks = |time: Duration| {
             u32::try_from(time.as_micros() * u128::from(clock_hz) / 1_000_000).unwrap_or(u32::MAX)
         };
@@ -162,6 +171,7 @@ impl Presses {
             key: press.key,
             payload_type: format.payload_type,
             event_hz: format.clock_hz.max(1),
+            ssrc: packet.ssrc(),
             start: timestamp,
             wanted: ticks(press.duration).min(u32::try_from(most).unwrap_or(u32::MAX)),
             is_begun: false,
@@ -169,6 +179,15 @@ impl Presses {
         });
         self.pause_from = None;
         self.waiting.pop_front();
+    }
+}
+
+impl Held {
+    /// Whether a packet's timestamp is none of the source's in whose packets this is: another SSRC's, or so
+    /// far back that it is no late packet.
+    fn is_of_another(&self, ssrc: u32, timestamp: u32, clock_hz: u32) -> bool {
+        let behind = self.start.wrapping_sub(timestamp);
+        ssrc != self.ssrc || (behind < 1 << 31 && behind > clock_hz.saturating_mul(LATE_MAX_S))
     }
 }
 
@@ -296,6 +315,26 @@ mod tests {
         let mut presses = Presses::default();
         let taken = (0..100).filter(|_| presses.press(press(b'1', 100), Instant::ZERO)).count();
         assert_eq!(taken, PRESSES_MAX);
+    }
+
+    /// What is played to the far side changes: another SSRC, whose timestamps are its own.
+    #[test]
+    fn a_source_that_begins_anew_ends_the_key_that_is_held_and_the_next_is_pressed() {
+        let mut presses = Presses::default();
+        presses.press(press(b'1', 2_000), Instant::ZERO);
+        presses.press(press(b'2', 100), Instant::ZERO);
+        second(&mut presses, 5_000, 0, 160, &far(8_000));
+        let mut sent = Vec::new();
+        for sequence in 0..50 {
+            let mut bytes = audio(sequence, 0, 160);
+            bytes[11] = 7;
+            let packet = RtpPacket::parse(&bytes).unwrap();
+            let length = presses.take(&packet, 0, &far(8_000), Instant::ZERO).apply(&mut bytes);
+            bytes.truncate(length);
+            sent.push(bytes);
+        }
+        assert_eq!(heard(&sent, 8_000), [('2', 100)]);
+        assert!(presses.is_done());
     }
 
     #[test]

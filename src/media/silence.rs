@@ -4,7 +4,7 @@
 //! **One-way audio** is looked for where talk is owed: the call is answered and not on hold, the stream
 //! carries voice (not fax, not video, not events alone), the one may send and the other wants to hear.
 //! A side is *silent* while none of its packets goes on to the other, whether none came or all were
-//! dropped; the other must have sent [`SPOKEN_MIN`] packets meanwhile, and still be sending. A sender
+//! dropped (a key that is told instead has gone on); the other must have sent [`SPOKEN_MIN`] packets meanwhile, and still be sending. A sender
 //! that suppresses silence (`rtp::Quality::suppresses_silence`) is let be: nothing tells its pause from
 //! a fault.
 //!
@@ -110,6 +110,7 @@ pub(super) struct Watch {
     since: Instant,
     /// What had gone on by then.
     forwarded: u64,
+    taken: u32,
     dropped: [u32; DropReason::ALL.len()],
     /// What the other side had sent by then, by the last look, and when that changed.
     across_before: u64,
@@ -128,6 +129,7 @@ impl Watch {
         *self = Watch {
             since: now,
             forwarded: this.packets,
+            taken: this.taken,
             dropped: this.dropped_by,
             across_before: across.quality.received(),
             across: across.quality.received(),
@@ -152,7 +154,8 @@ impl Watch {
         now: Instant,
     ) -> Option<OneWay> {
         let (this, across) = (stream.received(side), stream.received(side.other()));
-        if this.packets != self.forwarded || !stream.owes_talk(side) {
+        let is_heard = this.packets != self.forwarded || this.taken != self.taken;
+        if is_heard || !stream.owes_talk(side) {
             self.begin(this, across, now);
             return None;
         }

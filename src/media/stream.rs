@@ -62,6 +62,8 @@ pub struct Received {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// RTP packets that were read and go on in another form.
+    pub taken: u32,
     /// Packets of any kind that were dropped here.
     pub dropped: u64,
     /// When the first of them came, forwarded or not.
@@ -180,9 +182,13 @@ impl Stream {
         }
         let received = &mut self.side_mut(side).received;
         received.first_packet.get_or_insert(now);
-        if let Forward::To(_) = verdict.forward {
-            received.packets += 1;
-            received.bytes += bytes.len() as u64;
+        match verdict.forward {
+            Forward::To(_) => {
+                received.packets += 1;
+                received.bytes += bytes.len() as u64;
+            }
+            Forward::Taken => received.taken = received.taken.wrapping_add(1),
+            Forward::Drop(_) => {}
         }
     }
 
@@ -238,6 +244,10 @@ impl Stream {
 
     /// The peer on one side said where it is. Learning starts anew only where its claim changed.
     pub fn set_remote(&mut self, side: Side, remote: Option<RemoteMedia>) {
+        if self.is_another_party(side, remote.as_ref()) {
+            // Keys were not meant for whoever is there now.
+            self.side_mut(side.other()).changes.presses = None;
+        }
         let this = self.side_mut(side);
         this.note_former(remote.as_ref());
         this.remote = remote;
@@ -267,6 +277,14 @@ impl Stream {
             side.received.quality.forget_formats();
         }
         self.refresh();
+    }
+
+    /// Whether this names another party than a side has: none, or the port of ours behind which another
+    /// call's is. One that moves by itself stays who it is.
+    fn is_another_party(&self, side: Side, remote: Option<&RemoteMedia>) -> bool {
+        let place = remote.map(|remote| (remote.kind.is_rtp(), remote.rtp));
+        let is_ours = remote.is_some_and(|remote| remote.kind == StreamKind::SecuredRtp);
+        self.side(side).place.is_some() && self.side(side).place != place && (is_ours || remote.is_none())
     }
 
     /// The same when signalling has moved the peer in the middle of its stream: what is still on its way from
@@ -355,6 +373,11 @@ impl Stream {
         let may_be_heard = this.remote.is_some_and(|remote| remote.sends || remote.receives);
         if !may_be_heard && this.rtp.source.claim_of(source).is_some() {
             return Err(DropReason::NotSending);
+        }
+        // Where it was is vouched for as well where that is behind the same NAT, and would win: it came first.
+        let is_left = this.lingering.is_some_and(|lingering| lingering.source == canonical_source(source));
+        if is_left && this.rtp.source.claim_of(source) == Some(Claim::Vouched) {
+            return Err(DropReason::SourceMismatch);
         }
         let was_locked = this.rtp.source.locked().is_some();
         this.learner.hear(&mut this.rtp.source, source, &sign, now)?;

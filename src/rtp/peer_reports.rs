@@ -46,9 +46,8 @@ impl SentReports {
 /// What one peer reported so far. Plain data.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct PeerReports {
-    /// The source of the last report, and what was lost of it.
-    ssrc: u32,
-    lost: i32,
+    /// The sources of the last reports, and what was lost of each: as many as [`Quality`] knows.
+    sources: [(u32, i32); 2],
     /// Of sources before it.
     lost_before: u64,
     reports: u32,
@@ -86,10 +85,14 @@ impl PeerReports {
 
     fn report(&mut self, block: &ReportBlock, sent: &Quality, sender_reports: &SentReports, now: Instant) {
         let Some(clock_hz) = sent.clock_of(block.ssrc) else { return };
-        if self.ssrc != block.ssrc {
-            self.lost_before += u64::from(self.lost.max(0).cast_unsigned());
+        if self.sources[0].0 != block.ssrc {
+            self.sources.swap(0, 1);
         }
-        (self.ssrc, self.lost) = (block.ssrc, block.cumulative_lost);
+        if self.sources[0].0 != block.ssrc {
+            // The one that was not reported for longer is over.
+            self.lost_before += count(self.sources[0].1);
+        }
+        self.sources[0] = (block.ssrc, block.cumulative_lost);
         self.reports = self.reports.saturating_add(1);
         self.fractions += u64::from(block.fraction_lost);
         if let Some(clock_hz) = clock_hz {
@@ -114,7 +117,7 @@ impl PeerReports {
 
     /// Packets that the peer did not get, by its own count.
     pub fn lost(&self) -> u64 {
-        self.lost_before + u64::from(self.lost.max(0).cast_unsigned())
+        self.lost_before + self.sources.iter().map(|(_, lost)| count(*lost)).sum::<u64>()
     }
 
     /// The share of them, 0–1: the mean of what each report says of the time since the one before.
@@ -144,6 +147,11 @@ impl PeerReports {
     pub fn statistics(&self) -> (u64, u64) {
         self.statistics
     }
+}
+
+/// Packets lost; below zero where more came twice.
+fn count(lost: i32) -> u64 {
+    u64::from(lost.max(0).cast_unsigned())
 }
 
 #[cfg(test)]
@@ -224,6 +232,22 @@ mod tests {
         hear(&mut reports, &receiver_report(SSRC, 0, 21, 160, 0, 0), &none, at(5_001));
         assert_eq!((reports.lost(), reports.loss_ratio()), (21, 0.125));
         assert_eq!((reports.jitter(), reports.round_trip()), (Duration::from_millis(20), None));
+    }
+
+    /// Two sources at once, or the one and the next: each says what was lost of it since its beginning.
+    #[test]
+    fn reports_of_two_sources_by_turns_count_each_loss_once() {
+        let mut quality = sent();
+        let next = [0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 8];
+        quality.receive(&RtpPacket::parse(&next).unwrap(), at(0), [None, None]);
+        let (mut reports, none) = (PeerReports::default(), SentReports::default());
+        for turn in 0..10 {
+            for (ssrc, lost) in [(SSRC, 5), (8, 2)] {
+                let bytes = receiver_report(ssrc, 0, lost, 0, 0, 0);
+                reports.receive(&RtcpPacket::parse(&bytes).unwrap(), &quality, &none, at(5_000 * turn));
+            }
+        }
+        assert_eq!(reports.lost(), 7);
     }
 
     #[test]

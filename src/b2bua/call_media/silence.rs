@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::{CallMedia, joined};
-use crate::b2bua::call::{CallKey, Phase};
+use crate::b2bua::call::{Call, CallKey, Phase};
 use crate::b2bua::cdr::EndedBy;
 use crate::b2bua::ending::End;
 use crate::b2bua::engine::Engine;
@@ -63,7 +63,7 @@ impl Engine {
 
     /// No RTP for `media.hold_timeout` on hold.
     pub(super) fn on_silent_on_hold(&mut self, now: Instant, session: MediaSessionId) {
-        if let Some(key) = self.answered_call(session, true) {
+        if let Some(key) = self.answered_call(session, true).filter(|key| !self.is_for_help(*key)) {
             self.end_silent(now, key, "on hold without RTP for media.hold_timeout", HOLD_REASON);
         }
     }
@@ -92,13 +92,18 @@ impl Engine {
             };
             self.event(Event::OneWay(Box::new(told)));
         }
-        if is_overdue {
+        if is_overdue && !self.is_for_help(key) {
             let cause = match side {
                 Side::A => "no RTP from the caller for media.one_way_timeout",
                 Side::B => "no RTP from the callee for media.one_way_timeout",
             };
             self.end_silent(now, key, cause, ONE_WAY_REASON);
         }
+    }
+
+    /// Who calls for help may have to be silent, and listen; or waits for whoever can come.
+    fn is_for_help(&self, key: CallKey) -> bool {
+        self.calls.get(key).is_some_and(Call::is_emergency)
     }
 
     /// The call of a session, if it is answered, and on hold or not.

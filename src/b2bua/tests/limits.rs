@@ -178,6 +178,42 @@ fn when_the_ports_run_out_the_last_are_for_calls_for_help() {
 }
 
 #[test]
+fn streams_that_are_added_to_a_call_leave_the_last_ports_for_calls_for_help() {
+    let mut settings = settings();
+    // Sixteen pairs a side, of which two are kept.
+    settings.media.ports = (10_000, 10_031);
+    let mut lab = Lab::with(settings);
+    let calls: Vec<_> = (0..5).map(|id| establish(&mut lab, &id.to_string())).collect();
+    let more = "m=video 30002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n".repeat(2);
+    let more = format!("{SDP_PBX}{more}");
+    let mut refused = Vec::new();
+    for (invite, answer, _) in &calls {
+        lab.receive(PBX, &finish(caller_request(PBX, invite, answer, &Method::Invite, 2), Some(&more)));
+        lab.take_response(PBX, 100);
+        match lab.sent.pop_front() {
+            Some((_, sent)) if sent.method() == Some(&Method::Invite) => refused.push(0),
+            Some((_, sent)) => refused.push(sent.status().unwrap().code()),
+            None => panic!("nothing was sent"),
+        }
+    }
+    // Five calls and two streams more for each of four are thirteen pairs.
+    assert_eq!(refused, [0, 0, 0, 0, 503]);
+    let help = [("112", "6"), ("911", "7")].map(|(called, id)| invite(PBX, called, id, Some(SDP_PBX)));
+    for invite in &help {
+        lab.receive(PBX, invite);
+        lab.take_response(PBX, 100);
+        lab.take_request(CARRIER_A, &Method::Invite);
+        lab.receive(PBX, &cancel_of(invite));
+        lab.sent.clear();
+    }
+    for (invite, answer, _) in &calls {
+        lab.receive(PBX, &finish(caller_request(PBX, invite, answer, &Method::Bye, 3), None));
+    }
+    lab.sent.clear();
+    lab.expect_nothing_left();
+}
+
+#[test]
 fn a_call_counts_for_as_many_ports_as_it_asks() {
     let mut lab = Lab::new();
     let video = format!("{SDP_PBX}m=video 30002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::basic_calls::establish;
 use super::lab::*;
-use super::setup::begin;
+use super::setup::{begin, hang_up};
 use crate::b2bua::{EndedBy, Event, Input, OneWayAudio};
 use crate::base::{Realm, TrunkName};
 use crate::media::{MediaCommand, MediaEvent, MediaSessionId, OneWay, Side};
@@ -82,6 +82,29 @@ fn a_call_without_any_media_ends_with_a_reason() {
     let session = session(&lab);
     lab.input(Input::Media(MediaEvent::Silent { session }));
     expect_end(&mut lab, "SIP;cause=408;text=\"No media\"", "no RTP for media.timeout");
+}
+
+/// Who hides may not speak, and hears what it is told.
+#[test]
+fn a_call_for_help_is_ended_by_no_silence_while_one_side_is_there() {
+    let mut lab = Lab::new();
+    let invite = invite(PBX, "112", "1", Some(SDP_PBX));
+    lab.receive(PBX, &invite);
+    lab.take_response(PBX, 100);
+    let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let answer = lab.take_response(PBX, 200);
+    lab.receive(PBX, &finish(caller_request(PBX, &invite, &answer, &Method::Ack, 1), None));
+    one_way(&mut lab, Side::A, true);
+    lab.expect_silence();
+    assert_eq!(told(&lab).len(), 1, "but people hear of it");
+    offer(&mut lab, (&invite, &answer), 2, &hold(SDP_PBX));
+    let of_hold = session(&lab);
+    lab.input(Input::Media(MediaEvent::SilentOnHold { session: of_hold }));
+    lab.expect_silence();
+    hang_up(&mut lab, &invite, &answer, 3);
+    lab.expect_nothing_left();
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::media::{Codec, Format, Formats, MediaSession, PortKind, RemoteMedia, StreamKind};
+use crate::media::{Codec, EventRule, Format, Formats, MediaSession, PortKind, RemoteMedia, StreamKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: SilenceLimits = SilenceLimits {
@@ -289,4 +289,20 @@ fn a_call_is_small() {
     let bytes =
         |streams: usize| size_of::<MediaSession>() + streams * (size_of::<Stream>() + 2 * size_of::<Watch>());
     assert!(bytes(1) <= 4_096 && bytes(2) <= 8_192, "{} {}", bytes(1), bytes(2));
+}
+
+#[test]
+fn whose_keys_are_taken_out_of_the_stream_is_heard() {
+    let mut talk = Talk::answered();
+    let formats = Formats::of([
+        Format { payload_type: 0, codec: Codec::Pcmu, clock_hz: 8_000 },
+        Format { payload_type: 96, codec: Codec::TelephoneEvent, clock_hz: 8_000 },
+    ]);
+    let events = EventRule::Tell { offered: None };
+    talk.say(Side::A, RemoteMedia { events, formats, ..remote(A) });
+    talk.say(Side::B, RemoteMedia { formats, ..remote(B) });
+    talk.pass(1, &[(Side::A, A, 0, 160), (Side::B, B, 0, 160)]);
+    // A key that is held for long: nothing but its events comes.
+    talk.pass(40, &[(Side::A, A, 96, 4), (Side::B, B, 0, 160)]);
+    assert_eq!(talk.told, []);
 }
