@@ -106,7 +106,7 @@ pub struct RemoteMedia {
     /// meaning for fax.
     pub rtcp: SocketAddr,
     /// Where the peer's signalling came from: a peer whose `rtp` is private or differs from this
-    /// in the way NATs make it differ may be learned from its first valid packet.
+    /// in the way NATs make it differ may be learned elsewhere: see the table in `flow.rs`.
     pub signalling: IpAddr,
     /// Whether the peer wants to receive (false: `sendonly`, `inactive`, or 0.0.0.0).
     pub receives: bool,

@@ -18,7 +18,8 @@ pub enum Stall {
     Completions,
     /// The kernel had no memory for what was asked of it.
     Memory,
-    /// A socket kept failing to receive: it is tried once a second.
+    /// A socket failed to receive. Of io_uring: again and again, so it is tried once a second. Of the
+    /// portable engine: each failure, for epoll says when to try again.
     Receive,
 }
 
