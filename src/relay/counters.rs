@@ -51,6 +51,13 @@ pub struct RelayCounters {
     pub restarts: u64,
 }
 
+impl RelayCounters {
+    /// Packets that came from a realm and were dropped for one reason.
+    pub fn dropped_for(&self, realm: Realm, reason: DropReason) -> u64 {
+        self.dropped[realm][reason.index()]
+    }
+}
+
 /// The RTP of one realm.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct RealmTraffic {
@@ -146,5 +153,17 @@ impl TrafficCounter {
     fn add_to(&self, total: &mut Traffic) {
         total.packets += self.packets.get();
         total.bytes += self.bytes.get();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalls_are_listed_in_the_order_of_their_counters() {
+        for (index, stall) in Stall::ALL.into_iter().enumerate() {
+            assert_eq!(stall as usize, index);
+        }
     }
 }
