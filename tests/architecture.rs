@@ -7,6 +7,9 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use drawbridge::media::DropReason;
+use drawbridge::relay::Stall;
+
 /// Each module of the core, with the modules that it may use. `base` is the shared vocabulary.
 const CORE: &[(&str, &[&str])] = &[
     ("base", &[]),
@@ -149,6 +152,37 @@ fn the_tests_that_the_documentation_names_are_there() {
             if !texts.iter().any(|text| text.contains(&format!("fn {word}("))) {
                 writeln!(faults, "{page}: there is no test {word}").unwrap();
             }
+        }
+    }
+    expect_none(&faults);
+}
+
+/// The head of the engine says which file of the call machine does what; none is left out.
+#[test]
+fn the_table_of_the_engine_names_each_file_beside_it() {
+    let head: String =
+        include_str!("../src/b2bua/engine.rs").lines().take_while(|line| line.starts_with("//!")).collect();
+    let mut faults = String::new();
+    for source in sources() {
+        let Ok(file) = source.path.strip_prefix("b2bua") else { continue };
+        let (file, is_beside) = (file.display().to_string(), file.components().count() == 1);
+        if is_beside && file != "mod.rs" && file != "engine.rs" && !head.contains(&format!("`{file}`")) {
+            writeln!(faults, "src/b2bua/engine.rs: its head does not name {file}").unwrap();
+        }
+    }
+    expect_none(&faults);
+}
+
+/// docs/media.md has a row for each reason for which media is dropped, and for each for which it waits.
+#[test]
+fn each_reason_of_the_relay_is_explained() {
+    let page = include_str!("../docs/media.md");
+    let drops = DropReason::ALL.into_iter().map(DropReason::as_str);
+    let stalls = Stall::ALL.into_iter().map(Stall::as_str);
+    let mut faults = String::new();
+    for reason in drops.chain(stalls) {
+        if !page.lines().any(|line| line.starts_with(&format!("| `{reason}` |"))) {
+            writeln!(faults, "docs/media.md: there is no row for {reason}").unwrap();
         }
     }
     expect_none(&faults);

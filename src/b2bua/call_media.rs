@@ -707,10 +707,7 @@ fn rewrite(
     offer: &[StreamPlace],
 ) -> Option<Vec<u8>> {
     let to = from.other();
-    let pair_of = |stream: &StreamPorts| match to {
-        Side::A => stream.a,
-        Side::B => stream.b,
-    };
+    let pair_of = |stream: &StreamPorts| stream.of(to);
     let advertised = |pair: PortPair| {
         let addresses = &settings.media.realms[pair.realm].addresses;
         addresses

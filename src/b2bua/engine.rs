@@ -25,6 +25,7 @@
 //! | ports, SDP from one side to the other | `call_media.rs`, `call_media/` |
 //! | headers that cross; bodies beside SDP; secured media | `header_policy.rs`; `bodies.rs`; `secured_media.rs` |
 //! | who calls, read; as a side is told; who forwarded it | `caller.rs`, `party.rs`; `addressing.rs`; `diversion.rs` |
+//! | keys: as events or as INFO | `dtmf.rs` |
 //! | methods and option tags, ours and the peer's | `capabilities.rs` |
 //! | **sending** | |
 //! | connections, and over which a request goes | `connections.rs` |
@@ -34,6 +35,7 @@
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
 //! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
+//! | what operators try: where a call would go; questions to a trunk, without the daemon | `explain.rs`, `explain/`; `inquiry.rs` |
 //! | what goes in and out | `io.rs` |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -65,7 +67,8 @@ use crate::routing::{HostReport, Query, Resolution, ResolveFault, Router};
 use crate::sip::{Header, Message, MessageFault, Method, Scheme, Status, Uri, Writer, response_to};
 use crate::transaction::{ClientEnd, ClientId, Effect, ServerId, TimerSettings, Transactions, response_hop};
 
-/// The most calls of one engine: more than the media ports of two addresses could carry.
+/// The most calls of one engine: more than the media ports of two addresses could carry with the
+/// default `media.ports`.
 pub const MAX_CALLS: usize = 8_192;
 
 /// The most transactions of one engine: a call at its busiest has four, and probes and strangers'

@@ -33,8 +33,7 @@ fn realms(value: &Value<'_>) -> Vec<String> {
 }
 
 fn algorithms(value: &Value<'_>) -> Vec<String> {
-    const NAMES: [Algorithm; 3] = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];
-    let choices = NAMES.map(|algorithm| (algorithm.as_str(), algorithm));
+    let choices = Algorithm::ALL.map(|algorithm| (algorithm.as_str(), algorithm));
     let texts = value.texts().unwrap_or_default();
     if texts.is_empty() {
         value.fault("there is no algorithm in it", "write [\"SHA-256\", \"MD5\"], or leave it out for all");

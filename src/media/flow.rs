@@ -119,6 +119,25 @@ impl DropReason {
         }
     }
 
+    /// Whether a packet that is dropped for this is still the call's own peer's: it is measured, and a sign
+    /// of life, though nobody gets it.
+    pub const fn is_of_peer(self) -> bool {
+        match self {
+            DropReason::NoDestination | DropReason::NotReceiving => true,
+            DropReason::SourceMismatch
+            | DropReason::NotRtp
+            | DropReason::NotSending
+            | DropReason::TooLarge
+            | DropReason::SendQueueFull
+            | DropReason::SendUnreachable
+            | DropReason::SendForbidden
+            | DropReason::SendTooLong
+            | DropReason::SendFailed
+            | DropReason::Learning
+            | DropReason::Implausible => false,
+        }
+    }
+
     /// Its place in [`DropReason::ALL`], for tables of counters.
     pub const fn index(self) -> usize {
         self as usize
@@ -160,7 +179,7 @@ pub enum Forward {
 
 /// Decides on one valid packet of the flow's kind that came from `source`: it passes if that is the
 /// locked one. One comparison; learning is for packets that this drops as a mismatch.
-pub fn forward(flow: &Flow, source: SocketAddr) -> Forward {
+pub(super) fn forward(flow: &Flow, source: SocketAddr) -> Forward {
     match flow.source.locked == Some(canonical_source(source)) {
         true => flow.onward(),
         false => Forward::Drop(DropReason::SourceMismatch),
@@ -193,13 +212,34 @@ pub enum Claim {
     Exact,
 }
 
+/// What a way of latching allows: the one place that knows them by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Latitude {
+    /// Nothing but the signalled address and port is taken.
+    pub(super) exact_only: bool,
+    /// A source may be learned from anywhere.
+    pub(super) anywhere: bool,
+    /// The old source counts for a while when signalling has moved the peer (`lingering.rs`).
+    pub(super) lingers: bool,
+}
+
+impl Latitude {
+    pub(super) const fn of(latch: Latch) -> Latitude {
+        match latch {
+            Latch::Signalled => Latitude { exact_only: false, anywhere: false, lingers: true },
+            Latch::Learn => Latitude { exact_only: false, anywhere: true, lingers: true },
+            Latch::Strict => Latitude { exact_only: true, anywhere: false, lingers: false },
+        }
+    }
+}
+
 /// From whom a port takes packets. The default takes none.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct SourceRule {
     /// The signalled address, where packets may come from it as it stands.
     exact: Option<SocketAddr>,
-    /// The addresses from which a source may be learned, whatever its port.
-    learn: [Option<IpAddr>; 2],
+    /// The addresses that signalling vouches for: a source may be learned from them, whatever its port.
+    vouched: [Option<IpAddr>; 2],
     /// Whether it may be learned from others too.
     anywhere: bool,
     /// The one source that is taken.
@@ -214,12 +254,12 @@ pub struct SourceRule {
 impl SourceRule {
     /// The rule for a peer's RTP.
     pub fn for_rtp(remote: &RemoteMedia) -> SourceRule {
-        if remote.latch == Latch::Strict {
+        let Latitude { exact_only, anywhere, .. } = Latitude::of(remote.latch);
+        if exact_only {
             return SourceRule { exact: meaningful(remote.rtp), ..SourceRule::default() };
         }
-        let learn = learnable(canonical(remote.rtp.ip()), canonical(remote.signalling));
-        let anywhere = remote.latch == Latch::Learn;
-        SourceRule { exact: plausible(remote.rtp, learn), learn, anywhere, ..SourceRule::default() }
+        let vouched = vouched_addresses(canonical(remote.rtp.ip()), canonical(remote.signalling));
+        SourceRule { exact: plausible(remote.rtp, vouched), vouched, anywhere, ..SourceRule::default() }
     }
 
     /// The rule for a peer's fax: of the addresses in the table, a source is learned from the one that
@@ -228,24 +268,24 @@ impl SourceRule {
         let rule = SourceRule::for_rtp(remote);
         let signals =
             |address: IpAddr| Some(address).filter(|address| *address == canonical(remote.signalling));
-        let learn = rule.learn.map(|address| address.and_then(signals));
-        SourceRule { learn, anywhere: false, ..rule }
+        let vouched = rule.vouched.map(|address| address.and_then(signals));
+        SourceRule { vouched, anywhere: false, ..rule }
     }
 
     /// The rule for a peer's RTCP, `rtp` being the rule for its RTP as it stands now.
     pub fn for_rtcp(remote: &RemoteMedia, rtp: &SourceRule) -> SourceRule {
-        if remote.latch == Latch::Strict {
+        if Latitude::of(remote.latch).exact_only {
             return SourceRule { exact: meaningful(remote.rtcp), ..SourceRule::default() };
         }
-        let signalled = learnable(canonical(remote.rtcp.ip()), canonical(remote.signalling));
+        let signalled = vouched_addresses(canonical(remote.rtcp.ip()), canonical(remote.signalling));
         let exact = plausible(remote.rtcp, signalled);
         let Some(locked) = rtp.locked else { return SourceRule { exact, ..SourceRule::default() } };
         // RTCP that was signalled beside RTP moves with it; one that was signalled elsewhere stays.
         let moved_away =
             exact.is_some_and(|rtcp| rtcp.ip() == canonical(remote.rtp.ip()) && rtcp.ip() != locked.ip());
         // A peer that sends RTP from where it says does so with RTCP (RFC 4961 §4).
-        let learn = [Some(locked.ip()).filter(|_| rtp.claim < Claim::Exact), None];
-        SourceRule { exact: exact.filter(|_| !moved_away), learn, ..SourceRule::default() }
+        let vouched = [Some(locked.ip()).filter(|_| rtp.claim < Claim::Exact), None];
+        SourceRule { exact: exact.filter(|_| !moved_away), vouched, ..SourceRule::default() }
     }
 
     /// The source that is taken, once one was learned.
@@ -263,7 +303,7 @@ impl SourceRule {
         let source = canonical_source(source);
         if self.exact == Some(source) {
             Some(Claim::Exact)
-        } else if self.learn.contains(&Some(source.ip())) {
+        } else if self.vouched.contains(&Some(source.ip())) {
             Some(Claim::Vouched)
         } else {
             (self.anywhere && Scope::of(source.ip()) != Scope::Nowhere).then_some(Claim::Anywhere)
@@ -289,7 +329,7 @@ impl SourceRule {
 
     /// Whether two rules vouch for the same sources, whatever was learned under them.
     pub fn is_same_claim(&self, other: &SourceRule) -> bool {
-        self.exact == other.exact && self.learn == other.learn && self.anywhere == other.anywhere
+        self.exact == other.exact && self.vouched == other.vouched && self.anywhere == other.anywhere
     }
 }
 
@@ -300,14 +340,14 @@ fn meaningful(signalled: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// The signalled address and port, where the address is one that a source may have.
-fn plausible(signalled: SocketAddr, learn: [Option<IpAddr>; 2]) -> Option<SocketAddr> {
+fn plausible(signalled: SocketAddr, vouched: [Option<IpAddr>; 2]) -> Option<SocketAddr> {
     let address = canonical(signalled.ip());
-    (signalled.port() != 0 && learn.contains(&Some(address)))
+    (signalled.port() != 0 && vouched.contains(&Some(address)))
         .then(|| SocketAddr::new(address, signalled.port()))
 }
 
 /// The table at the head of this module.
-fn learnable(signalled: IpAddr, signalling: IpAddr) -> [Option<IpAddr>; 2] {
+fn vouched_addresses(signalled: IpAddr, signalling: IpAddr) -> [Option<IpAddr>; 2] {
     let (of_media, of_signalling) = (Scope::of(signalled), Scope::of(signalling));
     if signalled == signalling || (of_media == Scope::Public && of_signalling == Scope::Public) {
         [Some(signalled).filter(|_| of_media != Scope::Nowhere), None]

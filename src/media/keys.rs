@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use super::EventRule;
 use crate::base::Instant;
-use crate::rtp::{Codec, Formats, Key, KeyListener, Press, RtpPacket, TelephoneEvent};
+use crate::rtp::{Codec, EVENT_CLOCK_HZ, Formats, Key, KeyListener, Press, RtpPacket, TelephoneEvent};
 
 /// Keys that are told a second: faster than any dialler (RFC 4733 has 40 ms and 40 ms, 12.5 a second).
 const KEYS_A_SECOND: u8 = 20;
 const SECOND: Duration = Duration::from_secs(1);
-/// The clock of events where none is listed for them.
-const CLOCK_HZ: u32 = 8_000;
 
 /// What is listened to on one side of a stream. Allocates when the first key is pressed.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -32,7 +30,7 @@ impl KeyWatch {
     /// What is to be listened to by the formats of the sender (`own`), of the receiver (`far`) and of who was there
     /// before: a number means what the receiver says, for its partner sends the receiver's numbers.
     pub(super) fn follow(&mut self, rule: EventRule, own: &Formats, far: &Formats, former: &Formats) {
-        (self.payload_types, self.clock_hz) = (0, CLOCK_HZ);
+        (self.payload_types, self.clock_hz) = (0, EVENT_CLOCK_HZ);
         let EventRule::Tell { offered } = rule else { return };
         let listed = far.iter().chain(former.iter()).chain(own.iter());
         for format in listed.filter(|format| format.codec == Codec::TelephoneEvent) {

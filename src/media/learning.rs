@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use super::flow::{Claim, DropReason, SourceRule, canonical_source};
 use crate::base::Instant;
-use crate::rtp::{RtcpPacket, RtpPacket};
+use crate::rtp::{DROPOUT_MAX, RtcpPacket, RtpPacket};
 
 /// How long better claims may still come, from a candidate's first plausible packet.
 pub(super) const LEARNING_WINDOW: Duration = Duration::from_millis(500);
@@ -51,8 +51,8 @@ const PACE_MAX: u32 = 2;
 const PACE_SLACK: Duration = Duration::from_millis(100);
 /// How long the locked source must have been silent before another port of its address is listened to.
 pub(super) const REBINDING_SILENCE: Duration = Duration::from_secs(2);
-/// How far its sequence may have run on by then (RFC 3550 A.1, MAX_DROPOUT).
-const REBINDING_GAP_MAX: u16 = 3_000;
+/// Its sequence must have run on by less than this then.
+const REBINDING_GAP_MAX: u16 = DROPOUT_MAX;
 
 /// What one packet shows of its sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -228,7 +228,7 @@ impl Learner {
         !self.is_wary
             && source.ip() == locked.ip()
             && sign.ssrc == last.ssrc
-            && (1..=REBINDING_GAP_MAX).contains(&ahead)
+            && (1..REBINDING_GAP_MAX).contains(&ahead)
             && now.since(last.at) >= REBINDING_SILENCE
     }
 

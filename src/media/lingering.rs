@@ -15,8 +15,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::flow::{DropReason, Flow, Forward};
-use super::{Latch, RemoteMedia};
+use super::RemoteMedia;
+use super::flow::Latitude;
 use crate::base::Instant;
 
 /// How long: the answer may be lost once and repeated (T1, 500 ms), and takes its way.
@@ -38,28 +38,12 @@ impl Lingering {
         now: Instant,
     ) -> Option<Lingering> {
         let (was, is) = (was?, is?);
-        let lingers = was.kind.is_rtp() && is.kind.is_rtp() && is.latch != Latch::Strict;
+        let lingers = was.kind.is_rtp() && is.kind.is_rtp() && Latitude::of(is.latch).lingers;
         let until = now + TIME;
         source.filter(|_| lingers).map(|source| Lingering { source, until })
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.until <= now
-    }
-
-    /// Decides on a packet that the flow's rule does not take, without learning anything from it.
-    pub(super) fn forward(&self, flow: &Flow, source: SocketAddr) -> Forward {
-        let reason = if source != self.source || flow.source.locked().is_some() {
-            DropReason::SourceMismatch
-        } else if !flow.may_send {
-            DropReason::NotSending
-        } else {
-            match flow.destination {
-                Some(destination) if flow.may_receive => return Forward::To(destination),
-                Some(_) => DropReason::NotReceiving,
-                None => DropReason::NoDestination,
-            }
-        };
-        Forward::Drop(reason)
     }
 }

@@ -16,12 +16,13 @@ mod presses;
 mod rules;
 mod silence;
 mod stream;
+mod transform;
 
 pub use crate::base::Latch;
 pub use crate::rtp::{Codec, Format, Formats, Key, Press};
-pub use flow::{Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule, forward};
+pub use flow::{Claim, Destination, DropReason, Flow, Forward, PortKind, SourceRule};
 pub use media_session::MediaSession;
-pub use payload_map::{PayloadMap, Transform};
+pub use payload_map::PayloadMap;
 pub use ports::PortPool;
 pub use rules::{
     ADDRESS_IN_USE, DirectionReport, EventRule, Marking, MediaAddress, MediaCommand, MediaEvent, MediaReport,
@@ -29,3 +30,4 @@ pub use rules::{
 };
 pub use silence::{Dropped, OneWay, SPOKEN_MIN, Silence, SilenceLimits};
 pub use stream::{Received, Stream, Verdict};
+pub use transform::Transform;

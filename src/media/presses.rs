@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::payload_map::Transform;
+use super::transform::Transform;
 use crate::base::Instant;
 use crate::rtp::{Codec, Formats, Key, Press, RtpPacket, TelephoneEvent};
 

@@ -67,6 +67,16 @@ pub struct StreamPorts {
     pub b: PortPair,
 }
 
+impl StreamPorts {
+    /// The pair that faces a side.
+    pub const fn of(&self, side: Side) -> PortPair {
+        match side {
+            Side::A => self.a,
+            Side::B => self.b,
+        }
+    }
+}
+
 /// How media is marked on its way to each side.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Marking {
@@ -106,7 +116,7 @@ pub struct RemoteMedia {
     /// meaning for fax.
     pub rtcp: SocketAddr,
     /// Where the peer's signalling came from: a peer whose `rtp` is private or differs from this
-    /// in the way NATs make it differ may be learned from its first valid packet.
+    /// in the way NATs make it differ may be learned elsewhere: see the table in `flow.rs`.
     pub signalling: IpAddr,
     /// Whether the peer wants to receive (false: `sendonly`, `inactive`, or 0.0.0.0).
     pub receives: bool,
@@ -324,7 +334,7 @@ pub struct DirectionReport {
     pub jitter_max_ms: f64,
     /// Estimated mean opinion score (ITU-T G.107), 1.0–4.5; `None` where nothing came.
     pub mos: Option<f64>,
-    /// When the first RTP packet came.
+    /// When the first RTP packet or fax datagram came.
     pub first_packet: Option<Instant>,
     /// For how long nothing of this direction was heard while the other side spoke, where that was told.
     pub one_way: Duration,
@@ -339,9 +349,9 @@ pub struct PeerReport {
     pub lost: u64,
     /// The share of them, 0–1.
     pub loss: f64,
-    /// Interarrival jitter, in milliseconds.
+    /// Interarrival jitter as its last report has it, in milliseconds.
     pub jitter_ms: f64,
-    /// From us to the peer and back, in milliseconds, where it can be told.
+    /// From us to the peer and back, the mean over its reports, in milliseconds, where it can be told.
     pub round_trip_ms: Option<f64>,
     /// The share of packets that its jitter buffer threw away, 0–1 (RFC 3611 §4.7).
     pub discarded: Option<f64>,
@@ -354,7 +364,7 @@ impl PeerReport {
     pub(super) fn of(reports: &PeerReports) -> Option<PeerReport> {
         let metrics = reports.voip_metrics();
         // Who sends no report blocks may still send a summary.
-        let lost = reports.lost().max(reports.statistics().0);
+        let lost = reports.lost().max(reports.summaries().lost);
         (reports.reports() > 0 || metrics.is_some() || lost > 0).then(|| PeerReport {
             lost,
             loss: reports.loss_ratio(),

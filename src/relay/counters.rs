@@ -18,7 +18,8 @@ pub enum Stall {
     Completions,
     /// The kernel had no memory for what was asked of it.
     Memory,
-    /// A socket kept failing to receive: it is tried once a second.
+    /// A socket failed to receive. Of io_uring: again and again, so it is tried once a second. Of the
+    /// portable engine: each failure, for epoll says when to try again.
     Receive,
 }
 
@@ -48,6 +49,13 @@ pub struct RelayCounters {
     pub stalls: [u64; STALLS],
     /// Workers that ended by a fault and began anew.
     pub restarts: u64,
+}
+
+impl RelayCounters {
+    /// Packets that came from a realm and were dropped for one reason.
+    pub fn dropped_for(&self, realm: Realm, reason: DropReason) -> u64 {
+        self.dropped[realm][reason.index()]
+    }
 }
 
 /// The RTP of one realm.
@@ -145,5 +153,17 @@ impl TrafficCounter {
     fn add_to(&self, total: &mut Traffic) {
         total.packets += self.packets.get();
         total.bytes += self.bytes.get();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalls_are_listed_in_the_order_of_their_counters() {
+        for (index, stall) in Stall::ALL.into_iter().enumerate() {
+            assert_eq!(stall as usize, index);
+        }
     }
 }

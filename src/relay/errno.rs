@@ -10,7 +10,7 @@
 //! | receive | ECANCELED | we asked for it | the socket closes |
 //! | receive | ENOBUFS | every buffer is in use | stall `buffers`; again when this batch has given its buffers back |
 //! | receive | EAGAIN, EINTR, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENETDOWN | nothing came; or the network's answer to an earlier send | again at once |
-//! | receive | any other: ENOMEM, EBADF, EINVAL … | the host is out of memory; a fault of ours | again at once, eight times in a row; then stall `receive`, and again each second |
+//! | receive | any other: ENOMEM, EBADF, EINVAL … | the host is out of memory; a fault of ours | again at once, eight times in a row; then stall `receive`, and again each second (io_uring). The portable engine counts each as a stall `receive`, and epoll says when again |
 //! | wait | ETIME, EINTR | time is over, a signal | one looks at what is there |
 //! | wait | EBUSY | completions that did not fit must be taken first | stall `completions`; they are taken, and one waits again |
 //! | wait | EAGAIN, ENOMEM | the kernel has no memory for the requests | stall `memory`; again with the next turn |

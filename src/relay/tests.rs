@@ -169,7 +169,7 @@ impl Setup {
     }
 
     fn dropped(&self, realm: Realm, reason: DropReason) -> u64 {
-        self.relay.counters().dropped[realm][reason.index()]
+        self.relay.counters().dropped_for(realm, reason)
     }
 
     /// Sockets that are bound to this test's address, by the kernel's own list.
@@ -452,10 +452,10 @@ fn fax_crosses_both_ways_and_audio_after_it_from_the_same_ports() {
         }
         let stranger = Peer::at(own_address().into());
         stranger.rtp.send_to(&UDPTL, stream.a.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.trusted[DropReason::SourceMismatch.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::SourceMismatch) == 1);
         a.rtp.send_to(b"\0", stream.a.rtp()).unwrap();
         a.rtcp.send_to(&RTCP, stream.a.rtcp()).unwrap();
-        setup.counted(|counters| counters.dropped.trusted[DropReason::NotRtp.index()] == 2);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::NotRtp) == 2);
         setup.set_remote(ONE, Side::A, a.remote());
         setup.set_remote(ONE, Side::B, b.remote());
         setup.settle();
@@ -488,7 +488,7 @@ fn a_stranger_is_dropped_and_counted_and_turns_nothing() {
         let (stream, a, b) = setup.joined(ONE);
         let stranger = Peer::at(own_address().into());
         stranger.rtp.send_to(&rtp(666), stream.a.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.trusted[DropReason::SourceMismatch.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::SourceMismatch) == 1);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1));
         passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1));
         for bytes in [&rtp(667)[..], &RTCP, b"", b"rubbish"] {
@@ -516,15 +516,15 @@ fn a_peer_behind_a_nat_is_learned_once_and_nobody_after_it() {
         setup.settle();
 
         a.rtp.send_to(&rtp(1), stream.a.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.trusted[DropReason::NoDestination.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::NoDestination) == 1);
         let stranger = Peer::at(own_address().into());
         stranger.rtp.send_to(&rtp(1), stream.b.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Untrusted, DropReason::SourceMismatch) == 1);
         talk_until_heard(&b.rtp, stream.b.rtp(), &a.rtp, 1);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(2));
         let late = Peer::new(setup.address);
         late.rtp.send_to(&rtp(1), stream.b.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 2);
+        setup.counted(|counters| counters.dropped_for(Realm::Untrusted, DropReason::SourceMismatch) == 2);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(3));
     });
 }
@@ -541,7 +541,7 @@ fn signalling_moves_a_peer() {
         passes(&a.rtp, stream.a.rtp(), &moved.rtp, &rtp(2));
         passes(&moved.rtp, stream.b.rtp(), &a.rtp, &rtp(2));
         b.rtp.send_to(&rtp(3), stream.b.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Untrusted, DropReason::SourceMismatch) == 1);
     });
 }
 
@@ -552,7 +552,7 @@ fn directions_are_honoured() {
         setup.set_remote(ONE, Side::A, RemoteMedia { sends: false, ..a.remote() });
         setup.settle();
         a.rtp.send_to(&rtp(1), stream.a.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.trusted[DropReason::NotSending.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::NotSending) == 1);
         passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(1));
     });
 }
@@ -567,7 +567,7 @@ fn what_fits_no_buffer_is_counted_and_what_just_fits_crosses() {
             bytes
         };
         a.rtp.send_to(&long(2_500), stream.a.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.trusted[DropReason::TooLarge.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::TooLarge) == 1);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &long(1_472));
     });
 }
@@ -584,7 +584,7 @@ fn what_the_operating_system_will_not_send_is_counted_and_harms_nothing_else() {
         for sequence in 0..3 {
             a.rtp.send_to(&rtp(sequence), stream.a.rtp()).unwrap();
         }
-        setup.counted(|counters| counters.dropped.trusted[DropReason::SendFailed.index()] == 3);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::SendFailed) == 3);
         setup.set_remote(ONE, Side::B, b.remote());
         setup.settle();
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(4));

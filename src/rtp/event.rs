@@ -95,8 +95,8 @@ const END_LOST: Duration = Duration::from_millis(150);
 const LATE_MAX: u32 = 1 << 19;
 /// The longest duration of one segment of an event (§2.5.1.3).
 const SEGMENT_MAX: u32 = 0xffff;
-/// The clock where none is known.
-const CLOCK_HZ: u32 = 8_000;
+/// The clock of events where none is known, in Hz.
+pub const EVENT_CLOCK_HZ: u32 = 8_000;
 
 /// Finds the keys in one direction of a stream. Plain data.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -147,7 +147,7 @@ impl KeyListener {
             Some(held) if held.ssrc == ssrc && is_not_after(timestamp, held.timestamp) => return nothing,
             _ => {
                 lost_its_end = self.finish();
-                let clock_hz = if clock_hz == 0 { CLOCK_HZ } else { clock_hz };
+                let clock_hz = if clock_hz == 0 { EVENT_CLOCK_HZ } else { clock_hz };
                 let (before, duration) = (0, event.duration);
                 self.current =
                     Some(Current { key, ssrc, timestamp, before, duration, clock_hz, last_seen: now });

@@ -33,9 +33,9 @@ pub enum Codec {
     Speex,
     /// AMR (RFC 4867).
     Amr,
-    /// AMR-WB.
+    /// AMR-WB (RFC 4867).
     AmrWb,
-    /// EVS.
+    /// EVS (3GPP TS 26.445, annex A).
     Evs,
     /// Keys and tones as events (RFC 4733).
     TelephoneEvent,
@@ -82,7 +82,7 @@ pub struct Format {
     pub payload_type: u8,
     /// What it is.
     pub codec: Codec,
-    /// The clock of its timestamps, in Hz.
+    /// The clock of its timestamps, in Hz; 0: it is not known.
     pub clock_hz: u32,
 }
 

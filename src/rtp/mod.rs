@@ -14,12 +14,13 @@ mod sequence;
 mod udptl;
 
 pub use e_model::{Impairment, mean_opinion_score};
-pub use event::{Key, KeyListener, Press, TelephoneEvent};
+pub use event::{EVENT_CLOCK_HZ, Key, KeyListener, Press, TelephoneEvent};
 pub use formats::{Codec, Format, Formats};
-pub use peer_reports::{PeerReports, SentReports};
+pub use peer_reports::{PeerReports, SentReports, Summaries};
 pub use quality::Quality;
 pub use rtcp::{ReportBlock, RtcpBlock, RtcpPacket, SenderInfo, Statistics, VoipMetrics};
 pub use rtp_packet::RtpPacket;
+pub use sequence::DROPOUT_MAX;
 pub use udptl::is_udptl;
 
 /// A datagram on a media port, by what its first bytes claim and its whole structure confirms.

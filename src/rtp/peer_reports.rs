@@ -57,7 +57,16 @@ pub struct PeerReports {
     round_trips: u32,
     round_trip_micros: u64,
     metrics: Option<VoipMetrics>,
-    statistics: (u64, u64),
+    summaries: Summaries,
+}
+
+/// The sums of a peer's statistics summaries (RFC 3611 §4.6).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Summaries {
+    /// Packets that it did not get.
+    pub lost: u64,
+    /// Packets that it got again.
+    pub duplicates: u64,
 }
 
 impl PeerReports {
@@ -76,8 +85,8 @@ impl PeerReports {
                 self.metrics = Some(metrics);
             }
             RtcpBlock::Statistics(of) if sent.clock_of(of.ssrc).is_some() => {
-                self.statistics.0 += u64::from(of.lost.unwrap_or(0));
-                self.statistics.1 += u64::from(of.duplicates.unwrap_or(0));
+                self.summaries.lost += u64::from(of.lost.unwrap_or(0));
+                self.summaries.duplicates += u64::from(of.duplicates.unwrap_or(0));
             }
             RtcpBlock::Sender(_) | RtcpBlock::VoipMetrics(_) | RtcpBlock::Statistics(_) => {}
         });
@@ -143,9 +152,9 @@ impl PeerReports {
         self.metrics.as_ref()
     }
 
-    /// Packets lost and doubled by its statistics summaries (RFC 3611 §4.6).
-    pub fn statistics(&self) -> (u64, u64) {
-        self.statistics
+    /// What its statistics summaries say (RFC 3611 §4.6).
+    pub fn summaries(&self) -> Summaries {
+        self.summaries
     }
 }
 
@@ -262,7 +271,7 @@ mod tests {
         let mut reports = PeerReports::default();
         hear(&mut reports, &bytes, &SentReports::default(), at(0));
         hear(&mut reports, &bytes, &SentReports::default(), at(0));
-        assert_eq!(reports.statistics(), (6, 4));
+        assert_eq!(reports.summaries(), Summaries { lost: 6, duplicates: 4 });
         let metrics = reports.voip_metrics().unwrap();
         assert_eq!((metrics.discard_rate, metrics.listening_score), (51, Some(43)));
     }

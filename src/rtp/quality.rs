@@ -198,7 +198,7 @@ impl Quality {
         self.has_comfort_noise || self.pauses >= PAUSES_OF_A_HABIT
     }
 
-    /// The clock of a source, in Hz; `None`: it is not one of ours.
+    /// The clock of a source, in Hz; `None`: it is not one of ours, `Some(None)`: it is, and its clock is not known.
     pub fn clock_of(&self, ssrc: u32) -> Option<Option<u32>> {
         self.sources().find(|source| source.ssrc == ssrc).map(|source| source.clock_hz.map(NonZeroU32::get))
     }

@@ -7,8 +7,9 @@
 /// How many packets behind the highest one are told apart: what is later than this is another's
 /// beginning, or nothing that a listener could use (A.1 has MAX_MISORDER 100).
 pub const WINDOW: u16 = 128;
-/// A jump forward of this many is loss; a larger one is a restart (RFC 3550 A.1, MAX_DROPOUT).
-const DROPOUT_MAX: u16 = 3_000;
+/// A jump forward of fewer than this is loss; this many or more, and continued, is a restart (RFC 3550 A.1,
+/// MAX_DROPOUT).
+pub const DROPOUT_MAX: u16 = 3_000;
 /// Where counting begins: packets from before the first one may still come.
 const FIRST_CYCLE: u32 = 1 << 16;
 

@@ -31,7 +31,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 3] = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];
+    /// Every one, from weak to strong.
+    pub const ALL: [Algorithm; 3] = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];
 
     /// The name on the wire, without `-sess`.
     pub const fn as_str(self) -> &'static str {

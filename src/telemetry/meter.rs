@@ -205,7 +205,7 @@ impl RealmMeter {
     fn new(metrics: &Metrics, realm: Realm) -> RealmMeter {
         let realm = realm.as_str();
         let of_reason =
-            |reason: DropReason| (reason, metrics.dropped.with_label_values(&[realm, reason.as_str()]));
+            |reason: DropReason| (reason, metrics.sip_dropped.with_label_values(&[realm, reason.as_str()]));
         for why in [Unsent::Unreachable, Unsent::QueueFull, Unsent::NoListener, Unsent::Disconnected] {
             metrics.unsent.with_label_values(&[realm, unsent_reason(why)]);
         }

@@ -28,7 +28,7 @@ pub struct RelayTotals {
     /// Realm, direction (`in`, `out`), packets, bytes.
     pub relayed: Vec<(Realm, &'static str, u64, u64)>,
     /// Realm, reason, packets.
-    pub dropped: Vec<(Realm, &'static str, u64)>,
+    pub rtp_dropped: Vec<(Realm, &'static str, u64)>,
     /// Reason, times.
     pub stalls: Vec<(&'static str, u64)>,
     /// Times that a worker failed.
@@ -47,7 +47,7 @@ impl From<&RelayCounters> for RelayTotals {
                 totals.relayed.push((realm, direction, traffic.packets, traffic.bytes));
             }
             for (reason, packets) in DropReason::ALL.iter().zip(counters.dropped[realm]) {
-                totals.dropped.push((realm, reason.as_str(), packets));
+                totals.rtp_dropped.push((realm, reason.as_str(), packets));
             }
         }
         totals
@@ -65,7 +65,7 @@ pub struct Metrics {
     pub(super) setup_seconds: HistogramVec,
     pub(super) duration_seconds: HistogramVec,
     pub(super) messages: IntCounterVec,
-    pub(super) dropped: IntCounterVec,
+    pub(super) sip_dropped: IntCounterVec,
     pub(super) unsent: IntCounterVec,
     pub(super) retransmissions: IntCounterVec,
     pub(super) cancels_lost: IntCounterVec,
@@ -109,7 +109,7 @@ impl Metrics {
             setup_seconds: histograms(&registry, names::CALL_SETUP_SECONDS, SETUP_SECONDS)?,
             duration_seconds: histograms(&registry, names::CALL_DURATION_SECONDS, DURATION_SECONDS)?,
             messages: counters(&registry, names::SIP_MESSAGES, &["realm", "transport", "direction", "kind"])?,
-            dropped: counters(&registry, names::SIP_DROPPED, &["realm", "reason"])?,
+            sip_dropped: counters(&registry, names::SIP_DROPPED, &["realm", "reason"])?,
             unsent: counters(&registry, names::SIP_UNSENT, &["realm", "reason"])?,
             retransmissions: counters(&registry, names::SIP_RETRANSMISSIONS, &["realm"])?,
             cancels_lost: counters(&registry, names::SIP_CANCELS_LOST, &["realm"])?,
@@ -222,7 +222,7 @@ impl Metrics {
             advance(&self.rtp_packets, &labels, *packets);
             advance(&self.rtp_bytes, &labels, *bytes);
         }
-        for (realm, reason, packets) in &relay.dropped {
+        for (realm, reason, packets) in &relay.rtp_dropped {
             advance(&self.rtp_dropped, &[realm.as_str(), *reason], *packets);
         }
         for (reason, times) in &relay.stalls {

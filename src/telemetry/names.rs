@@ -86,9 +86,14 @@ pub const MEDIA_PORTS_IN_USE: Name =
 pub const MEDIA_PORTS_LIMIT: Name =
     name("drawbridge_media_ports_limit", "RTP and RTCP ports that there are for calls.");
 /// Counter by realm, direction.
-pub const RTP_PACKETS: Name = name("drawbridge_rtp_packets_total", "RTP and RTCP packets relayed.");
+pub const RTP_PACKETS: Name = name(
+    "drawbridge_rtp_packets_total",
+    "RTP packets and fax datagrams, no RTCP; in: taken from peers, forwarded or not; out: handed to the \
+     operating system.",
+);
 /// Counter by realm, direction.
-pub const RTP_BYTES: Name = name("drawbridge_rtp_bytes_total", "UDP payload bytes of the packets relayed.");
+pub const RTP_BYTES: Name =
+    name("drawbridge_rtp_bytes_total", "UDP payload bytes of what drawbridge_rtp_packets_total counts.");
 /// Counter by realm, reason.
 pub const RTP_DROPPED: Name =
     name("drawbridge_rtp_dropped_total", "Packets on media ports that were dropped.");

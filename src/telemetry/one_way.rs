@@ -67,7 +67,18 @@ const fn hint(reason: DropReason) -> &'static str {
         DropReason::NotSending => " (its SDP says that it does not send)",
         DropReason::NotReceiving => " (the other side's SDP says that it does not receive)",
         DropReason::NoDestination => " (the other side has no address yet)",
-        _ => "",
+        DropReason::Learning => {
+            " (its source has not shown that it is one sender: see how a source is learned in docs/media.md)"
+        }
+        DropReason::Implausible => {
+            " (a payload type that neither side's SDP lists, or RTCP of another sender)"
+        }
+        DropReason::TooLarge => " (longer than a receive buffer: no codec of a telephone sends that)",
+        DropReason::SendQueueFull => " (on the way to the other side a queue of this host was full)",
+        DropReason::SendUnreachable => " (this host has no way to the other side)",
+        DropReason::SendForbidden => " (a packet filter of this host forbids to send it to the other side)",
+        DropReason::SendTooLong => " (it is longer than the way to the other side takes)",
+        DropReason::SendFailed => " (this host cannot send to the other side's address)",
     }
 }
 

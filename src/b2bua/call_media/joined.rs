@@ -48,7 +48,7 @@ impl CallMedia {
 
     /// Where the ports of a side are.
     pub(in crate::b2bua) fn place_of(&self, side: Side) -> Option<Place> {
-        let pair = of(self.own_ports().first()?, side);
+        let pair = self.own_ports().first()?.of(side);
         Some((pair.realm, pair.address.is_ipv6()))
     }
 
@@ -72,7 +72,7 @@ impl CallMedia {
         let mut pairs = self.own_ports().iter().zip(other.own_ports());
         let has_streams = !self.own_ports().is_empty() && !other.own_ports().is_empty();
         let is_same_family = pairs
-            .all(|(here, there)| of(here, slot).address.is_ipv6() == of(there, other_slot).address.is_ipv6());
+            .all(|(here, there)| here.of(slot).address.is_ipv6() == there.of(other_slot).address.is_ipv6());
         has_streams && is_same_family && other.tail(other_slot.other()).is_none()
     }
 
@@ -82,7 +82,7 @@ impl CallMedia {
         for stream in 0..if self.is_joined() { self.streams.len() } else { 0 } {
             let mut tell = |session: Option<MediaSessionId>, faces, ports: Option<&StreamPorts>, of_side| {
                 if let (Some(session), Some(ports)) = (session, ports) {
-                    let remote = Some(inside(of(ports, of_side), self.side(side), stream));
+                    let remote = Some(inside(ports.of(of_side), self.side(side), stream));
                     let stream = stream as u8;
                     told.push(MediaCommand::SetRemote { session, stream, side: faces, remote });
                 }
@@ -131,7 +131,7 @@ impl Engine {
         for stream in 0..own.len().max(ports.len()) {
             let inner = |ports: &[StreamPorts], side, beyond: &SideMedia| {
                 let ports = ports.get(stream).filter(|_| stream < count);
-                ports.map(|ports| inside(of(ports, side), beyond, stream))
+                ports.map(|ports| inside(ports.of(side), beyond, stream))
             };
             let to_far = inner(&ports, other_slot, far.side(other_slot.other()));
             let to_here = inner(&own, slot, joined.side(slot.other()));
@@ -149,8 +149,8 @@ impl Engine {
         joined.streams.truncate(count);
         for (ports, far_ports) in joined.streams.iter_mut().zip(&far.streams) {
             match slot {
-                Side::A => ports.a = of(far_ports, party),
-                Side::B => ports.b = of(far_ports, party),
+                Side::A => ports.a = far_ports.of(party),
+                Side::B => ports.b = far_ports.of(party),
             }
         }
         joined.own = own;
@@ -196,10 +196,7 @@ impl Engine {
 }
 
 pub(super) fn of(ports: &StreamPorts, side: Side) -> PortPair {
-    match side {
-        Side::A => ports.a,
-        Side::B => ports.b,
-    }
+    ports.of(side)
 }
 
 /// A pair of ours as the peer of another.

@@ -31,8 +31,9 @@ impl Stream {
         now: Instant,
     ) {
         let is_peers = match verdict.forward {
-            Forward::To(_) | Forward::Drop(DropReason::NoDestination | DropReason::NotReceiving) => true,
-            Forward::Drop(_) | Forward::Taken => false,
+            Forward::To(_) => true,
+            Forward::Drop(reason) => reason.is_of_peer(),
+            Forward::Taken => false,
         };
         let (this, across) = match side {
             Side::A => (&mut self.a, &self.b.received),

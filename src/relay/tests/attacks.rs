@@ -262,7 +262,9 @@ fn where_anything_is_learned_a_steady_stranger_is_heard_until_the_victim_is() {
         for number in next..next + 10 {
             stranger.rtp.send_to(&rtp(number), scene.stream.b.rtp()).unwrap();
         }
-        scene.setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 10);
+        scene
+            .setup
+            .counted(|counters| counters.dropped_for(Realm::Untrusted, DropReason::SourceMismatch) == 10);
         scene.talk();
         assert!(is_silent(&stranger.rtp) && is_silent(&scene.a.rtp));
     });

@@ -157,7 +157,7 @@ fn a_change_of_address_port_and_codec_loses_no_packet() {
         assert_eq!(towards_b, 300);
         // The old place counts no more.
         b.rtp.send_to(&rtp(301), stream.b.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.untrusted[DropReason::SourceMismatch.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Untrusted, DropReason::SourceMismatch) == 1);
         let report = setup.close(ONE);
         assert_eq!((report.from_a.packets, report.from_b.packets), (301, 301));
         assert_eq!((report.from_a.lost, report.from_b.lost), (0, 0));
@@ -195,11 +195,11 @@ fn datagrams_of_every_size_cross_or_are_counted() {
         for length in [0, 1, 11] {
             a.rtp.send_to(&sized(12)[..length], stream.a.rtp()).unwrap();
         }
-        setup.counted(|counters| counters.dropped.trusted[DropReason::NotRtp.index()] == 3);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::NotRtp) == 3);
         for length in [2_100, 9_000] {
             a.rtp.send_to(&sized(length), stream.a.rtp()).unwrap();
         }
-        setup.counted(|counters| counters.dropped.trusted[DropReason::TooLarge.index()] == 2);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::TooLarge) == 2);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(2));
         let report = setup.close(ONE);
         assert_eq!((report.from_a.packets, report.from_a.dropped), (6, 5));
@@ -232,9 +232,9 @@ fn stun_dtls_zrtp_and_turn_are_not_taken_for_media() {
             b.rtcp.send_to(other, stream.b.rtcp()).unwrap();
         }
         let count = 2 * others.len() as u64;
-        setup.counted(|counters| counters.dropped.untrusted[DropReason::NotRtp.index()] == count);
+        setup.counted(|counters| counters.dropped_for(Realm::Untrusted, DropReason::NotRtp) == count);
         a.rtp.send_to(&rtp(1), stream.a.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.trusted[DropReason::NoDestination.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Trusted, DropReason::NoDestination) == 1);
         // Nothing was learned, and nothing crossed: the first that comes is the first that is RTP.
         talk_until_heard(&b.rtp, stream.b.rtp(), &a.rtp, 1);
         passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(2));
@@ -257,7 +257,7 @@ fn rtcp_of_one_side_shares_rtps_port_and_that_of_the_other_does_not() {
         assert_eq!(passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(1)), stream.b.rtp());
         // RTCP on the RTP port of a side that does not share it is none.
         b.rtp.send_to(&RTCP, stream.b.rtp()).unwrap();
-        setup.counted(|counters| counters.dropped.untrusted[DropReason::NotRtp.index()] == 1);
+        setup.counted(|counters| counters.dropped_for(Realm::Untrusted, DropReason::NotRtp) == 1);
     });
 }
 

@@ -15,7 +15,7 @@ fn meter(trunks: &[&str]) -> (Arc<Metrics>, Meter) {
 fn render(metrics: &Metrics) -> String {
     let relay = RelayTotals {
         relayed: vec![(Realm::Trusted, "in", 5, 860)],
-        dropped: vec![(Realm::Untrusted, "not_rtp", 3)],
+        rtp_dropped: vec![(Realm::Untrusted, "not_rtp", 3)],
         stalls: vec![("buffers", 2)],
         restarts: 1,
     };

@@ -8,7 +8,7 @@ use super::options::Scene;
 use super::{clean, header_text, status_text};
 use crate::b2bua::AuthenticationFault;
 use crate::b2bua::inquiry::{Finding, Subject};
-use crate::sip::digest::{Challenge, ChallengeFault};
+use crate::sip::digest::{Algorithm, Challenge, ChallengeFault};
 use crate::sip::{Header, Message, Status};
 
 /// What an answer says of them; `asked` is what was asked.
@@ -170,9 +170,10 @@ fn unanswerable(response: &Message, fault: Option<ChallengeFault>) -> Step {
         ChallengeFault::Incomplete => "names no realm or no nonce",
         ChallengeFault::Malformed => "cannot be read",
     };
-    step(Mark::Failed, "unanswerable", format!("{code}, and its challenge {what}: {asked}")).hint(
-        "ask the provider for Digest with MD5, SHA-256 or SHA-512-256, and qop \"auth\" or none (RFC 8760)",
-    )
+    let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+    step(Mark::Failed, "unanswerable", format!("{code}, and its challenge {what}: {asked}")).hint(format!(
+        "ask the provider for Digest with one of {algorithms}, and qop \"auth\" or none (RFC 8760)",
+    ))
 }
 
 /// Nobody wanted to know who we are.
