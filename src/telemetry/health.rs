@@ -108,7 +108,7 @@ fn line_of(change: &HealthChange, time_of_day: impl Fn(Instant) -> SystemTime) -
     }
     let why = why.map_or_else(String::new, |why| format!(": {}", reason(&why, |at| clock(time_of_day(at)))));
     let rest = match left {
-        0 => "no target left, calls pass this trunk over".to_owned(),
+        0 => "no target left, calls pass this trunk over if they have another".to_owned(),
         left => format!("{left} of {total} targets left"),
     };
     Some(format!("trunk {trunk}: {at} is down{why}; {rest}"))
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(
             line(false, Some(why), 0),
             "trunk sinch: 18.184.175.4:5060 is down: 4 calls failed, the last with 500, since 14:03:11; \
-             no target left, calls pass this trunk over"
+             no target left, calls pass this trunk over if they have another"
         );
         let why = DownBecause { failure: Failure::CallSilence, also: 2, times: 3, ..why };
         assert_eq!(
