@@ -73,13 +73,22 @@ fn line_of_calls(change: &CallsChange, time_of_day: impl Fn(Instant) -> SystemTi
             };
             let of = if attempts == failed { String::new() } else { format!(" of {attempts}") };
             let calls = if *attempts == 1 { "call" } else { "calls" };
-            format!(
-                "trunk {trunk}: {failed}{of} {calls} failed{row}, the last: {what}; drawbridge trunk test {trunk} says more"
-            )
+            let look = where_to_look(trunk.as_str(), *fault);
+            format!("trunk {trunk}: {failed}{of} {calls} failed{row}, the last: {what}; {look}")
         }
         CallsChange::Well { trunk, failed } => {
             format!("trunk {trunk}: calls get through again, after {failed} that failed")
         }
+    }
+}
+
+/// A test places no call: what only an INVITE meets is not seen by it.
+fn where_to_look(trunk: &str, fault: AttemptFault) -> String {
+    match fault {
+        AttemptFault::Status(402..=406 | 409..=499) => {
+            "see their records, and the caller id and the number that they send".to_owned()
+        }
+        _ => format!("drawbridge trunk test {trunk} says more"),
     }
 }
 
@@ -215,7 +224,8 @@ mod tests {
         };
         assert_eq!(
             failing(AttemptFault::Status(403), 1, 1, 1),
-            "trunk sinch: 1 call failed, the last: 403 Forbidden; drawbridge trunk test sinch says more"
+            "trunk sinch: 1 call failed, the last: 403 Forbidden; see their records, and the caller id and the number \
+             that they send"
         );
         assert_eq!(
             failing(AttemptFault::Silence, 40, 42, 12),
