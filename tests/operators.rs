@@ -204,8 +204,7 @@ fn a_trunk_whose_calls_fail_is_seen_with_what_they_met() {
     let page = well(&site, "status");
     assert!(page.contains("failing       carrier: 403 Forbidden to 3 of the last 3 calls"), "{page}");
     let (_, log) = daemon.stop();
-    let told =
-        "trunk carrier: 1 call failed, the last: 403 Forbidden; drawbridge trunk test carrier says more";
+    let told = "trunk carrier: 1 call failed, the last: 403 Forbidden; see their records, and the caller id and the number";
     assert_eq!(log.matches(told).count(), 1, "{log}");
     assert_eq!(log.matches("403 Forbidden").count(), 1, "{log}");
 }

@@ -38,7 +38,7 @@ const USAGE: u8 = 2;
                                           Where would this call go, and why?
   drawbridge run --config ./test.toml     Run in the foreground with another file
 
-Log lines go to standard error, or to the journal under systemd; DRAWBRIDGE_LOG=debug shows more.")]
+Log lines go to standard error, or to the journal under systemd; DRAWBRIDGE_LOG=warn shows less.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -55,7 +55,7 @@ enum Command {
     #[command(after_help = "Examples:
   drawbridge run
   drawbridge run --config ./drawbridge.toml
-  DRAWBRIDGE_LOG=debug drawbridge run
+  DRAWBRIDGE_LOG=warn drawbridge run
 
 Exit status: 0 after a clean stop, 1 if it could not start, 2 wrong usage.")]
     Run(ConfigFile),

@@ -152,7 +152,8 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
         ("media.one_way_timeout", config.media.one_way_timeout),
         ("media.hold_timeout", config.media.hold_timeout),
     ] {
-        put(key.to_owned(), format!("{timeout:?}"));
+        let text = if timeout.is_zero() { "0s".to_owned() } else { format!("{timeout:?}") };
+        put(key.to_owned(), text);
     }
     let workers = config.relay.workers.map_or("one a core".to_owned(), |workers| workers.to_string());
     put("media.workers".to_owned(), workers);

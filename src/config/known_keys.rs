@@ -24,6 +24,15 @@ pub(super) fn belongs(key: &str, table: &str) -> Option<String> {
     Some(format!("it belongs {}", meant.into_iter().take(2).cloned().collect::<Vec<_>>().join(", or ")))
 }
 
+/// Where a key belongs that is one of a trunk's and of nothing else, unless it stands in a trunk.
+pub(super) fn of_trunks(key: &str, table: &str) -> Option<&'static str> {
+    let home = match homes().get(key)?.as_slice() {
+        [home] => home,
+        _ => return None,
+    };
+    (home == "below [trunk.NAME]" && !table.starts_with("trunk.")).then_some(home.as_str())
+}
+
 fn homes() -> &'static BTreeMap<String, Vec<String>> {
     static HOMES: OnceLock<BTreeMap<String, Vec<String>>> = OnceLock::new();
     HOMES.get_or_init(|| {
@@ -98,6 +107,8 @@ mod tests {
         assert_eq!(told("media_bind"), "it belongs below [realm.trusted], or below [realm.untrusted]");
         assert_eq!(told("password"), "it belongs below [trunk.NAME]");
         assert_eq!(told("cps"), "it belongs in limits = { … } below [trunk.NAME]");
+        assert_eq!(of_trunks("latch", "media"), Some("below [trunk.NAME]"));
+        assert_eq!((of_trunks("latch", "trunk.a"), of_trunks("batch", "media")), (None, None));
         assert_eq!(told("bind"), "it belongs below [[listener]]");
         assert_eq!((belongs("X-Site", ""), is_known("host"), is_known("hunter2")), (None, true, false));
     }

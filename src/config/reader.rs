@@ -257,7 +257,10 @@ impl<'a> Table<'a> {
         let near = Table::nearest(name, known);
         let meant = near.map(|near| format!("did you mean \"{near}\"?"));
         if near.is_some_and(|near| strsim::damerau_levenshtein(name, near) <= 1) {
-            return meant;
+            return meant.map(|meant| match known_keys::of_trunks(name, &self.path) {
+                Some(home) => format!("{meant} {name} belongs {home}"),
+                None => meant,
+            });
         }
         if self.path.is_empty()
             && let DeValue::Table(entries) = value.value

@@ -86,7 +86,7 @@ impl Lookups {
             self.failing.insert(query.clone());
         }
         if is_new {
-            tracing::warn!(name = %query, "{fault}; what was known of it serves on");
+            tracing::warn!(name = %query, "{fault}; what was known of it, if anything, serves on");
         }
     }
 }

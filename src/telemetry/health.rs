@@ -73,13 +73,22 @@ fn line_of_calls(change: &CallsChange, time_of_day: impl Fn(Instant) -> SystemTi
             };
             let of = if attempts == failed { String::new() } else { format!(" of {attempts}") };
             let calls = if *attempts == 1 { "call" } else { "calls" };
-            format!(
-                "trunk {trunk}: {failed}{of} {calls} failed{row}, the last: {what}; drawbridge trunk test {trunk} says more"
-            )
+            let look = where_to_look(trunk.as_str(), *fault);
+            format!("trunk {trunk}: {failed}{of} {calls} failed{row}, the last: {what}; {look}")
         }
         CallsChange::Well { trunk, failed } => {
             format!("trunk {trunk}: calls get through again, after {failed} that failed")
         }
+    }
+}
+
+/// A test places no call: what only an INVITE meets is not seen by it.
+fn where_to_look(trunk: &str, fault: AttemptFault) -> String {
+    match fault {
+        AttemptFault::Status(402..=406 | 409..=499) => {
+            "see their records, and the caller id and the number that they send".to_owned()
+        }
+        _ => format!("drawbridge trunk test {trunk} says more"),
     }
 }
 
@@ -108,7 +117,7 @@ fn line_of(change: &HealthChange, time_of_day: impl Fn(Instant) -> SystemTime) -
     }
     let why = why.map_or_else(String::new, |why| format!(": {}", reason(&why, |at| clock(time_of_day(at)))));
     let rest = match left {
-        0 => "no target left, calls pass this trunk over".to_owned(),
+        0 => "no target left, calls pass this trunk over if they have another".to_owned(),
         left => format!("{left} of {total} targets left"),
     };
     Some(format!("trunk {trunk}: {at} is down{why}; {rest}"))
@@ -185,7 +194,7 @@ mod tests {
         assert_eq!(
             line(false, Some(why), 0),
             "trunk sinch: 18.184.175.4:5060 is down: 4 calls failed, the last with 500, since 14:03:11; \
-             no target left, calls pass this trunk over"
+             no target left, calls pass this trunk over if they have another"
         );
         let why = DownBecause { failure: Failure::CallSilence, also: 2, times: 3, ..why };
         assert_eq!(
@@ -215,7 +224,8 @@ mod tests {
         };
         assert_eq!(
             failing(AttemptFault::Status(403), 1, 1, 1),
-            "trunk sinch: 1 call failed, the last: 403 Forbidden; drawbridge trunk test sinch says more"
+            "trunk sinch: 1 call failed, the last: 403 Forbidden; see their records, and the caller id and the number \
+             that they send"
         );
         assert_eq!(
             failing(AttemptFault::Silence, 40, 42, 12),

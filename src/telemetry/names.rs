@@ -33,7 +33,7 @@ pub const CALLS: Name = name(
 /// Counter by trunk, code.
 pub const CALL_ATTEMPTS: Name = name(
     "drawbridge_call_attempts_total",
-    "Targets tried, by the final SIP status, or timeout, transport or cancelled.",
+    "Targets tried, by the final SIP status, or timeout, transport, dns or cancelled.",
 );
 /// Histogram by trunk.
 pub const CALL_SETUP_SECONDS: Name = name(

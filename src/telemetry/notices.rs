@@ -5,12 +5,15 @@
 use std::time::Duration;
 
 use super::one_way;
-use crate::b2bua::{Event, RegistrationChange};
+use crate::b2bua::{AuthenticationFault, Event, RegistrationChange};
 use crate::routing::Ambiguity;
 
 /// Writes the line of an event that is worth one; most are only counted.
 pub fn log(event: &Event) {
     match event {
+        Event::NotAuthenticated { trunk, fault: fault @ AuthenticationFault::Refused { .. } } => {
+            tracing::warn!(%trunk, "the trunk refuses our answer to its challenge: {fault}");
+        }
         Event::NotAuthenticated { trunk, fault } => {
             tracing::warn!(%trunk, "the trunk's challenge is not answered: {fault}");
         }

@@ -61,7 +61,7 @@ fn of(place: &PartyPlace) -> String {
 const fn hint(reason: DropReason) -> &'static str {
     match reason {
         DropReason::SourceMismatch => {
-            " (neither its SDP nor its signalling names that source: see latch in docs/media.md)"
+            " (latch of its trunk does not take that address and port: see docs/media.md)"
         }
         DropReason::NotRtp => " (no RTP: DTLS, STUN or ZRTP wants an answer that nobody gives)",
         DropReason::NotSending => " (its SDP says that it does not send)",
@@ -130,7 +130,7 @@ pub(super) mod tests {
         let text = text(&told);
         assert!(text.starts_with("no more RTP from the callee"), "{text}");
         assert!(
-            text.contains("; 37 packets were dropped: source_mismatch, the last from 198.51.100.7:40000"),
+            text.contains("; 37 packets were dropped: source_mismatch, the last from 198.51.100.7:40000 (latch of its trunk does not take that address and port: see docs/media.md)"),
             "{text}"
         );
     }
