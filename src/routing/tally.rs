@@ -84,7 +84,7 @@ impl fmt::Display for AttemptFault {
 /// What people are told of a trunk's calls.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CallsChange {
-    /// They fail. Told at once, and every [`TELL_AGAIN`] while it goes on.
+    /// They fail. Told at once, and every `TELL_AGAIN` while it goes on.
     Failing {
         /// Whose.
         trunk: TrunkName,
@@ -127,7 +127,7 @@ pub struct TallyReport {
     pub in_a_row: u32,
     /// When the first of those was.
     pub failing_since: Option<Instant>,
-    /// How many of the last hour are known one by one, at most [`RECENT`]; those given up left out.
+    /// How many of the last hour are known one by one, at most `RECENT`; those given up left out.
     pub recent: usize,
     /// What those met most often, if it is worth a word.
     pub frequent: Option<Frequent>,
