@@ -195,10 +195,6 @@ impl Engine {
     }
 }
 
-pub(super) fn of(ports: &StreamPorts, side: Side) -> PortPair {
-    ports.of(side)
-}
-
 /// A pair of ours as the peer of another.
 fn inside(pair: PortPair, beyond: &SideMedia, stream: usize) -> RemoteMedia {
     let (rtp, rtcp) = (pair.rtp(), pair.rtcp());

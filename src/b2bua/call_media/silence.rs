@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use super::{CallMedia, joined};
+use super::CallMedia;
 use crate::b2bua::call::{Call, CallKey, Phase};
 use crate::b2bua::cdr::EndedBy;
 use crate::b2bua::ending::End;
@@ -87,7 +87,7 @@ impl Engine {
                 silent: if side == Side::A { EndedBy::Caller } else { EndedBy::Callee },
                 place: place(side),
                 across: place(side.other()),
-                port: port.map(|ports| joined::of(ports, side).rtp()),
+                port: port.map(|ports| ports.of(side).rtp()),
                 found,
             };
             self.event(Event::OneWay(Box::new(told)));
