@@ -103,6 +103,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         commands,
         reloads: ask_for_reload,
         metrics: Arc::clone(&metrics),
+        cdrs: cdrs.state(),
         relay,
         configuration: Arc::new(ArcSwap::from_pointee(as_started(config, clock))),
         clock,

@@ -37,7 +37,7 @@ use crate::relay::Relay;
 use crate::routing::HostReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
-use crate::telemetry::{Metrics, RelayTotals};
+use crate::telemetry::{CdrState, Metrics, RelayTotals};
 
 pub use reload::{RELOADS_WAITING, Reload, ReloadReport, ReloadRequest};
 pub use socket::{AdminSocket, SocketFault};
@@ -54,6 +54,8 @@ pub struct View {
     pub commands: mpsc::Sender<Command>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// How call detail records are.
+    pub cdrs: Arc<CdrState>,
     /// To ask for a reload.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// For its counters and its engine's name.
