@@ -88,7 +88,7 @@ impl View {
     }
 
     /// Asks the driver anything. `None`: it did not answer in time.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    pub async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.commands.try_send(command(answer)).ok()?;
         tokio::time::timeout(DRIVER_PATIENCE, answered).await.ok()?.ok()
@@ -182,6 +182,9 @@ async fn healthz(State(view): State<View>) -> (StatusCode, &'static str) {
     match view.vitals().await {
         Some(_) if view.relay.has_dead_worker() => {
             (StatusCode::SERVICE_UNAVAILABLE, "a media worker is given up\n")
+        }
+        Some(_) if view.relay.has_stuck_worker() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "a media worker does not turn\n")
         }
         Some(_) => (StatusCode::OK, "ok\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the driver does not answer\n"),

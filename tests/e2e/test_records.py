@@ -1,7 +1,10 @@
 """Call detail records when things go wrong: the daemon is killed, the disk is full."""
 
 import datetime
+import http.server
+import json
 import os
+import threading
 import time
 
 import lab
@@ -80,3 +83,57 @@ class FullDisk(LabCase):
         callee = self.carrier_a(scenarios.answer())
         self.pbx_calls(pause_ms=100).must_succeed()
         callee.must_succeed()
+
+
+class Copy(LabCase):
+    """Records go to a server of the SBC's own host as well, by cdr.post."""
+
+    out = ("carrier-a",)
+    PORT = 8080
+
+    def prepare(self):
+        self.sbc.routes["post"] = (f'[cdr.post]\nurl = "http://127.0.0.1:{self.PORT}/cdr"\n'
+                                   f'spool = "{self.directory}/spool"\n')
+        self.sbc.set_route("out", self.out)
+
+    def test_what_no_server_took_is_sent_by_the_next_run(self):
+        callee = self.carrier_a(scenarios.answer())
+        self.pbx_calls(pause_ms=100).must_succeed()
+        callee.must_succeed()
+        record = self.expect_cdrs(1)[0]
+        lab.wait_until("the copy is in the spool", lambda: self.sbc.metric("drawbridge_cdr_spool_records") == 1)
+        status = json.loads(self.sbc.get("/api/v1/status")[1])
+        self.assertIn("cannot be reached", status["cdrs"]["post"]["fault"])
+        self.sbc.process.kill()
+        self.sbc.process.wait()
+        asked = self._serve()
+        self.sbc.start()
+        lab.wait_until("the copy", lambda: asked)
+        lab.wait_until("nothing is left", lambda: self.sbc.metric("drawbridge_cdr_spool_records") == 0)
+        self.assertEqual(self.sbc.metric("drawbridge_cdr_posts_total", result="sent"), 1)
+        self.assertEqual(asked, [(record["id"], record)])
+        self.expect_nothing_left()
+
+    def _serve(self):
+        """What is POSTed from now on: keys and bodies."""
+        asked = []
+
+        class Server(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                asked.append((self.headers["Idempotency-Key"], json.loads(body)))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        with self.lab.sbc.inside():
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", self.PORT), Server)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return asked
