@@ -20,6 +20,7 @@ mod matching;
 mod numbers;
 mod profile;
 mod reader;
+mod records;
 mod registration;
 mod relay;
 mod sections;

@@ -12,7 +12,7 @@ pub mod notices;
 mod one_way;
 pub(crate) mod rfc3339;
 
-pub use cdr::CdrSink;
+pub use cdr::{CdrReport, CdrSettings, CdrSink, CdrState};
 pub use health::{log_calls, log_health, told_fault};
 pub use meter::Meter;
 pub use metrics::{Metrics, RelayTotals};
