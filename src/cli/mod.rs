@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod explain;
+mod ladder;
 mod media_bench;
 mod operator;
 mod profiles;

@@ -3,6 +3,7 @@
 //!
 //! Must not know: how the daemon does it. What it answers is JSON, and may hold more than is shown.
 
+mod call;
 mod calls;
 mod client;
 mod columns;
@@ -39,7 +40,12 @@ Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
 
 pub(super) const CALL_EXAMPLES: &str = "Examples:
   drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8
-  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8 --json | jq .egress
+  drawbridge call 00k3v
+  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8 --json | jq -r '.messages[] | [.at, .leg, .direction, .line] | @tsv'
+
+Shows the route it took and why, each target that was tried, both dialogs, its media as the relay measures it
+at this moment, and the SIP ladder of its first and last messages. A call that ended within 10 minutes can be
+asked for, too (the last 300 of them).
 
 Exit status: 0, or 1 if there is no such call or no daemon answers, 2 wrong usage.";
 
@@ -84,7 +90,7 @@ pub struct DaemonArgs {
 /// A call, by its name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CallArgs {
-    /// The call's id, as `drawbridge calls` and the call detail records have it
+    /// The call's id, as `drawbridge calls` and the call detail records have it; `call` takes its beginning, too
     id: String,
     #[command(flatten)]
     daemon: DaemonArgs,
@@ -102,7 +108,7 @@ pub(super) fn calls(args: &DaemonArgs) -> ExitCode {
 
 /// One call.
 pub(super) fn call(args: &CallArgs) -> ExitCode {
-    ask(&args.daemon, &format!("/api/v1/calls/{}", client::segment(&args.id)), calls::one)
+    ask(&args.daemon, &format!("/api/v1/calls/{}", client::segment(&args.id)), call::page)
 }
 
 /// How the trunks are.

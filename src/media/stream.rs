@@ -71,6 +71,8 @@ pub struct Received {
     pub dropped: u64,
     /// When the first of them came, forwarded or not.
     pub first_packet: Option<Instant>,
+    /// When the last did.
+    pub last_packet: Option<Instant>,
     /// Loss and jitter before us, of the RTP that was taken from the peer, forwarded or not.
     pub quality: Quality,
     /// Packets that were dropped, in the order of [`DropReason::ALL`].
@@ -185,6 +187,7 @@ impl Stream {
         }
         let received = &mut self.side_mut(side).received;
         received.first_packet.get_or_insert(now);
+        received.last_packet = Some(now);
         match verdict.forward {
             Forward::To(_) => {
                 received.packets += 1;

@@ -17,9 +17,10 @@ use tokio::time::Sleep;
 
 use super::Clock;
 use super::lookups::{Lookups, Resolved};
-use crate::b2bua::{CallReport, Census, Engine, Event, Input, Output, Settings};
+use super::media_questions::{Answer, MediaQuestions};
+use crate::b2bua::{CallFound, CallReport, Census, Engine, Event, Input, Output, Settings};
 use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport, TrunkName};
-use crate::media::{MediaCommand, MediaEvent};
+use crate::media::{MediaCommand, MediaEvent, MediaSessionId};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{HostReport, TrunkReport};
@@ -57,8 +58,10 @@ pub enum Command {
     Trunks(oneshot::Sender<Vec<TrunkReport>>),
     /// Say which calls there are, the oldest first, and at most so many.
     Calls(usize, oneshot::Sender<Vec<CallReport>>),
-    /// Say how the call of this `id` is.
-    Call(String, oneshot::Sender<Option<CallReport>>),
+    /// Say all of the call of this `id`, which may be cut short.
+    Call(String, oneshot::Sender<CallFound>),
+    /// Say what the relay measures of this session; never answered if it does not say.
+    Media(MediaSessionId, Answer),
     /// Switch a trunk on or off, and say whether there is one of this name.
     SetTrunkEnabled(TrunkName, bool, oneshot::Sender<bool>),
     /// End the call of this `id`, and say whether there was one.
@@ -120,6 +123,8 @@ pub struct Driver {
     clock: Clock,
     parts: Parts,
     lookups: Lookups,
+    /// Who waits for the relay's word on a call.
+    media_questions: MediaQuestions,
     /// Reused: what the listeners gave in this turn.
     arrivals: Vec<Arrival>,
     /// What executing an output gave back: fed once the outputs are through.
@@ -156,6 +161,7 @@ impl Driver {
             clock,
             lookups: Lookups::new(parts.resolver.clone()),
             parts,
+            media_questions: MediaQuestions::default(),
             arrivals: Vec::new(),
             echoes: VecDeque::new(),
             armed: None,
@@ -252,12 +258,19 @@ impl Driver {
     }
 
     fn feed_media(&mut self, first: MediaEvent) {
-        self.feed(Input::Media(first));
+        self.take_media(first);
         for _ in 1..MEDIA_EVENTS_A_TURN {
             match self.parts.media_events.try_recv() {
-                Ok(event) => self.feed(Input::Media(event)),
+                Ok(event) => self.take_media(event),
                 Err(_) => return,
             }
+        }
+    }
+
+    fn take_media(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::Report { session, live } => self.media_questions.answer(session, live),
+            event => self.feed(Input::Media(event)),
         }
     }
 
@@ -362,7 +375,13 @@ impl Driver {
                 let _ = answer.send(self.parts.engine.call_reports(most));
             }
             Command::Call(id, answer) => {
-                let _ = answer.send(self.parts.engine.call_report(&id));
+                let _ = answer.send(self.parts.engine.call_page(self.clock.now(), &id));
+            }
+            Command::Media(session, answer) => {
+                // A relay that is too busy says nothing.
+                if self.parts.relay.command(MediaCommand::Report { session }).is_ok() {
+                    self.media_questions.add(session, answer);
+                }
             }
             Command::SetTrunkEnabled(trunk, enabled, answer) => self.switch_trunk(trunk, enabled, answer),
             Command::HangUp(call, answer) => self.hang_up(call, answer),
