@@ -60,8 +60,7 @@ pub(super) fn no_such_call(id: &str) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("there is no call \"{id}\""),
-        "drawbridge calls lists those in progress; of one that is over the last 300 are known for 10 min, and \
-         the call detail records for ever",
+        "it may be over: drawbridge calls lists those in progress",
     )
 }
 

@@ -11,6 +11,7 @@ mod changes;
 mod connections;
 #[cfg(test)]
 mod golden;
+mod log;
 mod names;
 mod problem;
 mod reload;
@@ -143,6 +144,7 @@ fn reads() -> Router<View> {
         .route("/api/v1/trunks/{name}", get(trunks::one))
         .route("/api/v1/calls", get(calls::list))
         .route("/api/v1/calls/{id}", get(call::one))
+        .route(log::PATH, get(log::show))
 }
 
 fn finished(router: Router<View>) -> Router<View> {

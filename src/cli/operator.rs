@@ -73,6 +73,15 @@ pub(super) const UNDRAIN_EXAMPLES: &str = "Examples:
 
 Exit status: 0 when carried out, 1 if no daemon answers, 2 wrong usage.";
 
+pub(super) const LOG_EXAMPLES: &str = "Examples:
+  drawbridge log
+  drawbridge log debug
+  drawbridge log info,drawbridge::transport=debug
+
+The filter holds until log.filter in the configuration changes or the daemon ends.
+
+Exit status: 0 when carried out, 1 if it is no filter or no daemon answers, 2 wrong usage.";
+
 /// Which daemon, and how its answer is shown.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DaemonArgs {
@@ -92,6 +101,15 @@ pub struct DaemonArgs {
 pub struct CallArgs {
     /// The call's id, as `drawbridge calls` and the call detail records have it; `call` takes its beginning, too
     id: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// What is to be logged.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LogArgs {
+    /// From which level on what is logged; without it, says what is logged now
+    filter: Option<String>,
     #[command(flatten)]
     daemon: DaemonArgs,
 }
@@ -138,6 +156,15 @@ pub(super) fn reload(args: &DaemonArgs) -> ExitCode {
         }
         other => finish(args, other, reload::page),
     }
+}
+
+/// Says what is logged, or changes it.
+pub(super) fn log(args: &LogArgs) -> ExitCode {
+    let answer = Daemon::of(&args.daemon).and_then(|daemon| match &args.filter {
+        Some(filter) => daemon.post("/api/v1/log", Some(&serde_json::json!({ "filter": filter }))),
+        None => daemon.get("/api/v1/log"),
+    });
+    finish(&args.daemon, answer, |body, _| format!("{}\n", columns::cell(columns::text(body, "filter"))))
 }
 
 /// Takes no new calls.

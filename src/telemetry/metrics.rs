@@ -90,6 +90,7 @@ pub struct Metrics {
     reloads: IntCounterVec,
     last_reload_successful: IntGauge,
     cdrs: IntCounterVec,
+    hep: IntCounterVec,
     /// One scrape at a time: counters that others own are advanced to what those say.
     scrape: Mutex<()>,
 }
@@ -134,6 +135,7 @@ impl Metrics {
             reloads: counters(&registry, names::CONFIG_RELOADS, &["result"])?,
             last_reload_successful: gauge(&registry, names::CONFIG_LAST_RELOAD_SUCCESSFUL)?,
             cdrs: counters(&registry, names::CDRS, &["result"])?,
+            hep: counters(&registry, names::HEP_PACKETS, &["result"])?,
             scrape: Mutex::new(()),
             registry,
         };
@@ -145,6 +147,9 @@ impl Metrics {
         }
         for result in ["written", "lost"] {
             metrics.cdrs.with_label_values(&[result]);
+        }
+        for result in ["sent", "dropped"] {
+            metrics.hep.with_label_values(&[result]);
         }
         Ok(metrics)
     }
@@ -189,6 +194,11 @@ impl Metrics {
     /// Counts a call detail record: whether it reached its file.
     pub fn count_cdr(&self, written: bool) {
         self.cdrs.with_label_values(&[if written { "written" } else { "lost" }]).inc();
+    }
+
+    /// Counts a copy of a message for the capture server.
+    pub fn count_hep(&self, sent: bool) {
+        self.hep.with_label_values(&[if sent { "sent" } else { "dropped" }]).inc();
     }
 
     /// The text exposition format, with the gauges as `census` has them. `None` for the census

@@ -145,8 +145,14 @@ pub const CDRS: Name = name(
     "Call detail records by result: written, or lost to a full queue or a failing disk.",
 );
 
+/// Counter by result.
+pub const HEP_PACKETS: Name = name(
+    "drawbridge_hep_packets_total",
+    "Copies of SIP messages for the capture server by result: sent, or dropped by a full queue or the network.",
+);
+
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 30] = [
+pub const ALL: [Name; 31] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -177,4 +183,5 @@ pub const ALL: [Name; 30] = [
     CONFIG_RELOADS,
     CONFIG_LAST_RELOAD_SUCCESSFUL,
     CDRS,
+    HEP_PACKETS,
 ];

@@ -285,7 +285,7 @@ fn arrow(message: &Value, gap: Gap, begin: u64) -> Row {
     };
     if message["is_retransmission"] == true {
         label = format!("{} again", status.map_or_else(|| method_of(line).to_owned(), |_| label));
-    } else if message["has_sdp"] == true {
+    } else if status.is_some() && message["has_sdp"] == true {
         label += " (SDP)";
     }
     let after = millis_of(text(message, "at")).unwrap_or_default().saturating_sub(begin);
