@@ -1,8 +1,10 @@
 """The package: what it brings, what it keeps, and that it leaves nothing behind."""
 
+import glob
 import os
 import re
 
+import image
 import io_uring
 import lab
 import packages
@@ -62,6 +64,9 @@ class Install(ApplianceCase):
                      "/usr/share/doc/drawbridge/changelog.gz", "/usr/share/doc/drawbridge/README.md",
                      "/usr/share/drawbridge/profiles/plain.toml"):
             self.assertIn(path, brought)
+        for directory in ("prometheus", "grafana"):
+            for name in glob.glob(os.path.join(image.ROOT, "packaging", directory, "*.*")):
+                self.assertIn(f"/usr/share/drawbridge/{directory}/{os.path.basename(name)}", brought)
         self.machine.run("bash", "-c", ". /usr/share/bash-completion/completions/drawbridge && complete -p drawbridge")
         self.configure()
         self.call()
