@@ -8,6 +8,7 @@ mod explain;
 mod ladder;
 mod media_bench;
 mod operator;
+mod packaged;
 mod profiles;
 mod style;
 mod trunk;
@@ -150,6 +151,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
 
 Exit status: 0 if every call completed and media flowed both ways, byte for byte; else 1.")]
     Demo(demo::DemoArgs),
+    /// Write the files of a package that are made from this command line
+    #[command(hide = true, after_help = packaged::EXAMPLES)]
+    Packaged(packaged::PackagedArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -178,6 +182,7 @@ pub fn main() -> ExitCode {
         Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
         Command::Media(command) => media_bench::run(&command),
         Command::Demo(args) => demo::run(&args),
+        Command::Packaged(args) => packaged::run(&args),
     }
 }
 
