@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod driver;
+pub mod load;
 mod lookups;
 pub mod notify;
 pub mod seed;

@@ -13,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::history::History;
 use super::names::{self, Name};
 use crate::b2bua::Census;
 use crate::base::{ByRealm, Realm, Transport};
@@ -90,6 +91,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     last_reload_successful: IntGauge,
     cdrs: IntCounterVec,
+    /// The last day, second by second and minute by minute.
+    pub history: History,
     /// One scrape at a time: counters that others own are advanced to what those say.
     scrape: Mutex<()>,
 }
@@ -134,6 +137,7 @@ impl Metrics {
             reloads: counters(&registry, names::CONFIG_RELOADS, &["result"])?,
             last_reload_successful: gauge(&registry, names::CONFIG_LAST_RELOAD_SUCCESSFUL)?,
             cdrs: counters(&registry, names::CDRS, &["result"])?,
+            history: History::default(),
             scrape: Mutex::new(()),
             registry,
         };

@@ -4,6 +4,7 @@
 
 pub mod cdr;
 mod health;
+pub mod history;
 pub mod log;
 mod meter;
 mod metrics;

@@ -167,7 +167,7 @@ impl Engine {
         let mut errand = Call::new(id, snapshot, a, numbers, invite, now, hop);
         errand.transfer = Transfer::Errand(key);
         errand.has_no_record = true;
-        self.event(Event::CallBegan { trunk });
+        self.event(Event::CallBegan { trunk, arrived: false });
         Ok(self.calls.insert(errand))
     }
 
