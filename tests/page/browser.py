@@ -150,7 +150,7 @@ class Page:
 
     def shot(self, path, full=True):
         size = self.do("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": self.width, "height": min(size["height"], 6000), "scale": 1}
+        clip = {"x": 0, "y": 0, "width": self.width, "height": min(size["height"], 1900), "scale": 1}
         params = {"clip": clip, "captureBeyondViewport": True} if full else {}
         data = self.do("Page.captureScreenshot", format="png", **params)["data"]
         with open(path, "wb") as file:

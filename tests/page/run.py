@@ -15,6 +15,7 @@ import unittest
 import browser
 import daemon
 import parties
+import terminal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("DRAWBRIDGE") or os.path.join(ROOT, "target/debug/drawbridge")
@@ -339,6 +340,27 @@ class PageTest(unittest.TestCase):
         self.assertEqual(page.eval(animation), "none")
         page.look(1280, reduced_motion=False)
         self.assertEqual(page.eval(animation), "breathe")
+
+    def test_8_top_in_a_terminal(self):
+        # The dead target was found out.
+        end = time.monotonic() + 20
+        while " down" not in (once := self.site.daemon.command("top", "--once")).stdout and time.monotonic() < end:
+            time.sleep(0.2)
+        self.assertEqual((once.returncode, once.stderr), (0, ""))
+        for part in ("sbc1  serving", "carrier", "down", "+12025550100", "packets/s"):
+            self.assertIn(part, once.stdout)
+        self.assertNotIn("\x1b", once.stdout)
+        screen = terminal.Terminal([PROGRAM, "top", "--config", self.site.daemon.config], 24, 80)
+        self.addCleanup(screen.close)
+        screen.wait("carrier")
+        screen.press("\t/2025550100\r")
+        screen.wait("calls (1)")
+        screen.press("\r")
+        screen.wait("esc back")
+        screen.wait(self.call_id("+12025550100"))
+        screen.press("q")
+        self.assertEqual(screen.end(), 0)
+        self.assertIn("\x1b[?1049l", screen.text, "the terminal is not given back")
 
     def test_9_the_connection_is_lost_and_found(self):
         page = self.open_live()
