@@ -14,6 +14,7 @@ use prometheus::{
 };
 
 use super::cdr::PostResult;
+use super::history::History;
 use super::names::{self, Name};
 use crate::b2bua::Census;
 use crate::base::{ByRealm, Realm, Transport};
@@ -97,6 +98,8 @@ pub struct Metrics {
     cdr_spool_records: IntGauge,
     cdr_spool_bytes: IntGauge,
     hep: IntCounterVec,
+    /// The last day, second by second and minute by minute.
+    pub history: History,
     /// One scrape at a time: counters that others own are advanced to what those say.
     scrape: Mutex<()>,
 }
@@ -147,6 +150,7 @@ impl Metrics {
             cdr_spool_records: gauge(&registry, names::CDR_SPOOL_RECORDS)?,
             cdr_spool_bytes: gauge(&registry, names::CDR_SPOOL_BYTES)?,
             hep: counters(&registry, names::HEP_PACKETS, &["result"])?,
+            history: History::default(),
             scrape: Mutex::new(()),
             registry,
         };

@@ -5,6 +5,7 @@
 pub mod cdr;
 mod health;
 pub mod hep;
+pub mod history;
 pub mod log;
 mod meter;
 mod metrics;
