@@ -91,6 +91,12 @@ impl Parties {
     /// A call that the carrier refuses.
     fn fail(&self, id: &str, with: &str) {
         self.invite(id);
+        self.refuse(with, "");
+        assert_eq!(Self::next(&self.pbx), format!("SIP/2.0 {with}"));
+    }
+
+    /// The carrier refuses the next INVITE, with `more` headers; gives that INVITE.
+    fn refuse(&self, with: &str, more: &str) -> String {
         let (invite, from) = loop {
             let (message, from) = Self::receive(&self.carrier);
             if message.starts_with("INVITE ") {
@@ -104,9 +110,9 @@ impl Parties {
                 if line.starts_with("To:") { format!("{line};tag=t\r\n") } else { format!("{line}\r\n") }
             })
             .collect();
-        let refusal = format!("SIP/2.0 {with}\r\n{kept}Content-Length: 0\r\n\r\n");
+        let refusal = format!("SIP/2.0 {with}\r\n{kept}{more}Content-Length: 0\r\n\r\n");
         self.carrier.send_to(refusal.as_bytes(), from).unwrap();
-        assert_eq!(Self::next(&self.pbx), format!("SIP/2.0 {with}"));
+        invite
     }
 
     /// A call that rings at the carrier.
@@ -225,6 +231,36 @@ fn a_call_is_told_message_by_message_and_copied_to_a_capture_server() {
     let (_, log) = daemon.stop();
     assert_eq!(log.matches("call ended").count(), 1, "{log}");
     assert!(log.contains("+1415xxxxx00") && !log.contains("4155550100") && !log.contains("geheim"), "{log}");
+}
+
+#[test]
+fn no_secret_is_logged_or_told_however_much_is_logged() {
+    let mut site = Site::new("secrets");
+    let parties = Parties::new(&mut site);
+    let with = "limits = { calls = 5 }\nusername = \"alice\"\npassword = \"hunter2secret\"";
+    let text = site.text.replace("limits = { calls = 5 }", with) + "[log]\nfilter = \"trace\"\n";
+    site.write(&text);
+    let daemon = Daemon::start(&site);
+    parties.invite("one");
+    let challenge = "WWW-Authenticate: Digest realm=\"carrier.example\", nonce=\"abcdef0123\"\r\n";
+    parties.refuse("401 Unauthorized", challenge);
+    let again = parties.refuse("403 Forbidden", "");
+    assert!(again.contains("response=\"") && again.contains("abcdef0123"), "{again}");
+    assert_eq!(Parties::next(&parties.pbx), "SIP/2.0 403 Forbidden");
+    // Told once the call is over: it is in the record, too.
+    let records = site.directory.join("cdr.jsonl");
+    let record = || std::fs::read_to_string(&records).unwrap_or_default();
+    daemon.wait_for("the record", || !record().is_empty());
+    let record: Value = serde_json::from_str(&record()).unwrap();
+    let told = json(&site, &format!("call {}", record["id"].as_str().unwrap())).to_string();
+    assert!(told.contains("401 Unauthorized"), "{told}");
+    let (_, log) = daemon.stop();
+    assert!(log.contains("call ended"), "{log}");
+    for text in [&told, &log, &record.to_string()] {
+        for secret in ["hunter2secret", "response=", "abcdef0123"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
 }
 
 #[test]

@@ -31,6 +31,11 @@ struct EndedCall {
 }
 
 impl EndedCalls {
+    /// How many are kept, those whose time is over and that nobody has looked for among them.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// What is known of the one of this `id`.
     pub(super) fn find(&self, now: Instant, id: &str) -> Option<(&CallPage, LadderKey)> {
         let found = self.known(now).find(|ended| ended.page.report.id == id)?;

@@ -403,12 +403,15 @@ impl Engine {
         for tag in &call.tags_b {
             self.dialogs.remove(tag);
         }
-        let page = (!call.has_no_record).then(|| (self.write_page(&call), call.ladder));
+        let page = (!call.has_no_record).then(|| self.write_page(&call));
         self.snapshots.release(call.snapshot);
-        if let Some((page, ladder)) = page {
+        let ladder = call.ladder;
+        if let Some(page) = page {
             let record = Box::new(record_of(&call));
             self.keep_ended(page, ladder, &record);
             self.outputs.push_back(Output::Cdr(record));
+        } else {
+            self.ladders.hand_over(ladder, call.invite.call_id());
         }
         self.release_peers();
     }

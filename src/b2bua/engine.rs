@@ -265,7 +265,14 @@ impl Engine {
     pub fn leftovers(&self) -> usize {
         let tables = [self.dialogs.len(), self.invites.len(), self.clients.len(), self.servers.len()];
         let media = self.media_sessions.len() + self.closing_media.len();
-        tables.iter().sum::<usize>() + self.byes.len() + media + self.setups.len() + self.standalones.len()
+        // Each ladder is of a call that goes on, or of one that can still be asked for.
+        let ladders = self.ladders.len().saturating_sub(self.ended.len());
+        ladders
+            + tables.iter().sum::<usize>()
+            + self.byes.len()
+            + media
+            + self.setups.len()
+            + self.standalones.len()
     }
 
     /// Whether new calls are refused.

@@ -265,7 +265,7 @@ impl Ladders {
         while self.messages >= MESSAGES_MAX {
             let Some(at) = self.over.iter().position(|key| *key != but) else { return false };
             let Some(key) = self.over.remove(at) else { return false };
-            self.drop_ladder(key);
+            drop(self.drop_ladder(key));
         }
         true
     }
@@ -282,23 +282,44 @@ impl Ladders {
     /// Nobody can ask for it any more.
     pub(super) fn forget(&mut self, key: LadderKey) {
         self.over.retain(|over| *over != key);
-        self.drop_ladder(key);
+        drop(self.drop_ladder(key));
     }
 
-    fn drop_ladder(&mut self, key: LadderKey) {
-        let Some(ladder) = self.ladders.remove(key) else { return };
+    /// A call without a record is over. What was said in it, if it began with an INVITE of this Call-ID, is of
+    /// the call whose party's place its own took; an errand's is of the call that asked for it, already.
+    pub(super) fn hand_over(&mut self, key: LadderKey, call_id: &[u8]) {
+        let is_own = |ladder: &Ladder| ladder.call_ids.first().is_some_and(|first| first == call_id);
+        if !self.ladders.get(key).is_some_and(is_own) {
+            return;
+        }
+        let messages = self.drop_ladder(key);
+        if let Some((heir, leg)) = self.by_call_id.get(call_id).copied() {
+            for message in messages {
+                self.push(heir, LadderMessage { leg, ..message });
+            }
+        }
+    }
+
+    /// Gives what was in it.
+    fn drop_ladder(&mut self, key: LadderKey) -> impl Iterator<Item = LadderMessage> + use<> {
+        let ladder = self.ladders.remove(key).unwrap_or_default();
         self.messages = self.messages.saturating_sub(ladder.len());
         for call_id in &ladder.call_ids {
             if self.by_call_id.get(call_id).is_some_and(|(of, _)| *of == key) {
                 self.by_call_id.remove(call_id);
             }
         }
+        ladder.first.into_iter().chain(ladder.last)
     }
 
     /// What was said in a call; nothing if that was forgotten.
     pub(super) fn report(&self, key: LadderKey) -> LadderReport {
         let Some(ladder) = self.ladders.get(key) else { return LadderReport::default() };
-        let messages = ladder.first.iter().chain(&ladder.last).cloned().collect();
+        let mut messages: Vec<LadderMessage> = ladder.first.iter().chain(&ladder.last).cloned().collect();
+        if ladder.dropped == 0 {
+            // What another call handed over came before what was said meanwhile.
+            messages.sort_by_key(|message| message.at);
+        }
         LadderReport { messages, dropped: ladder.dropped, gap_after: ladder.first.len() }
     }
 
@@ -306,6 +327,11 @@ impl Ladders {
     pub(super) fn correlation(&self, call_id: &[u8]) -> Option<Bytes> {
         let (key, _) = self.by_call_id.get(call_id)?;
         self.ladders.get(*key)?.call_ids.first().cloned()
+    }
+
+    /// How many calls there are of which something is kept.
+    pub(super) fn len(&self) -> usize {
+        self.ladders.len()
     }
 
     /// Ladders, Call-IDs and messages that are held.

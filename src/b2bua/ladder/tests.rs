@@ -57,7 +57,7 @@ fn what_comes_again_is_marked() {
     let mut ladders = Ladders::default();
     let key = begin(&mut ladders, "one");
     hears(&mut ladders, 2, &invite("one"));
-    ladders.note(Instant::from_millis(3), hop(), &request("sip:b@h", "one", 9, ""), Direction::Out, true);
+    ladders.note(Instant::from_millis(3_000), hop(), &request("sip:b@h", "one", 9, ""), Direction::Out, true);
     let marks: Vec<bool> =
         ladders.report(key).messages.iter().map(|message| message.is_retransmission).collect();
     assert_eq!(marks, [false, true, true]);

@@ -4,7 +4,7 @@ use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::hang_up;
 use super::transfer::{refer, replaces, transferring};
-use crate::b2bua::Input;
+use crate::b2bua::{CallFound, Input};
 use crate::routing::Refer;
 use crate::sip::{Header, Message, Method};
 
@@ -68,6 +68,12 @@ fn a_call_is_picked_up_within_its_trunk() {
     lab.expect_nothing_left();
     assert_eq!(lab.cdr().transfers.len(), 1);
     assert_eq!(lab.cdr().ingress.call_id.as_bytes(), invite.call_id());
+    // What the second phone said is told with the call.
+    let CallFound::One(page) = lab.engine.call_page(lab.now, &lab.cdr().id) else { panic!("no page") };
+    let from_pbx = page.ladder.messages.iter().filter(|message| message.peer.to_string() == PBX);
+    let invites: Vec<_> = from_pbx.filter(|message| message.line().starts_with("INVITE ")).collect();
+    assert_eq!(invites.len(), 2);
+    assert!(page.ladder.messages.is_sorted_by_key(|message| message.at));
 }
 
 #[test]
