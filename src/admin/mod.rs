@@ -4,11 +4,14 @@
 //! Runs on a thread of its own: a scrape asks the driver for one small answer and never delays a
 //! call. Must not know: the engine's insides.
 
+mod call;
+mod call_media;
 mod calls;
 mod changes;
 mod connections;
 #[cfg(test)]
 mod golden;
+mod log;
 mod names;
 mod problem;
 mod reload;
@@ -142,7 +145,8 @@ fn reads() -> Router<View> {
         .route("/api/v1/trunks", get(trunks::list))
         .route("/api/v1/trunks/{name}", get(trunks::one))
         .route("/api/v1/calls", get(calls::list))
-        .route("/api/v1/calls/{id}", get(calls::one))
+        .route("/api/v1/calls/{id}", get(call::one))
+        .route(log::PATH, get(log::show))
 }
 
 fn finished(router: Router<View>) -> Router<View> {

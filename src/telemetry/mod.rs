@@ -4,12 +4,14 @@
 
 pub mod cdr;
 mod health;
+pub mod hep;
 pub mod log;
 mod meter;
 mod metrics;
 pub mod names;
 pub mod notices;
 mod one_way;
+pub mod redact;
 pub(crate) mod rfc3339;
 
 pub use cdr::{CdrReport, CdrSettings, CdrSink, CdrState};
