@@ -41,7 +41,9 @@ pub use settings::offline as offline_settings;
 
 /// The one shard that there is.
 const SHARD: u8 = 0;
-/// How long the end waits for records that are still on their way to the disk.
+/// How long the whole end may take (the process has 10 s), and of it for records that are still on their way
+/// to the disk at least.
+const STOP_LIMIT: Duration = Duration::from_millis(9_500);
 const RECORDS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A Drawbridge that serves. Dropped without [`RunningApp::shutdown`], it ends its calls in the
@@ -236,13 +238,15 @@ impl RunningApp {
     /// # Errors
     /// As there.
     pub async fn stop(self) -> Result<(), Crashed> {
+        let latest = self.view.clock.now() + STOP_LIMIT;
         let asked = self.view.commands.send(Command::Shutdown).await;
         // The driver bounds its own end; a sender that is dropped ends the wait, too.
         let _ = self.driver_ended.await;
         let ran = self.driver.join();
         self.cdrs.end();
-        if tokio::time::timeout(RECORDS_PATIENCE, self.records_ended).await.is_err() {
-            tracing::warn!("the disk did not take the last call detail records in time");
+        let patience = latest.since(self.view.clock.now()).max(RECORDS_PATIENCE);
+        if tokio::time::timeout(patience, self.records_ended).await.is_err() {
+            tracing::warn!("the disk did not take the last call detail records in time: see the next start");
         } else {
             let _ = self.records.join();
         }

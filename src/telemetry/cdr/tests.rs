@@ -478,6 +478,33 @@ fn the_journal_stays_small_however_many_calls_there_were() {
 }
 
 #[test]
+fn records_that_move_take_their_open_calls_along() {
+    let mut bench = Bench::new("cdr-move");
+    let elsewhere = bench.directory.0.join("other.jsonl");
+    bench.open("a");
+    bench.settle_after(0);
+    let settings = CdrSettings::in_file(elsewhere.clone());
+    bench.writer.take(Job::Configure(Box::new(settings)));
+    bench.settle_after(1);
+    assert_eq!(std::fs::read(bench.journal()).unwrap(), b"", "or the next run there would record it");
+    let Bench { directory: _directory, writer, .. } = bench;
+    drop(writer);
+    let _next = Bench::start(&elsewhere);
+    assert_eq!(ids(&records(&elsewhere)), ["a"]);
+}
+
+#[test]
+fn no_file_and_no_copy_means_no_record_and_no_journal() {
+    let mut bench = Bench::new("cdr-none");
+    bench.writer.take(Job::Configure(Box::default()));
+    bench.open("a");
+    bench.write("a");
+    bench.settle_after(1);
+    assert_eq!((bench.records().len(), bench.state.report().written), (0, 0));
+    assert_eq!(std::fs::read(bench.journal()).unwrap(), b"");
+}
+
+#[test]
 fn a_clean_end_leaves_no_call_behind() {
     let mut bench = Bench::new("cdr-clean");
     bench.open("a");

@@ -15,7 +15,7 @@ use super::file::{self, RecordFile};
 use super::journal::{Journal, Left, Moment};
 use super::post::Post;
 use super::record::Record;
-use super::settings::CdrSettings;
+use super::settings::{CdrSettings, PostSettings};
 use super::state::{CdrState, PostResult};
 use super::{Gate, Job};
 use crate::b2bua::Cdr;
@@ -170,13 +170,25 @@ impl Writer {
         if before.post != self.settings.post {
             if let Some(post) = self.post.take() {
                 post.end();
+                self.warn_of_left_spool(before.post.as_ref());
             }
             self.state.set_post_fault(None);
+            self.state.set_spool(0, 0);
             self.start_post();
         }
         self.reopen();
         let left = self.journal.move_to(self.settings.journal_path());
         self.recover(left);
+    }
+
+    /// Nobody sends what is in a spool that is not configured any more.
+    fn warn_of_left_spool(&self, before: Option<&PostSettings>) {
+        let Some(left) = before.map(|post| &post.spool) else { return };
+        let records = self.state.report().spooled;
+        if records > 0 && self.settings.post.as_ref().is_none_or(|post| post.spool != *left) {
+            let spool = left.display();
+            tracing::warn!(%spool, records, "records for cdr.post stay in the spool that was configured before");
+        }
     }
 
     /// What its record would say, should the program end now.

@@ -30,6 +30,8 @@ pub struct Shadow {
     /// Callers' INVITEs that opened a call, with the final response and its To tag.
     invites: BTreeMap<Bytes, Option<(u16, Bytes)>>,
     records: BTreeMap<Bytes, Record>,
+    /// When calls that are told as open were answered, by the `id` of their records.
+    open: BTreeMap<String, Option<Instant>>,
     /// 2xx to INVITEs that the engine got: Call-ID, To tag, CSeq.
     successes: BTreeSet<(Bytes, Bytes, u32)>,
     acks: BTreeSet<(Bytes, Bytes, u32)>,
@@ -203,8 +205,16 @@ impl Shadow {
         }
     }
 
+    /// A call is open, and may be told so more than once; never after its record.
+    pub fn on_open_call(&mut self, cdr: &Cdr) {
+        assert!(!self.records.contains_key(cdr.ingress.call_id.as_bytes()), "it is over: {}", cdr.id);
+        self.open.insert(cdr.id.clone(), cdr.answer);
+    }
+
     /// A call is over.
     pub fn on_cdr(&mut self, cdr: &Cdr) {
+        let told = self.open.remove(&cdr.id).flatten();
+        assert_eq!(told, cdr.answer, "what was told of the open call {} is not its record", cdr.id);
         let id = Bytes::copy_from_slice(cdr.ingress.call_id.as_bytes());
         let times = [Some(cdr.start), cdr.ring, cdr.answer, Some(cdr.end)];
         assert!(times.into_iter().flatten().is_sorted(), "times of {id:?} are out of order: {times:?}");
@@ -267,6 +277,7 @@ impl Shadow {
             assert_eq!(record.is_answered, record.status == 200);
         }
         assert_eq!(self.records.len(), self.invites.len(), "records of no call");
+        assert!(self.open.is_empty(), "open for ever: {:?}", self.open);
         assert!(self.ports.is_empty());
         self.expect_no_leg_left();
     }
