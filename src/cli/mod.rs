@@ -5,8 +5,10 @@
 mod check;
 mod demo;
 mod explain;
+mod ladder;
 mod media_bench;
 mod operator;
+mod packaged;
 mod profiles;
 mod style;
 mod top;
@@ -113,6 +115,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// they began with. With any fault the files are refused whole and the running configuration stays.
     #[command(after_help = operator::RELOAD_EXAMPLES)]
     Reload(operator::DaemonArgs),
+    /// Say what is logged, or change it at once
+    #[command(after_help = operator::LOG_EXAMPLES)]
+    Log(operator::LogArgs),
     /// Take no new calls; those in progress go on
     #[command(after_help = operator::DRAIN_EXAMPLES)]
     Drain(operator::DrainArgs),
@@ -153,6 +158,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
 
 Exit status: 0 if every call completed and media flowed both ways, byte for byte; else 1.")]
     Demo(demo::DemoArgs),
+    /// Write the files of a package that are made from this command line
+    #[command(hide = true, after_help = packaged::EXAMPLES)]
+    Packaged(packaged::PackagedArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -175,12 +183,14 @@ pub fn main() -> ExitCode {
         Command::Top(args) => top::run(&args),
         Command::Hangup(args) => operator::hang_up(&args),
         Command::Reload(args) => operator::reload(&args),
+        Command::Log(args) => operator::log(&args),
         Command::Drain(args) => operator::drain(&args),
         Command::Undrain(args) => operator::undrain(&args),
         Command::Trunk(command) => trunk::run(&command),
         Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
         Command::Media(command) => media_bench::run(&command),
         Command::Demo(args) => demo::run(&args),
+        Command::Packaged(args) => packaged::run(&args),
     }
 }
 
@@ -194,7 +204,8 @@ fn run(file: &ConfigFile) -> ExitCode {
         }
     };
     // A log that is set up already is as good.
-    let _ = telemetry::log::start();
+    let _ = telemetry::log::start(&config.log.filter);
+    telemetry::redact::set_redacting(config.log.redact_numbers);
     warn(&config);
     app::daemon::run(&file.config, config).unwrap_or_else(|message| {
         let _ = writeln!(io::stderr(), "drawbridge: {message}");

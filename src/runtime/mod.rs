@@ -7,6 +7,7 @@ pub mod clock;
 pub mod driver;
 pub mod load;
 mod lookups;
+mod media_questions;
 pub mod notify;
 pub mod seed;
 pub mod signals;
