@@ -44,7 +44,6 @@ fn cdr(status: u16, results: &[AttemptResult], ring: bool, by: EndedBy) -> Cdr {
         media: answered.then(|| MediaReport {
             from_a: direction(Some(4.4)),
             from_b: direction(Some(4.0)),
-            ..MediaReport::default()
         }),
     }
 }
