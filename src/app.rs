@@ -7,6 +7,7 @@
 
 pub mod daemon;
 mod fault;
+mod files;
 mod reload;
 mod settings;
 
@@ -29,6 +30,7 @@ use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
 use crate::runtime::driver::{COMMANDS_WAITING, Command, Driver, Parts, Vitals};
 use crate::runtime::{Clock, seed};
+use crate::telemetry::hep::Capture;
 use crate::telemetry::{CdrSink, Meter, Metrics};
 use crate::transport::{self, Bound, Transports};
 
@@ -84,6 +86,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
     let relay = Arc::new(relay);
     metrics.set_build(env!("CARGO_PKG_VERSION"), relay.engine_name());
     metrics.set_zero_copy(relay.sends_without_copy());
+    files::warn_of_few(&config);
 
     let (records_end, records_ended) = oneshot::channel();
     let (cdrs, records) = CdrSink::start(config.cdr.clone(), clock, Arc::clone(&metrics), records_end)
@@ -103,6 +106,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         commands,
         reloads: ask_for_reload,
         metrics: Arc::clone(&metrics),
+        cdrs: cdrs.state(),
         relay,
         configuration: Arc::new(ArcSwap::from_pointee(as_started(config, clock))),
         clock,
@@ -169,6 +173,7 @@ fn assemble(
     let _inside = runtime.enter();
     let settings = Arc::new(settings::engine(config, listeners));
     let random = seed::random().map_err(StartFault::System)?;
+    let metrics = Arc::clone(&ends.metrics);
     let mut transports = Transports::open(bound).map_err(StartFault::System)?;
     transports.set_tls(settings::tls(config));
     Ok(Parts {
@@ -181,7 +186,16 @@ fn assemble(
         meter: Meter::new(ends.metrics, config.routing.trunks.iter().map(|trunk| &trunk.name)),
         cdrs: ends.cdrs,
         commands: ends.commands,
+        capture: start_capture(config, &metrics),
     })
+}
+
+/// What copies messages to a capture server, if one is configured and the system lets us.
+fn start_capture(config: &Config, metrics: &Arc<Metrics>) -> Option<Capture> {
+    let settings = config.hep.clone()?;
+    Capture::start(settings, Arc::clone(metrics))
+        .inspect_err(|error| tracing::error!(%error, "nothing is copied to the capture server"))
+        .ok()
 }
 
 /// The configuration with which everything begins.

@@ -43,6 +43,7 @@ pub(super) fn on_the_socket(reads: Router<View>) -> Router<View> {
         .route(RELOAD, post(reload))
         .route(DRAIN, post(drain))
         .route(UNDRAIN, post(undrain))
+        .route(super::log::PATH, post(super::log::change))
 }
 
 /// What HTTP says of the same paths: anybody on this host may be there.
@@ -50,6 +51,7 @@ pub(super) fn on_http(reads: Router<View>) -> Router<View> {
     [ENABLE, DISABLE, HANG_UP, RELOAD, DRAIN, UNDRAIN]
         .iter()
         .fold(reads, |router, path| router.route(path, any(only_on_the_socket)))
+        .route(super::log::PATH, post(only_on_the_socket))
 }
 
 async fn only_on_the_socket() -> Problem {

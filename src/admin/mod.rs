@@ -4,11 +4,14 @@
 //! Runs on a thread of its own: a scrape asks the driver for one small answer and never delays a
 //! call. Must not know: the engine's insides.
 
+mod call;
+mod call_media;
 mod calls;
 mod changes;
 mod connections;
 #[cfg(test)]
 mod golden;
+mod log;
 mod names;
 mod problem;
 mod reload;
@@ -37,7 +40,7 @@ use crate::relay::Relay;
 use crate::routing::HostReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
-use crate::telemetry::{Metrics, RelayTotals};
+use crate::telemetry::{CdrState, Metrics, RelayTotals};
 
 pub use reload::{RELOADS_WAITING, Reload, ReloadReport, ReloadRequest};
 pub use socket::{AdminSocket, SocketFault};
@@ -54,6 +57,8 @@ pub struct View {
     pub commands: mpsc::Sender<Command>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// How call detail records are.
+    pub cdrs: Arc<CdrState>,
     /// To ask for a reload.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// For its counters and its engine's name.
@@ -86,7 +91,7 @@ impl View {
     }
 
     /// Asks the driver anything. `None`: it did not answer in time.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    pub async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.commands.try_send(command(answer)).ok()?;
         tokio::time::timeout(DRIVER_PATIENCE, answered).await.ok()?.ok()
@@ -140,7 +145,8 @@ fn reads() -> Router<View> {
         .route("/api/v1/trunks", get(trunks::list))
         .route("/api/v1/trunks/{name}", get(trunks::one))
         .route("/api/v1/calls", get(calls::list))
-        .route("/api/v1/calls/{id}", get(calls::one))
+        .route("/api/v1/calls/{id}", get(call::one))
+        .route(log::PATH, get(log::show))
 }
 
 fn finished(router: Router<View>) -> Router<View> {
@@ -180,6 +186,9 @@ async fn healthz(State(view): State<View>) -> (StatusCode, &'static str) {
     match view.vitals().await {
         Some(_) if view.relay.has_dead_worker() => {
             (StatusCode::SERVICE_UNAVAILABLE, "a media worker is given up\n")
+        }
+        Some(_) if view.relay.has_stuck_worker() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "a media worker does not turn\n")
         }
         Some(_) => (StatusCode::OK, "ok\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the driver does not answer\n"),

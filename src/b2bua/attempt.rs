@@ -165,6 +165,7 @@ impl Engine {
         if !progress.is_zero() {
             self.arm(key, CallTimer::NoProgress, now + progress);
         }
+        self.tell_open_call(key);
         Setup::Sent
     }
 
@@ -173,6 +174,7 @@ impl Engine {
         let (call_id, tag) = (self.mint_call_id(), self.mint_tag());
         let session_id = self.random.bits() >> 2;
         let Some(call) = self.calls.get_mut(key) else { return };
+        self.ladders.bind(call.ladder, &call_id, Side::B);
         let leg = Leg::new(trunk.realm, Some(trunk.name.clone()), hop, call_id, tag.clone(), session_id);
         call.b = Some(Leg { owns_call_id: true, hides_other: addressing.anonymous, ..leg });
         call.tags_b.push(tag.clone());
@@ -363,6 +365,7 @@ impl Engine {
         self.arm(key, CallTimer::Duration, now + longest[0].min(longest[1]));
         self.begin_session_interval(now, key, Side::B, Role::Uac, response);
         self.send_success(now, key, Side::A, server, answer);
+        self.tell_open_call(key);
     }
 
     /// A 2xx that cannot be used must be ACKed all the same, and ended with BYE.

@@ -425,7 +425,7 @@ impl<'a> World<'a> {
                 Output::Media(command) => self.relay(command),
                 Output::Disconnect { hop } => panic!("nobody is a stranger: {hop:?}"),
                 Output::Cdr(cdr) => self.shadow.on_cdr(&cdr),
-                Output::Event(_) => {}
+                Output::Event(_) | Output::OpenCall(_) => {}
             }
         }
         for at in 0..self.agents.len() {
@@ -469,6 +469,7 @@ impl<'a> World<'a> {
             MediaCommand::SetRemote { .. }
             | MediaCommand::SetHold { .. }
             | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Report { .. }
             | MediaCommand::Press { .. } => return,
         };
         self.engine.handle(self.now, Input::Media(event));
