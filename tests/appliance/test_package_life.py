@@ -43,7 +43,8 @@ class Install(ApplianceCase):
         said = self.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", "drawbridge", check=False)
         self.assertEqual(said.returncode, 0, said.stdout)
         print(said.stdout.strip().splitlines()[-1].encode("ascii", "ignore").decode().strip(), end=" ... ")
-        verified = self.machine.run("systemd-analyze", "verify", "drawbridge.service")
+        # The machine has the pages, but nothing to read them with.
+        verified = self.machine.run("systemd-analyze", "verify", "--man=no", "drawbridge.service")
         self.assertEqual(verified.stdout, "")
         if io_uring.is_allowed():
             self.assertEqual(self.metric("drawbridge_build_info", engine="io_uring"), 1)
