@@ -44,15 +44,24 @@ class Machine:
         self._differ(upper, image)
         mount("-t", "overlay", "machine", "-o", f"lowerdir={image},upperdir={upper},workdir={work}", self.root)
         self._mounts = [self.root, memory, RUNTIME]
-        with open(self.console, "wb") as console:
-            # Not as a unit of this machine's systemd, which it may not have.
-            self.process = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", "--boot", "--directory", self.root, f"--machine={name}", "--keep-unit", "--register=no",
-                 "--console=pipe", f"--system-call-filter={IO_URING}",
-                 f"--network-namespace-path=/proc/{os.getpid()}/fd/{namespace}"],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
+        self._command = ["systemd-nspawn", "--quiet", "--boot", "--directory", self.root, f"--machine={name}", "--keep-unit",
+                         "--register=no", "--console=pipe", f"--system-call-filter={IO_URING}",
+                         f"--network-namespace-path=/proc/{os.getpid()}/fd/{namespace}"]
+        self._boot()
+
+    def _boot(self):
         self.leader = None
+        with open(self.console, "ab") as console:
+            # Not as a unit of this machine's systemd, which it may not have.
+            self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=console,
+                                            stderr=subprocess.STDOUT)
         lab.wait_until("the machine boots", self._is_up, BOOT_SECONDS)
+
+    def restart(self):
+        """Shuts it down, and boots it again."""
+        self.run("systemctl", "poweroff")
+        self.process.wait(BOOT_SECONDS)
+        self._boot()
 
     @staticmethod
     def _differ(upper, image):

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import time
 
 import lab
 import scenarios
@@ -94,10 +95,19 @@ class Calls(Operation):
 
 
 class Trouble(Operation):
-    def test_killed_it_is_back_within_seconds(self):
+    def test_killed_it_is_back_within_seconds_and_records_what_it_lost(self):
+        parties = self.call_in_progress(pause_ms=20000)
+        begun = time.monotonic()
+        # What is on disk may be a second old.
+        lab.wait_until("the call lasts longer than that", lambda: time.monotonic() - begun > 1.5)
         first = self.main_pid()
         self.machine.run("kill", "-9", str(first))
         lab.wait_until("it is ready again", lambda: self.is_active() and self.main_pid() not in (0, first), 10)
+        record, = lab.wait_until("the call that was cut off is recorded", self.cdrs)
+        self.assertEqual(record["ended_by"], "sbc")
+        self.assertIn("Drawbridge ended while the call was up", record["cause"])
+        for party in parties:
+            lab.stop(party.process)
         self.call()
 
     def test_stuck_it_is_killed_and_started_again(self):
