@@ -13,6 +13,7 @@ mod connections;
 mod golden;
 mod log;
 mod names;
+mod page;
 mod problem;
 mod reload;
 mod socket;
@@ -27,6 +28,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{mpsc, oneshot};
@@ -40,8 +42,9 @@ use crate::relay::Relay;
 use crate::routing::HostReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
-use crate::telemetry::{Metrics, RelayTotals};
+use crate::telemetry::{CdrState, Metrics, RelayTotals};
 
+pub use page::Live;
 pub use reload::{RELOADS_WAITING, Reload, ReloadReport, ReloadRequest};
 pub use socket::{AdminSocket, SocketFault};
 
@@ -57,6 +60,8 @@ pub struct View {
     pub commands: mpsc::Sender<Command>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// How call detail records are.
+    pub cdrs: Arc<CdrState>,
     /// To ask for a reload.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// For its counters and its engine's name.
@@ -67,6 +72,8 @@ pub struct View {
     pub clock: Clock,
     /// When the process began.
     pub started: Instant,
+    /// Who watches the page.
+    pub live: Live,
 }
 
 /// A snapshot of the configuration and how it came to be.
@@ -89,7 +96,7 @@ impl View {
     }
 
     /// Asks the driver anything. `None`: it did not answer in time.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    pub async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.commands.try_send(command(answer)).ok()?;
         tokio::time::timeout(DRIVER_PATIENCE, answered).await.ok()?.ok()
@@ -115,11 +122,14 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, Limits::default());
     let socket = socket.map(AdminSocket::watched).transpose()?;
-    let http = finished(changes::on_http(reads())).with_state(view.clone());
+    let door = page::Door::of(&listener);
+    let http = finished(changes::on_http(reads()).merge(page::pages()));
+    let http = http.layer(middleware::from_fn_with_state(door, page::guard)).with_state(view.clone());
     tokio::select! {
         // Connections are not waited for: a scraper that keeps one open must not hold up the end.
         served = async { axum::serve(listener, http).await } => served,
-        served = serve_socket(socket, view) => served,
+        served = serve_socket(socket, view.clone()) => served,
+        () = page::watch(&view) => Ok(()),
         _ = stop => Ok(()),
     }
 }
@@ -145,6 +155,7 @@ fn reads() -> Router<View> {
         .route("/api/v1/calls", get(calls::list))
         .route("/api/v1/calls/{id}", get(call::one))
         .route(log::PATH, get(log::show))
+        .merge(page::api())
 }
 
 fn finished(router: Router<View>) -> Router<View> {
@@ -155,7 +166,7 @@ async fn no_such_page() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is no such page",
-        "see /api/v1/status, /api/v1/trunks, /api/v1/calls, /metrics, /healthz and /readyz",
+        "see /, /api/v1/status, /api/v1/trunks, /api/v1/calls, /api/v1/history, /metrics, /healthz and /readyz",
     )
 }
 
@@ -184,6 +195,9 @@ async fn healthz(State(view): State<View>) -> (StatusCode, &'static str) {
     match view.vitals().await {
         Some(_) if view.relay.has_dead_worker() => {
             (StatusCode::SERVICE_UNAVAILABLE, "a media worker is given up\n")
+        }
+        Some(_) if view.relay.has_stuck_worker() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "a media worker does not turn\n")
         }
         Some(_) => (StatusCode::OK, "ok\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the driver does not answer\n"),

@@ -114,7 +114,7 @@ impl Engine {
         let has_room = self.count_on_trunk(now, Some(trunk), emergency).is_ok();
         if has_room {
             self.count_on_node(now, key, emergency);
-            self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
+            self.event(Event::CallBegan { trunk: Some(trunk.clone()), arrived: false });
         }
         if let Some(call) = self.calls.get_mut(key) {
             call.plan.passed_full |= !has_room;
@@ -165,6 +165,7 @@ impl Engine {
         if !progress.is_zero() {
             self.arm(key, CallTimer::NoProgress, now + progress);
         }
+        self.tell_open_call(key);
         Setup::Sent
     }
 
@@ -358,12 +359,19 @@ impl Engine {
             call.record.answer = Some(now);
             call.record.status = 200;
             call.a.incoming = None;
+            let answered = Event::CallAnswered {
+                trunk: call.b.as_ref().and_then(|leg| leg.trunk.clone()),
+                rang_after: call.record.ring.map(|ring| ring.since(call.record.start)),
+                after: now.since(call.record.start),
+            };
+            self.event(answered);
         }
         self.expect_talk(key);
         let longest = [Side::A, Side::B].map(|side| self.timeouts_of(key, side).duration);
         self.arm(key, CallTimer::Duration, now + longest[0].min(longest[1]));
         self.begin_session_interval(now, key, Side::B, Role::Uac, response);
         self.send_success(now, key, Side::A, server, answer);
+        self.tell_open_call(key);
     }
 
     /// A 2xx that cannot be used must be ACKed all the same, and ended with BYE.

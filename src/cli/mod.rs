@@ -8,8 +8,10 @@ mod explain;
 mod ladder;
 mod media_bench;
 mod operator;
+mod packaged;
 mod profiles;
 mod style;
+mod top;
 mod trunk;
 mod trunk_test;
 
@@ -98,6 +100,12 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// List the trunks with their state, calls and targets
     #[command(after_help = operator::TRUNKS_EXAMPLES)]
     Trunks(operator::DaemonArgs),
+    /// Watch trunks, calls and media, live
+    ///
+    /// A screen that is drawn anew each second, like htop: what the status page shows, in a terminal of 80
+    /// by 24 or more. It changes nothing.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::TopArgs),
     /// End a call with BYE on both legs, or refuse it with 480 before it is answered
     #[command(after_help = operator::HANGUP_EXAMPLES)]
     Hangup(operator::CallArgs),
@@ -150,6 +158,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
 
 Exit status: 0 if every call completed and media flowed both ways, byte for byte; else 1.")]
     Demo(demo::DemoArgs),
+    /// Write the files of a package that are made from this command line
+    #[command(hide = true, after_help = packaged::EXAMPLES)]
+    Packaged(packaged::PackagedArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -169,6 +180,7 @@ pub fn main() -> ExitCode {
         Command::Calls(args) => operator::calls(&args),
         Command::Call(args) => operator::call(&args),
         Command::Trunks(args) => operator::trunks(&args),
+        Command::Top(args) => top::run(&args),
         Command::Hangup(args) => operator::hang_up(&args),
         Command::Reload(args) => operator::reload(&args),
         Command::Log(args) => operator::log(&args),
@@ -178,6 +190,7 @@ pub fn main() -> ExitCode {
         Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
         Command::Media(command) => media_bench::run(&command),
         Command::Demo(args) => demo::run(&args),
+        Command::Packaged(args) => packaged::run(&args),
     }
 }
 

@@ -22,6 +22,7 @@ mod matching;
 mod numbers;
 mod profile;
 mod reader;
+mod records;
 mod registration;
 mod relay;
 mod sections;

@@ -11,6 +11,7 @@ use super::emergency::warn_of_missing;
 use super::hep::hep as read_hep;
 use super::log::log as read_log;
 use super::reader::{Place, Report, Table, Text, Value};
+use super::records::read_records;
 use super::relay::relay as read_relay;
 use super::settings::{Admin, Config, HostPort, Listener, Log, Relay};
 use super::silence::{SilenceTimeouts, silence};
@@ -21,6 +22,7 @@ use super::{DEFAULT_SOCKET, checks, syntax};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
 use crate::routing::{Host, Limits, Timeouts};
+use crate::telemetry::CdrSettings;
 use crate::telemetry::hep::HepSettings;
 use crate::{admission, media, numbering, routing};
 
@@ -104,7 +106,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let numbering = numbering.unwrap_or_default();
     let calls = section(main, "calls", |table| Some(read_calls(table, &Timeouts::default())));
     let calls = calls.unwrap_or_default();
-    let cdr = section(main, "cdr", cdr);
+    let cdr = section(main, "cdr", |table| Some(read_records(table))).unwrap_or_default();
     let hep = section(main, "hep", read_hep).map(|hep| HepSettings { node: node.name.clone(), ..hep });
     let log = section(main, "log", read_log).unwrap_or_default();
     let mut trunks = Vec::new();
@@ -137,7 +139,7 @@ fn assemble(
     relay: Relay,
     numbering: numbering::Settings,
     nameservers: Vec<SocketAddr>,
-    cdr: Option<PathBuf>,
+    cdr: CdrSettings,
 ) -> Config {
     let trunks: Vec<_> = draft.trunks.into_iter().map(|trunk| trunk.what).collect();
     let routes = draft.routes.into_iter().filter_map(|route| route.what.into_route()).collect();
@@ -266,11 +268,6 @@ pub(super) fn socket(text: &Text<'_>) -> Option<PathBuf> {
         return None;
     }
     absolute_path(text)
-}
-
-fn cdr(table: &Table<'_>) -> Option<PathBuf> {
-    let path = table.value("path")?.text()?;
-    if path.text.is_empty() { None } else { absolute_path(&path) }
 }
 
 /// And whether some were left out for their faults.

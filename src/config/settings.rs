@@ -9,6 +9,7 @@ use super::{Fault, ListenerTls, TrunkClients};
 use crate::base::{Realm, Transport};
 use crate::relay::ZeroCopy;
 use crate::routing::{Host, Timeouts};
+use crate::telemetry::CdrSettings;
 use crate::telemetry::hep::HepSettings;
 use crate::{admission, media, numbering, routing};
 
@@ -37,8 +38,8 @@ pub struct Config {
     pub relay: Relay,
     /// `dns.nameservers`; empty: the system's.
     pub nameservers: Vec<SocketAddr>,
-    /// `cdr.path`; absent: no records are written.
-    pub cdr: Option<PathBuf>,
+    /// `[cdr]`.
+    pub cdr: CdrSettings,
     /// `[hep]`; absent: nothing is copied to a capture server.
     pub hep: Option<HepSettings>,
     /// `[log]`.

@@ -5,6 +5,7 @@
 pub mod cdr;
 mod health;
 pub mod hep;
+pub mod history;
 pub mod log;
 mod meter;
 mod metrics;
@@ -14,7 +15,7 @@ mod one_way;
 pub mod redact;
 pub(crate) mod rfc3339;
 
-pub use cdr::CdrSink;
+pub use cdr::{CdrReport, CdrSettings, CdrSink, CdrState};
 pub use health::{log_calls, log_health, told_fault};
 pub use meter::Meter;
 pub use metrics::{Metrics, RelayTotals};
