@@ -184,8 +184,8 @@ pub(super) fn read(args: &DaemonArgs, path: &str) -> Result<Value, String> {
 }
 
 /// What `call` prints, for `top`.
-pub(super) fn call_page(call: &Value) -> String {
-    call::page(call, Palette::PLAIN)
+pub(super) fn call_page(about: &Value) -> String {
+    call::page(about, Palette::PLAIN)
 }
 
 /// Where a call is asked for.

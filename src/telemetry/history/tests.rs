@@ -41,10 +41,7 @@ fn cdr(status: u16, results: &[AttemptResult], ring: bool, by: EndedBy) -> Cdr {
         ended_by: by,
         cause: String::new(),
         codec: None,
-        media: answered.then(|| MediaReport {
-            from_a: direction(Some(4.4)),
-            from_b: direction(Some(4.0)),
-        }),
+        media: answered.then(|| MediaReport { from_a: direction(Some(4.4)), from_b: direction(Some(4.0)) }),
     }
 }
 
