@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
 use crate::routing::{
-    CallerIdPolicy, Credentials, Health, Limits, Register, Route, TierTrunk, Timeouts, Trunk, TrunkMatch,
-    TrunkTls,
+    CallerIdPolicy, Credentials, Failover, Health, Limits, Register, Route, TierTrunk, Timeouts, Trunk,
+    TrunkMatch, TrunkTls,
 };
 use crate::transport::ServerFiles;
 
@@ -303,8 +303,10 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("dtmf", word(dtmf));
     put("dscp", dscp.to_string());
     put("codecs", codecs.join(", "));
-    put("failover.codes", list(&failover.codes));
-    put("failover.timeout", format!("{:?}", failover.timeout));
+    let Failover { codes, timeout, after_ringing } = failover;
+    put("failover.codes", list(codes));
+    put("failover.timeout", format!("{timeout:?}"));
+    put("failover.after_ringing", after_ringing.to_string());
     put("health", self::health(health));
     put("limits", limits_text(*limits));
     put("weight", weight.to_string());
