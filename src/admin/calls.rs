@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -17,7 +18,7 @@ use crate::telemetry::rfc3339::utc_millis;
 /// One answer lists no more: what it costs to make is time that calls wait.
 const CALLS_LISTED_MAX: usize = 1_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Calls {
     /// How many there are; more than are listed, if there are many.
     total: usize,
@@ -25,7 +26,7 @@ pub(super) struct Calls {
     calls: Vec<CallBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct CallBody {
     id: String,
     from: String,
@@ -42,7 +43,7 @@ pub(super) struct CallBody {
     emergency: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LegBody {
     realm: &'static str,
     trunk: Option<String>,

@@ -10,8 +10,10 @@ mod connections;
 #[cfg(test)]
 mod golden;
 mod names;
+mod openapi;
 mod problem;
 mod reload;
+mod routes;
 mod socket;
 mod status;
 mod trunks;
@@ -25,7 +27,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::sync::{mpsc, oneshot};
 
 use self::connections::{Bounded, Limits};
@@ -112,7 +113,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, Limits::default());
     let socket = socket.map(AdminSocket::watched).transpose()?;
-    let http = finished(changes::on_http(reads())).with_state(view.clone());
+    let http = finished(routes::on_http()).with_state(view.clone());
     tokio::select! {
         // Connections are not waited for: a scraper that keeps one open must not hold up the end.
         served = async { axum::serve(listener, http).await } => served,
@@ -123,24 +124,11 @@ pub async fn serve(
 
 async fn serve_socket(socket: Option<Guarded>, view: View) -> io::Result<()> {
     let Some(socket) = socket else { return std::future::pending().await };
-    let router = finished(changes::on_the_socket(reads())).with_state(view);
+    let router = finished(routes::on_the_socket()).with_state(view);
     // A reload may take its time.
     let limits = Limits { patience: Duration::from_secs(30), ..Limits::default() };
     let service = router.into_make_service_with_connect_info::<Peer>();
     axum::serve(Bounded::new(socket, limits), service).await
-}
-
-/// What both serve.
-fn reads() -> Router<View> {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/api/v1/status", get(status::status))
-        .route("/api/v1/trunks", get(trunks::list))
-        .route("/api/v1/trunks/{name}", get(trunks::one))
-        .route("/api/v1/calls", get(calls::list))
-        .route("/api/v1/calls/{id}", get(calls::one))
 }
 
 fn finished(router: Router<View>) -> Router<View> {
@@ -151,7 +139,7 @@ async fn no_such_page() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is no such page",
-        "see /api/v1/status, /api/v1/trunks, /api/v1/calls, /metrics, /healthz and /readyz",
+        "see /api/v1/status, /api/v1/trunks, /api/v1/calls, /metrics, /healthz and /readyz; /api/v1/openapi.json has all",
     )
 }
 

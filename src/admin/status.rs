@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -19,7 +20,7 @@ use crate::telemetry::rfc3339::utc_millis;
 /// Of so many failing trunks the status tells.
 const FAILING_MAX: usize = 20;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Status {
     version: &'static str,
     node: String,
@@ -44,26 +45,26 @@ pub(super) struct Status {
     configuration: ConfigurationStatus,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FailingTrunk {
     name: String,
     attempts: AttemptsBody,
     refused: Option<RefusalBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct MediaPorts {
     trusted: PortUse,
     untrusted: PortUse,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PortUse {
     in_use: usize,
     limit: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ConfigurationStatus {
     /// When the configuration in force was taken.
     since: String,

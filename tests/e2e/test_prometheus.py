@@ -4,6 +4,7 @@ import glob
 import os
 import subprocess
 
+import scenarios
 from case import LabCase
 
 RULES = os.path.join(os.path.dirname(__file__), "..", "..", "packaging", "prometheus")
@@ -16,7 +17,9 @@ def promtool(*arguments, read=None):
 
 class Prometheus(LabCase):
     def test_a_scrape_has_nothing_to_complain_of(self):
-        self.one_call()
+        callee = self.carrier_a(scenarios.answer())
+        self.pbx_calls(pause_ms=200).must_succeed()
+        callee.must_succeed()
         status, text = self.sbc.get("/metrics")
         self.assertEqual(status, 200)
         done = promtool("check", "metrics", read=text)
