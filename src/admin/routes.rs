@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, any, get, post};
-use schemars::{Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::problem::Problem;
 use super::{View, calls, changes, openapi, reload, status, trunks};
@@ -31,6 +31,10 @@ pub(super) struct Page {
 
 /// Gives the schema of a body.
 pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+fn of<T: JsonSchema>(shapes: &mut SchemaGenerator) -> Schema {
+    shapes.subschema_for::<T>()
+}
 
 /// Where a page is served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +106,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "status",
         text: "How the daemon is: its state, calls, trunks, names, and the configuration in force.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<status::Status>()),
+        gives: Gives::Json(of::<status::Status>),
         else_: &[],
     },
     Page {
@@ -112,7 +116,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "trunks",
         text: "Every trunk with its state, calls, targets and registrations.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<trunks::Trunks>()),
+        gives: Gives::Json(of::<trunks::Trunks>),
         else_: &[UNRESPONSIVE],
     },
     Page {
@@ -122,7 +126,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "trunk",
         text: "One trunk.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<trunks::TrunkBody>()),
+        gives: Gives::Json(of::<trunks::TrunkBody>),
         else_: &[NO_TRUNK, UNRESPONSIVE],
     },
     Page {
@@ -132,7 +136,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "calls",
         text: "The calls in progress, the oldest first, 1,000 at most.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<calls::Calls>()),
+        gives: Gives::Json(of::<calls::Calls>),
         else_: &[UNRESPONSIVE],
     },
     Page {
@@ -142,7 +146,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "call",
         text: "One call.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<calls::CallBody>()),
+        gives: Gives::Json(of::<calls::CallBody>),
         else_: &[NO_CALL, UNRESPONSIVE],
     },
     Page {
@@ -152,7 +156,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "enableTrunk",
         text: "New calls go over the trunk again.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<trunks::TrunkBody>()),
+        gives: Gives::Json(of::<trunks::TrunkBody>),
         else_: &[NO_TRUNK, UNRESPONSIVE],
     },
     Page {
@@ -163,7 +167,7 @@ pub(super) const PAGES: &[Page] = &[
         text: "New calls pass the trunk over, and its own are refused, until it is enabled, a reload changes its key enabled, or \
                the daemon ends.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<trunks::TrunkBody>()),
+        gives: Gives::Json(of::<trunks::TrunkBody>),
         else_: &[NO_TRUNK, UNRESPONSIVE],
     },
     Page {
@@ -173,7 +177,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "hangUp",
         text: "Ends a call: BYE to both sides, or 480 to a caller that waits.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<changes::HungUp>()),
+        gives: Gives::Json(of::<changes::HungUp>),
         else_: &[NO_CALL, UNRESPONSIVE],
     },
     Page {
@@ -183,7 +187,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "reload",
         text: "Reads the configuration again.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<reload::ReloadReport>()),
+        gives: Gives::Json(of::<reload::ReloadReport>),
         else_: &[(422, "the files have faults; the body is the same"), (503, "it is not read now")],
     },
     Page {
@@ -192,8 +196,8 @@ pub(super) const PAGES: &[Page] = &[
         serves: || post(changes::drain),
         id: "drain",
         text: "New calls are refused (503); at the deadline, if there is one, the calls that are left are ended.",
-        takes: Some(|shapes| shapes.subschema_for::<changes::DrainRequest>()),
-        gives: Gives::Json(|shapes| shapes.subschema_for::<changes::Drained>()),
+        takes: Some(of::<changes::DrainRequest>),
+        gives: Gives::Json(of::<changes::Drained>),
         else_: &[(400, "what was sent is no such JSON, or the deadline is too far away"), UNRESPONSIVE],
     },
     Page {
@@ -203,7 +207,7 @@ pub(super) const PAGES: &[Page] = &[
         id: "undrain",
         text: "Takes new calls again.",
         takes: None,
-        gives: Gives::Json(|shapes| shapes.subschema_for::<changes::Drained>()),
+        gives: Gives::Json(of::<changes::Drained>),
         else_: &[UNRESPONSIVE],
     },
 ];
