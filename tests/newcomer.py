@@ -104,12 +104,15 @@ def blocks(page):
     return found
 
 
+def plain(line):
+    """A line without what varies: numbers, their signs, blanks, colours."""
+    line = re.sub(r"\x1b\[[0-9;]*m", "", line)
+    line = re.sub(r"[+-]?\d+(?:\.\d+)?", "0", line)
+    return re.sub(r"\s+", " ", line).strip()
+
+
 def differs(shown, printed):
     """What is wrong with what was printed, or nothing."""
-    def plain(line):
-        line = re.sub(r"\x1b\[[0-9;]*m", "", line)
-        line = re.sub(r"\d+(?:\.\d+)?", "0", line)
-        return re.sub(r"\s+", " ", line).strip()
     shown = [plain(line) for line in shown]
     printed = [plain(line) for line in printed]
     for lines in (shown, printed):
@@ -386,8 +389,7 @@ def play(block, stage, show):
             print(f"--- {block.place} $ {command}\n{done.stdout}", end="")
         printed = done.stdout.splitlines()
         if block.kind == "prints":
-            shown, printed = (sorted(re.sub(r"\s+", " ", re.sub(r"\d+(?:\.\d+)?", "0", line)).strip() for line in lines)
-                              for lines in (shown, printed))
+            shown, printed = (sorted(map(plain, lines)) for lines in (shown, printed))
         fault = differs(shown, printed) if shown is not None else ""
         if fault:
             faults.append(f"$ {command}\n      {fault}")
