@@ -26,13 +26,14 @@ mod relay_floor;
 use relay_floor::{Floor, Port};
 
 /// What can be measured, in the order in which it is.
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     Row { name: "floor", what: What::Floor { connected: false, batch_us: 200 } },
     Row {
         name: "io_uring",
         what: What::Relay { engine: EngineChoice::IoUring, batch_us: 200, zero_copy: false },
     },
     Row { name: "floor-connected", what: What::Floor { connected: true, batch_us: 200 } },
+    Row { name: "floor-0", what: What::Floor { connected: false, batch_us: 0 } },
     Row {
         name: "portable",
         what: What::Relay { engine: EngineChoice::Portable, batch_us: 200, zero_copy: false },
@@ -144,7 +145,8 @@ fn measure(row: Row, place: u8, rate: u64, time: Duration) -> Result<String, Box
             Running::Relay(relay(settings, &load, sessions)?)
         }
         What::Floor { connected, batch_us } => {
-            Running::Floor(Floor::start(load.ports(sessions), connected, Duration::from_micros(batch_us)))
+            let batch = (rate * batch_us / 1_000_000) as usize + 1;
+            Running::Floor(Floor::start(load.ports(sessions), connected, batch))
         }
     };
     let thread = relay_thread()?;

@@ -35,7 +35,7 @@ pub struct Port {
     pub out: usize,
 }
 
-/// A running floor.
+/// A running floor. It waits for as many packets as the relay would.
 pub struct Floor {
     pub forwarded: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    pub fn start(ports: Vec<Port>, connected: bool, batch: Duration) -> Floor {
+    pub fn start(ports: Vec<Port>, connected: bool, batch: usize) -> Floor {
         let (forwarded, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, is_over) = (Arc::clone(&forwarded), Arc::clone(&stop));
         let (ready, is_ready) = channel();
@@ -66,7 +66,7 @@ impl Drop for Floor {
 fn run(
     ports: &[Port],
     connected: bool,
-    batch: Duration,
+    batch: usize,
     forwarded: &AtomicU64,
     stop: &AtomicBool,
     ready: &Sender<()>,
@@ -107,13 +107,13 @@ fn run(
     for port in 0..ports.len() {
         receive(&mut ring, port);
     }
-    let (payload_at, second) =
-        (if connected { 0 } else { HEADER_BYTES + NAME_BYTES }, Timespec::from(Duration::from_millis(100)));
+    let (payload_at, most) =
+        (if connected { 0 } else { HEADER_BYTES + NAME_BYTES }, Timespec::from(Duration::from_millis(5)));
     let _ = ready.send(());
     let (mut arrived, mut spent) = (Vec::new(), Vec::new());
     while !stop.load(Ordering::Acquire) {
-        let waiting = SubmitArgs::new().min_wait_usec(batch.as_micros() as u32).timespec(&second);
-        let _ = ring.submitter().submit_with_args(usize::from(BUFFERS / 2), &waiting);
+        let waiting = SubmitArgs::new().timespec(&most);
+        let _ = ring.submitter().submit_with_args(batch, &waiting);
         buffers.give_back(&mut spent);
         arrived.extend(ring.completion().map(|entry| (entry.user_data(), entry.result(), entry.flags())));
         let mut count = 0;

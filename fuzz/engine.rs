@@ -383,7 +383,7 @@ impl<'a> World<'a> {
             }
             Output::Event(Event::CallBegan { trunk }) => *self.counted.entry(trunk).or_default() += 1,
             Output::Event(Event::CallEnded { trunk }) => *self.counted.entry(trunk).or_default() -= 1,
-            Output::Event(_) => {}
+            Output::Event(_) | Output::OpenCall(_) => {}
         }
     }
 

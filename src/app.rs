@@ -7,6 +7,7 @@
 
 pub mod daemon;
 mod fault;
+mod files;
 mod reload;
 mod settings;
 
@@ -85,6 +86,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
     metrics.set_build(env!("CARGO_PKG_VERSION"), relay.engine_name());
     metrics.set_configuration(&config);
     metrics.set_zero_copy(relay.sends_without_copy());
+    files::warn_of_few(&config);
 
     let (records_end, records_ended) = oneshot::channel();
     let (cdrs, records) = CdrSink::start(config.cdr.clone(), clock, Arc::clone(&metrics), records_end)
@@ -104,6 +106,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         commands,
         reloads: ask_for_reload,
         metrics: Arc::clone(&metrics),
+        cdrs: cdrs.state(),
         relay,
         configuration: Arc::new(ArcSwap::from_pointee(as_started(config, clock))),
         clock,

@@ -304,6 +304,15 @@ fn a_drain_ends_what_is_left_at_its_deadline_and_an_undrain_lets_calls_in() {
     daemon.stop();
 }
 
+/// A package script asks before it knows.
+#[test]
+fn a_drain_of_no_daemon_fails_at_once() {
+    let site = Site::new("drains-nobody");
+    let (code, out, err) = run(&site, "drain --deadline 600");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("no daemon listens at"), "{err}");
+}
+
 #[test]
 fn http_changes_nothing() {
     let site = Site::new("http");

@@ -38,7 +38,7 @@ use crate::relay::Relay;
 use crate::routing::HostReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
-use crate::telemetry::{Metrics, RelayTotals};
+use crate::telemetry::{CdrState, Metrics, RelayTotals};
 
 pub use reload::{RELOADS_WAITING, Reload, ReloadReport, ReloadRequest};
 pub use socket::{AdminSocket, SocketFault};
@@ -55,6 +55,8 @@ pub struct View {
     pub commands: mpsc::Sender<Command>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// How call detail records are.
+    pub cdrs: Arc<CdrState>,
     /// To ask for a reload.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// For its counters and its engine's name.
@@ -87,7 +89,7 @@ impl View {
     }
 
     /// Asks the driver anything. `None`: it did not answer in time.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    pub async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.commands.try_send(command(answer)).ok()?;
         tokio::time::timeout(DRIVER_PATIENCE, answered).await.ok()?.ok()
@@ -168,6 +170,9 @@ async fn healthz(State(view): State<View>) -> (StatusCode, &'static str) {
     match view.vitals().await {
         Some(_) if view.relay.has_dead_worker() => {
             (StatusCode::SERVICE_UNAVAILABLE, "a media worker is given up\n")
+        }
+        Some(_) if view.relay.has_stuck_worker() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "a media worker does not turn\n")
         }
         Some(_) => (StatusCode::OK, "ok\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the driver does not answer\n"),

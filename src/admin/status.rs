@@ -16,6 +16,7 @@ use crate::routing::TrunkReport;
 use crate::runtime::Clock;
 use crate::runtime::driver::Command;
 use crate::telemetry::rfc3339::utc_millis;
+use crate::telemetry::{CdrReport, CdrSettings};
 
 /// Of so many failing trunks the status tells.
 const FAILING_MAX: usize = 20;
@@ -42,7 +43,62 @@ pub(super) struct Status {
     failing_trunks: Option<Vec<FailingTrunk>>,
     /// What is known of the names of trunks.
     dns: Option<Vec<NameStatus>>,
+    /// How call detail records are.
+    cdrs: CdrStatus,
     configuration: ConfigurationStatus,
+}
+
+/// Counted since the start.
+#[derive(Serialize, JsonSchema)]
+struct CdrStatus {
+    /// Where they are written; null: nowhere.
+    path: Option<String>,
+    written: u64,
+    /// They are nowhere: too many waited for a disk.
+    lost: u64,
+    /// Of those written: calls that were open when the program ended without warning.
+    recovered: u64,
+    /// They wait for a disk that does not take them.
+    waiting: u64,
+    /// Why.
+    fault: Option<String>,
+    /// The copy by `cdr.post`; null: there is none.
+    post: Option<PostStatus>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct PostStatus {
+    /// Without its query.
+    url: String,
+    sent: u64,
+    /// Refused by the server for good, or pushed out of a full spool.
+    dropped: u64,
+    /// They wait in the spool, and their bytes.
+    waiting: u64,
+    waiting_bytes: u64,
+    /// Why they wait.
+    fault: Option<String>,
+}
+
+impl CdrStatus {
+    fn of(settings: &CdrSettings, report: CdrReport) -> CdrStatus {
+        CdrStatus {
+            path: settings.path.as_ref().map(|path| path.display().to_string()),
+            written: report.written,
+            lost: report.lost,
+            recovered: report.recovered,
+            waiting: report.waiting,
+            fault: report.fault,
+            post: settings.post.as_ref().map(|post| PostStatus {
+                url: post.url.to_string(),
+                sent: report.sent,
+                dropped: report.dropped,
+                waiting: report.spooled,
+                waiting_bytes: report.spool_bytes,
+                fault: report.post_fault,
+            }),
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -106,6 +162,7 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
         failing_trunks: trunks.as_ref().map(|reports| failing(reports, view.clock)),
         trunks: trunks.map(|reports| count_by_state(&reports)),
         dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
+        cdrs: CdrStatus::of(&running.cdr, view.cdrs.report()),
         configuration: ConfigurationStatus {
             since: utc_millis(view.clock.time_of_day(configuration.since)),
             listeners: running.listeners.len(),

@@ -10,12 +10,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::reload::Cause;
 use super::{Reload, ReloadReport, Reloader, RunningApp};
 use crate::config::Config;
+use crate::routing::{TrunkReport, TrunkState};
+use crate::runtime::driver::Command;
 use crate::runtime::notify;
 use crate::runtime::signals::{Asked, Signals};
 use crate::runtime::watch::FileWatch;
 
 /// How often `systemctl status` is told how many calls there are.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
+/// An engine that answers none of so many questions, each for a second, was never there.
+const START_LOOKS: u32 = 30;
 
 /// Runs until a signal asks for the end. The exit code is 0 after a clean stop.
 ///
@@ -29,12 +33,24 @@ pub fn run(path: &Path, config: Config) -> Result<ExitCode, String> {
         // Caught before anything runs: a SIGTERM during the start is obeyed right after it.
         let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
         let app = super::start(config).map_err(|fault| fault.to_string())?;
-        announce(&app);
+        announce(&app).await?;
         Ok(serve(path, app, signals).await)
     })
 }
 
-fn announce(app: &RunningApp) {
+/// Says that it serves, once it does: what a listener takes reaches the engine, and every worker turns.
+///
+/// # Errors
+/// The engine never answered.
+async fn announce(app: &RunningApp) -> Result<(), String> {
+    let mut looks = 0;
+    while app.vitals().await.is_none() {
+        looks += 1;
+        if looks == START_LOOKS {
+            return Err("the engine does not answer: a fault of the program".to_owned());
+        }
+    }
+    app.relay().take_pulse();
     for address in &app.listeners {
         tracing::info!(%address, "listening for SIP");
     }
@@ -43,7 +59,8 @@ fn announce(app: &RunningApp) {
     }
     let engine = app.relay().engine_name();
     tracing::info!(admin = %app.admin, engine, version = env!("CARGO_PKG_VERSION"), "ready");
-    notify::ready("serving, 0 calls");
+    notify::ready(&status_line(app).await);
+    Ok(())
 }
 
 async fn serve(path: &Path, mut app: RunningApp, mut signals: Signals) -> ExitCode {
@@ -133,22 +150,49 @@ async fn stop(app: RunningApp) -> ExitCode {
     }
 }
 
-/// The watchdog is fed by the driver's answer, not by this loop's turning.
+/// The watchdog is fed by the driver's answer and by the turns of the media workers, not by this loop's: one
+/// that hangs is a dead service.
 async fn tell_systemd(app: &RunningApp) {
-    if app.vitals().await.is_some() {
-        notify::alive();
-        if app.view.configuration.load().refused.is_empty() {
-            notify::status(&status_line(app).await);
-        }
-    } else {
+    let relay_turns = app.relay().take_pulse();
+    if !relay_turns {
+        tracing::error!("a media worker does not turn: systemd is not told that all is well");
+    }
+    if app.vitals().await.is_none() {
         tracing::error!("the engine does not answer");
+        return;
+    }
+    if relay_turns {
+        notify::alive();
+    }
+    if app.view.configuration.load().refused.is_empty() {
+        notify::status(&status_line(app).await);
     }
 }
 
+/// "serving, 12 calls, 3 of 4 trunks up".
 async fn status_line(app: &RunningApp) -> String {
     let vitals = app.vitals().await.unwrap_or_default();
-    let (state, calls) = (if vitals.draining { "draining" } else { "serving" }, vitals.census.calls);
-    format!("{state}, {calls} call{}", if calls == 1 { "" } else { "s" })
+    let trunks = app.view.ask(Command::Trunks).await.unwrap_or_default();
+    let records_wait = app.view.cdrs.report().waiting > 0;
+    told_status(vitals.draining, vitals.census.calls, &trunks, records_wait)
+}
+
+fn told_status(draining: bool, calls: usize, trunks: &[TrunkReport], records_wait: bool) -> String {
+    let state = if draining { "draining" } else { "serving" };
+    let mut line = format!("{state}, {calls} call{}", if calls == 1 { "" } else { "s" });
+    let states: Vec<TrunkState> =
+        trunks.iter().map(TrunkReport::state).filter(|state| *state != TrunkState::Disabled).collect();
+    if !states.is_empty() {
+        let takes_calls =
+            |state: &&TrunkState| matches!(state, TrunkState::Up | TrunkState::New | TrunkState::Full);
+        let up = states.iter().filter(takes_calls).count();
+        let s = if states.len() == 1 { "" } else { "s" };
+        line.push_str(&format!(", {up} of {} trunk{s} up", states.len()));
+    }
+    if records_wait {
+        line.push_str(", records wait for the disk");
+    }
+    line
 }
 
 fn watch_files(path: &Path, app: &RunningApp) -> Option<FileWatch> {
@@ -175,4 +219,16 @@ fn ticker(every: Duration) -> tokio::time::Interval {
     let mut ticker = interval(every);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticker
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_says_how_it_is() {
+        assert_eq!(told_status(false, 1, &[], false), "serving, 1 call");
+        let told = told_status(true, 12, &[], true);
+        assert_eq!(told, "draining, 12 calls, records wait for the disk");
+    }
 }

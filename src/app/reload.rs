@@ -82,7 +82,7 @@ impl Reloader {
 
     /// Opens the record file anew: log rotation has moved it.
     pub fn reopen_records(&self) {
-        self.cdrs.reopen(self.configuration.load().running.cdr.clone());
+        self.cdrs.reopen();
     }
 
     async fn take(&self, mut config: Config, cause: Cause) -> ReloadReport {
@@ -115,7 +115,7 @@ impl Reloader {
             self.relay.set_silence(config.media.silence());
         }
         if config.cdr != running.cdr {
-            self.cdrs.reopen(config.cdr.clone());
+            self.cdrs.configure(config.cdr.clone());
         }
         // Before the settings, so that no call goes to a trunk that nobody can verify.
         let tls = Box::new(settings::tls(&config));

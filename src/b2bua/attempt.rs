@@ -165,6 +165,7 @@ impl Engine {
         if !progress.is_zero() {
             self.arm(key, CallTimer::NoProgress, now + progress);
         }
+        self.tell_open_call(key);
         Setup::Sent
     }
 
@@ -363,6 +364,7 @@ impl Engine {
         self.arm(key, CallTimer::Duration, now + longest[0].min(longest[1]));
         self.begin_session_interval(now, key, Side::B, Role::Uac, response);
         self.send_success(now, key, Side::A, server, answer);
+        self.tell_open_call(key);
     }
 
     /// A 2xx that cannot be used must be ACKed all the same, and ended with BYE.

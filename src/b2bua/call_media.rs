@@ -84,6 +84,8 @@ pub struct CallMedia {
 /// What one side's SDP said, as it is in force.
 #[derive(Clone, Debug, Default)]
 struct SideMedia {
+    /// Who said it: the tag of the leg's dialog.
+    party: Bytes,
     remotes: Vec<Option<RemoteMedia>>,
     /// Where it takes RTCP with RTP and where without, for each of them.
     rtcp: Vec<Option<RtcpPlaces>>,
@@ -605,6 +607,8 @@ impl Engine {
         let Some((session, faces)) = call.media.facing(side) else { return };
         let was_held = call.media.a.held || call.media.b.held;
         let before = std::mem::replace(call.media.side_mut(side), media);
+        let party = &call.media.side(side).party;
+        let is_another = !before.party.is_empty() && !party.is_empty() && before.party != *party;
         let held = call.media.a.held || call.media.b.held;
         of_keys::note_rule(call, &self.snapshots.get(call.snapshot), side);
         let streams = call.media.streams.len();
@@ -614,6 +618,10 @@ impl Engine {
             let was = before.remotes.get(stream).copied().flatten();
             if was != remote {
                 let stream = stream as u8;
+                if is_another {
+                    // Or what the former party still sends would count as this one's for a moment.
+                    changed.push(MediaCommand::SetRemote { session, stream, side: faces, remote: None });
+                }
                 changed.push(MediaCommand::SetRemote { session, stream, side: faces, remote });
             }
             let formats = |of: Option<RemoteMedia>| of.map(|remote| remote.formats);
@@ -693,7 +701,9 @@ fn side_media(call: &Call, settings: &Settings, side: Side, sdp: &Sdp) -> SideMe
     });
     let remotes: Vec<_> = remotes.collect();
     let rtcp = sdp.medias().iter().map(RtcpPlaces::of).collect();
-    SideMedia { remotes, rtcp, held: sdp.is_hold() }
+    let dialog = call.leg(side).and_then(|leg| leg.dialog.as_ref());
+    let party = dialog.map(|dialog| dialog.remote_tag.clone()).unwrap_or_default();
+    SideMedia { party, remotes, rtcp, held: sdp.is_hold() }
 }
 
 /// The SDP as the other side shall read it; `None` if no codec is left, or if nothing of an offer

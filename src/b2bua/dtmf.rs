@@ -36,6 +36,9 @@ use crate::transaction::{ClientId, ServerId};
 
 /// Keys that wait for the answer to the one before, in one direction of a call; further ones are lost.
 const MAX_WAITING: usize = 32;
+/// How long a key waits for the answer to the one before. After that nobody wants it any more: who was asked
+/// for a number has gone on, and would take it for the answer to something else.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Keys by INFO that a call may press a second; more are told to come later.
 const MAX_A_SECOND: u8 = 20;
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,7 +61,7 @@ pub struct Keys {
 /// INFO in one direction.
 #[derive(Clone, Debug, Default)]
 struct Towards {
-    waiting: VecDeque<Press>,
+    waiting: VecDeque<(Instant, Press)>,
     /// The one that is not answered.
     sent: Option<ClientId>,
 }
@@ -202,7 +205,7 @@ impl Engine {
         }
         let waiting = &mut call.keys.towards(to).waiting;
         if waiting.len() < MAX_WAITING {
-            waiting.push_back(press);
+            waiting.push_back((now, press));
         }
         self.send_next_key(now, key, to);
     }
@@ -213,7 +216,10 @@ impl Engine {
             if towards.sent.is_some() {
                 return;
             }
-            let Some(press) = towards.waiting.pop_front() else { return };
+            let Some((pressed_at, press)) = towards.waiting.pop_front() else { return };
+            if now.since(pressed_at) > PATIENCE {
+                continue;
+            }
             let Some((info, hop)) = self.write_info(key, to, press) else { continue };
             self.note_early_sequence(key, to, info.cseq().map_or(0, |cseq| cseq.number));
             let client = self.send_request(now, key, to, Purpose::Key, info, hop);

@@ -405,9 +405,18 @@ impl Engine {
         }
         self.snapshots.release(call.snapshot);
         if !call.has_no_record {
-            self.outputs.push_back(Output::Cdr(Box::new(record_of(call))));
+            self.outputs.push_back(Output::Cdr(Box::new(record_of(&call))));
         }
         self.release_peers();
+    }
+}
+
+impl Engine {
+    /// What the record of an open call would say, for a process that ends without warning.
+    pub(super) fn tell_open_call(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get(key).filter(|call| !call.has_no_record) {
+            self.outputs.push_back(Output::OpenCall(Box::new(record_of(call))));
+        }
     }
 }
 
@@ -417,20 +426,20 @@ fn dialog_key(message: &Message, local: Option<NameAddr<'_>>, remote: Option<Nam
     Bytes::from([message.call_id(), b"\n", local, b"\n", remote].concat())
 }
 
-fn record_of(call: Call) -> Cdr {
+fn record_of(call: &Call) -> Cdr {
     let e164 = |number: &Number| match number {
         Number::E164(number) => Some(number.clone()),
         Number::Short(_) | Number::Emergency(_) | Number::Name(_) => None,
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let record = call.record;
+    let record = &call.record;
     let leg_of = |leg: &Leg, remote| CdrLeg {
         realm: leg.realm,
         trunk: leg.trunk.clone(),
         remote,
         call_id: text(&leg.call_id),
     };
-    let legs = record.first_legs.unwrap_or_else(|| {
+    let legs = record.first_legs.clone().unwrap_or_else(|| {
         let egress = call.b.as_ref().map(|leg| leg_of(leg, leg.hop.peer));
         (leg_of(&call.a, record.remote), egress)
     });
@@ -443,17 +452,17 @@ fn record_of(call: Call) -> Cdr {
         from_e164: e164(&call.numbers.caller),
         to_e164: e164(&call.numbers.called),
         redirected_to: call.plan.redirection.called().map(|number| number.as_str().to_owned()),
-        from: call.numbers.from_received,
-        to: call.numbers.called_received,
+        from: call.numbers.from_received.clone(),
+        to: call.numbers.called_received.clone(),
         ingress,
         egress,
-        transfers: record.transfers,
-        attempts: record.attempts,
+        transfers: record.transfers.clone(),
+        attempts: record.attempts.clone(),
         status: record.status,
         ended_by: record.ended_by,
-        cause: record.cause,
-        codec: record.codec,
-        media: call.media.report,
-        id: call.id,
+        cause: record.cause.clone(),
+        codec: record.codec.clone(),
+        media: call.media.report.clone(),
+        id: call.id.clone(),
     }
 }

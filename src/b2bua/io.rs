@@ -101,6 +101,9 @@ pub enum Output {
     },
     /// Tell the relay.
     Media(MediaCommand),
+    /// A call is open: what its record would say if the process ended now, so that one is written after a
+    /// crash. Told anew when a target is tried, and when the caller is answered.
+    OpenCall(Box<Cdr>),
     /// A call is over: write its record.
     Cdr(Box<Cdr>),
     /// Something that is counted.

@@ -1,6 +1,7 @@
 //! What a reload changes, for people; and what of it has to wait for a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use super::{Config, Listener};
@@ -9,6 +10,7 @@ use crate::routing::{
     CallerIdPolicy, Credentials, Failover, Health, Limits, Register, Route, TierTrunk, Timeouts, Trunk,
     TrunkMatch, TrunkTls,
 };
+use crate::telemetry::cdr::{CdrSettings, PostSettings};
 use crate::transport::ServerFiles;
 
 /// One readable line for each setting that differs, as in `trunk sinch: hosts a.example → b.example`. No
@@ -163,10 +165,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     put("media.busy_poll".to_owned(), format!("{:?}", config.relay.busy_poll));
     put("media.pin".to_owned(), config.relay.pin.to_string());
     put("dns.nameservers".to_owned(), list(&config.nameservers));
-    put(
-        "cdr.path".to_owned(),
-        config.cdr.as_ref().map_or("none".to_owned(), |path| path.display().to_string()),
-    );
+    records(&config.cdr, &mut put);
     put("numbering".to_owned(), numbering(&config.numbering));
     for (name, value) in calls(&config.calls) {
         put(format!("calls.{name}"), value);
@@ -234,6 +233,31 @@ fn realms(config: &Config, put: &mut impl FnMut(String, String)) {
         let text: Vec<_> = addresses.iter().map(|at| format!("{} as {}", at.bind, at.advertise)).collect();
         put(format!("realm.{realm}.media"), text.join(", "));
     }
+}
+
+fn records(cdr: &CdrSettings, put: &mut impl FnMut(String, String)) {
+    let CdrSettings { path, journal, sync, post } = cdr;
+    let file =
+        |path: &Option<PathBuf>| path.as_ref().map_or("none".to_owned(), |path| path.display().to_string());
+    put("cdr.path".to_owned(), file(path));
+    put("cdr.journal".to_owned(), journal.as_ref().map_or("the default".to_owned(), |_| file(journal)));
+    put("cdr.sync".to_owned(), format!("{sync:?}"));
+    put("cdr.post".to_owned(), post.as_ref().map_or("none".to_owned(), posted));
+}
+
+/// What is not shown (a query, headers) is told by its hash, so that its change is seen.
+fn posted(post: &PostSettings) -> String {
+    let PostSettings { url, headers, timeout, batch, spool, spool_max, tls } = post;
+    let mut secrets = DefaultHasher::new();
+    (&url.target, headers).hash(&mut secrets);
+    let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    format!(
+        "{url} within {timeout:?}, {batch} at once, headers {} ({:08x}), spool {} of {spool_max} bytes{}",
+        list(&names),
+        secrets.finish() as u32,
+        spool.display(),
+        if tls.is_some() { ", TLS" } else { "" },
+    )
 }
 
 fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {

@@ -20,6 +20,7 @@ mod matching;
 mod numbers;
 mod profile;
 mod reader;
+mod records;
 pub mod reference;
 mod registration;
 mod relay;

@@ -504,7 +504,7 @@ pub(super) struct Text<'a> {
     pub(super) shown: String,
     pub(super) path: String,
     pub(super) place: Place,
-    report: &'a Report<'a>,
+    pub(super) report: &'a Report<'a>,
 }
 
 impl Text<'_> {

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::calls::read_calls;
 use super::emergency::warn_of_missing;
 use super::reader::{Place, Report, Table, Text, Value};
+use super::records::read_records;
 use super::relay::relay as read_relay;
 use super::settings::{Admin, Config, HostPort, Listener, Relay};
 use super::silence::{SilenceTimeouts, silence};
@@ -19,6 +20,7 @@ use super::{DEFAULT_SOCKET, checks, syntax};
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
 use crate::routing::{Host, Limits, Timeouts};
+use crate::telemetry::CdrSettings;
 use crate::{admission, media, numbering, routing};
 
 /// No configuration has more listeners.
@@ -101,7 +103,7 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let numbering = numbering.unwrap_or_default();
     let calls = section(main, "calls", |table| Some(read_calls(table, &Timeouts::default())));
     let calls = calls.unwrap_or_default();
-    let cdr = section(main, "cdr", cdr);
+    let cdr = section(main, "cdr", |table| Some(read_records(table))).unwrap_or_default();
     let mut trunks = Vec::new();
     let mut routes = Vec::new();
     let mut clients = ClientLoader::new(serves_tls(&listeners));
@@ -130,7 +132,7 @@ fn assemble(
     relay: Relay,
     numbering: numbering::Settings,
     nameservers: Vec<SocketAddr>,
-    cdr: Option<PathBuf>,
+    cdr: CdrSettings,
 ) -> Config {
     let trunks: Vec<_> = draft.trunks.into_iter().map(|trunk| trunk.what).collect();
     let routes = draft.routes.into_iter().filter_map(|route| route.what.into_route()).collect();
@@ -255,11 +257,6 @@ pub(super) fn socket(text: &Text<'_>) -> Option<PathBuf> {
         return None;
     }
     absolute_path(text)
-}
-
-fn cdr(table: &Table<'_>) -> Option<PathBuf> {
-    let path = table.value("path")?.text()?;
-    if path.text.is_empty() { None } else { absolute_path(&path) }
 }
 
 /// And whether some were left out for their faults.

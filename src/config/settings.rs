@@ -9,6 +9,7 @@ use super::{Fault, ListenerTls, TrunkClients};
 use crate::base::{Realm, Transport};
 use crate::relay::ZeroCopy;
 use crate::routing::{Host, Timeouts};
+use crate::telemetry::CdrSettings;
 use crate::{admission, media, numbering, routing};
 
 /// A whole configuration without a fault. One immutable snapshot: a reload makes another.
@@ -36,8 +37,8 @@ pub struct Config {
     pub relay: Relay,
     /// `dns.nameservers`; empty: the system's.
     pub nameservers: Vec<SocketAddr>,
-    /// `cdr.path`; absent: no records are written.
-    pub cdr: Option<PathBuf>,
+    /// `[cdr]`.
+    pub cdr: CdrSettings,
     /// What is no fault, but rarely meant.
     pub warnings: Vec<Fault>,
 }

@@ -84,7 +84,11 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!((batch.as_micros(), busy_poll.as_micros(), pin), (200, 0, true));
     assert!(config.media.one_way_timeout.is_zero() && config.media.hold_timeout.is_zero());
     assert_eq!((config.numbering.prefixes[0].as_str(), config.numbering.emergency.len()), ("00", 2));
-    assert!(config.admission.allow.trusted.is_empty() && config.cdr.is_none() && config.warnings.is_empty());
+    assert!(
+        config.admission.allow.trusted.is_empty()
+            && config.cdr == Default::default()
+            && config.warnings.is_empty()
+    );
 }
 
 const CONTRACT: &str = r#"
@@ -765,6 +769,7 @@ mod mistakes;
 mod numbers;
 mod profiles;
 mod providers_page;
+mod records;
 mod samples;
 mod silence;
 mod tls;

@@ -144,17 +144,19 @@ impl DropReason {
     }
 }
 
-/// The rule of one direction on one port. Plain data: it can be written out, and told to a kernel.
+/// The rule of one direction on one port. Plain data: it can be written out, and told to a kernel. What
+/// every packet is compared with lies together: the end of this and the begin of [`SourceRule`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(C)]
 pub struct Flow {
-    /// Whose packets are taken.
-    pub source: SourceRule,
-    /// Where they go; `None` while the far side has no address.
+    /// Where packets go; `None` while the far side has no address.
     pub destination: Option<Destination>,
     /// Whether the peer they come from may send them.
     pub may_send: bool,
     /// Whether the peer they go to wants them.
     pub may_receive: bool,
+    /// Whose packets are taken.
+    pub source: SourceRule,
 }
 
 /// Where a flow's packets go.
@@ -235,17 +237,18 @@ impl Latitude {
 
 /// From whom a port takes packets. The default takes none.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(C)]
 pub struct SourceRule {
+    /// The one source that is taken.
+    locked: Option<SocketAddr>,
+    /// By what claim that is.
+    claim: Claim,
     /// The signalled address, where packets may come from it as it stands.
     exact: Option<SocketAddr>,
     /// The addresses that signalling vouches for: a source may be learned from them, whatever its port.
     vouched: [Option<IpAddr>; 2],
     /// Whether it may be learned from others too.
     anywhere: bool,
-    /// The one source that is taken.
-    locked: Option<SocketAddr>,
-    /// By what claim that is.
-    claim: Claim,
     /// Where the peer is sent to before any source was locked, though SDP names no place that can be
     /// reached.
     tentative: Option<SocketAddr>,

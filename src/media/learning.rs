@@ -105,11 +105,13 @@ impl Sign {
     };
 }
 
-/// What is known of the sources at one side's RTP port. Plain data of a fixed size.
+/// What is known of the sources at one side's RTP port. Plain data of a fixed size. What every packet
+/// touches comes first.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(C)]
 pub(super) struct Learner {
-    candidates: [Option<Candidate>; CANDIDATES_MAX],
     last: Option<Heard>,
+    candidates: [Option<Candidate>; CANDIDATES_MAX],
     /// Which port the locked source followed.
     followed: Option<SocketAddr>,
     /// That port spoke again: none is followed any more.

@@ -8,7 +8,7 @@
 //! and not known yet, the peer is sent to at the old one meanwhile.
 //!
 //! `latch = "strict"` has none of this, nor has a port of our own (`b2bua/call_media/joined.rs`): who spoke there
-//! before has left the call.
+//! before has left the call. Nor has another branch of a fork: the engine takes the one away before it names the other.
 //!
 //! Must not know: SIP, sockets.
 

@@ -29,23 +29,37 @@ pub struct Stream {
     b: StreamSide,
 }
 
-/// One side of a stream.
+/// One side of a stream. A packet of one among thousands of calls finds nothing of its call in the
+/// caches, and each line of memory that it needs costs more than what is done with it: so what every
+/// packet touches lies together at the begin, and of the other side nothing.
 #[derive(Clone, PartialEq, Default, Debug)]
+#[repr(C, align(64))]
 struct StreamSide {
+    traits: Traits,
+    /// What comes in here as RTP or fax.
+    rtp: Flow,
+    received: Received,
+    /// Who may be the sender of it.
+    learner: Learner,
+    rtcp: Flow,
     remote: Option<RemoteMedia>,
     /// What is learned holds for this place: whether it is RTP, and where.
     place: Option<(bool, SocketAddr)>,
-    /// What comes in here.
-    rtp: Flow,
-    rtcp: Flow,
-    /// Who may be the sender of it.
-    learner: Learner,
-    received: Received,
     /// What was listed here before the peer changed its formats, or another took its place.
     former: Formats,
     /// The peer's source before it moved.
     lingering: Option<Lingering>,
     changes: Changes,
+}
+
+/// What is asked of a side for every packet, as it follows from the rest of the stream.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+struct Traits {
+    kind: StreamKind,
+    /// Whether packets may be changed here.
+    has_changes: bool,
+    /// Whether one of the two peers has moved, and its former source still counts.
+    is_lingering: bool,
 }
 
 /// What may change in the packets that come in on a side; nothing as a rule.
@@ -54,25 +68,30 @@ struct Changes {
     map: PayloadMap,
     keys: KeyWatch,
     presses: Option<Box<Presses>>,
-    /// Whether there is any of this.
-    is_any: bool,
 }
 
-/// What was measured of what came in on one side.
+impl Changes {
+    fn is_any(&self) -> bool {
+        !self.map.is_identity() || self.keys.is_watching() || self.presses.is_some()
+    }
+}
+
+/// What was measured of what came in on one side; what every packet touches comes first.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
+#[repr(C)]
 pub struct Received {
     /// RTP packets and fax datagrams forwarded.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// RTP packets that were read and go on in another form.
-    pub taken: u32,
-    /// Packets of any kind that were dropped here.
-    pub dropped: u64,
     /// When the first of them came, forwarded or not.
     pub first_packet: Option<Instant>,
     /// Loss and jitter before us, of the RTP that was taken from the peer, forwarded or not.
     pub quality: Quality,
+    /// RTP packets that were read and go on in another form.
+    pub taken: u32,
+    /// Packets of any kind that were dropped here.
+    pub dropped: u64,
     /// Packets that were dropped, in the order of [`DropReason::ALL`].
     pub dropped_by: [u32; DropReason::ALL.len()],
     /// The source of the last that was dropped for its source.
@@ -125,8 +144,10 @@ impl Stream {
         bytes: &[u8],
         now: Instant,
     ) -> Verdict {
-        self.end_lingering(now);
-        let verdict = match self.side(side).kind() {
+        if self.side(side).traits.is_lingering {
+            self.end_lingering(now);
+        }
+        let verdict = match self.side(side).traits.kind {
             StreamKind::Rtp => self.receive_rtp(side, port, source, Datagram::classify(bytes), bytes, now),
             StreamKind::SecuredRtp => {
                 self.receive_rtp(side, port, source, Datagram::classify_secured(bytes), bytes, now)
@@ -158,7 +179,7 @@ impl Stream {
                 let mut verdict = self.judge(side, source, &Sign::of_rtp(&packet), now);
                 if verdict.is_peer_rtp {
                     self.measure(side, &packet, now);
-                    if self.side(side).changes.is_any {
+                    if self.side(side).traits.has_changes {
                         self.change(side, &packet, &mut verdict, now);
                     }
                 }
@@ -223,7 +244,7 @@ impl Stream {
         if this.kind() != StreamKind::Rtp || !takes_events {
             return false;
         }
-        this.changes.is_any = true;
+        this.traits.has_changes = true;
         this.changes.presses.get_or_insert_default().press(press, now)
     }
 
@@ -457,6 +478,10 @@ impl Stream {
         let (a, b) = (self.a.whereabouts(), self.b.whereabouts());
         self.a.send_to(&b);
         self.b.send_to(&a);
+        let is_lingering = self.a.lingering.is_some() || self.b.lingering.is_some();
+        for side in [&mut self.a, &mut self.b] {
+            side.traits = Traits { kind: side.kind(), has_changes: side.changes.is_any(), is_lingering };
+        }
     }
 
     fn side(&self, side: Side) -> &StreamSide {
@@ -571,8 +596,5 @@ impl StreamSide {
         };
         let rule = remote.map(|remote| remote.events).unwrap_or_default();
         self.changes.keys.follow(rule, &own, &other.formats, &other.former);
-        self.changes.is_any = !self.changes.map.is_identity()
-            || self.changes.keys.is_watching()
-            || self.changes.presses.is_some();
     }
 }

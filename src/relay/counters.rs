@@ -86,6 +86,7 @@ pub(super) struct WorkerCounters {
     dropped: ByRealm<[Counter; REASONS]>,
     stalls: [Counter; STALLS],
     restarts: Counter,
+    turns: Counter,
 }
 
 #[derive(Default, Debug)]
@@ -127,6 +128,15 @@ impl WorkerCounters {
 
     pub(super) fn count_restart(&self) {
         self.restarts.add(1);
+    }
+
+    /// The worker's loop has come round.
+    pub(super) fn count_turn(&self) {
+        self.turns.add(1);
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.get()
     }
 
     pub(super) fn add_to(&self, total: &mut RelayCounters) {

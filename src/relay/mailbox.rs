@@ -35,6 +35,8 @@ impl std::error::Error for RelayBusy {}
 pub(super) enum SimulatedFault {
     Panic = 1,
     Ring,
+    /// It does not come back until it is asked for anything else.
+    Hang,
 }
 
 /// One worker's mailbox.
@@ -110,9 +112,16 @@ impl Mailbox {
     pub(super) fn fail_if_asked(&self) -> io::Result<()> {
         const PANIC: u8 = SimulatedFault::Panic as u8;
         const RING: u8 = SimulatedFault::Ring as u8;
+        const HANG: u8 = SimulatedFault::Hang as u8;
         match self.fault.swap(0, Ordering::AcqRel) {
             PANIC => panic!("a test asked for it"),
             RING => Err(io::Error::from_raw_os_error(libc::EBADR)),
+            HANG => {
+                while self.fault.load(Ordering::Acquire) == 0 && !self.is_stopping() {
+                    std::thread::yield_now();
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -156,7 +165,8 @@ impl Mailbox {
         let _ = (&self.wake_up).read(&mut [0u8; 8]);
     }
 
-    fn wake(&self) {
+    /// Makes the worker turn once, though there is nothing to do.
+    pub(super) fn wake(&self) {
         if !self.is_woken.swap(true, Ordering::AcqRel) {
             // Fails only where the count would overflow, and then it is readable anyway.
             let _ = (&self.wake_up).write(&1u64.to_ne_bytes());

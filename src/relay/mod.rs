@@ -12,6 +12,7 @@ mod errno;
 mod mailbox;
 mod outbox;
 mod portable;
+mod pulse;
 mod settings;
 mod sockaddr;
 mod sockets;
@@ -33,12 +34,15 @@ use tokio::sync::mpsc;
 use crate::media::{MediaCommand, MediaEvent, MediaSessionId, SilenceLimits};
 use crate::runtime::Clock;
 
+pub use sys::open_files_limit;
+
 pub use counters::{RealmTraffic, RelayCounters, Stall, Traffic};
 pub use mailbox::RelayBusy;
 pub use settings::{BATCH_MAX, BUSY_POLL_MAX, EngineChoice, Features, RelaySettings, ZeroCopy};
 
 use counters::WorkerCounters;
 use mailbox::Mailbox;
+use pulse::Pulse;
 use supervisor::{Life, Traits};
 use worker::Worker;
 
@@ -60,6 +64,7 @@ pub struct Relay {
     engine: EngineKind,
     workers: Vec<RunningWorker>,
     traits: Traits,
+    pulse: Pulse,
 }
 
 #[derive(Debug)]
@@ -132,6 +137,22 @@ impl Relay {
         self.workers.iter().any(|worker| worker.mailbox.is_dead())
     }
 
+    /// Whether every worker has turned since this was asked last, and wakes all of them for the next time.
+    /// To be asked in steps that a turn takes by no means: seconds.
+    pub fn take_pulse(&self) -> bool {
+        let turns = self.workers.iter().map(|worker| worker.counters.turns()).collect();
+        let is_felt = self.pulse.feel(turns);
+        for worker in &self.workers {
+            worker.mailbox.wake();
+        }
+        is_felt
+    }
+
+    /// Whether a worker had not turned when [`Relay::take_pulse`] was asked last.
+    pub fn has_stuck_worker(&self) -> bool {
+        self.pulse.is_missed()
+    }
+
     /// Whether datagrams are sent without a copy (`SEND_ZC`).
     pub fn sends_without_copy(&self) -> bool {
         self.traits.zero_copy
@@ -184,7 +205,7 @@ fn start_workers(
 ) -> io::Result<Relay> {
     let count = settings.workers.clamp(1, WORKERS_MAX);
     let cores = if settings.pin { cores_for(count) } else { Vec::new() };
-    let mut relay = Relay { engine, workers: Vec::new(), traits: Traits::default() };
+    let mut relay = Relay { engine, workers: Vec::new(), traits: Traits::default(), pulse: Pulse::default() };
     for number in 0..count {
         let core = cores.get(number).copied();
         // An early return drops the relay, which stops the workers that are running.

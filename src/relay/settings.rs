@@ -19,7 +19,7 @@ pub struct RelaySettings {
     /// How long which silence may last before it is told.
     pub silence: SilenceLimits,
     /// `media.batch`: for how long packets may gather before a worker is woken for them, at most
-    /// [`BATCH_MAX`]. It delays a packet by this at most; zero wakes for each.
+    /// [`BATCH_MAX`]. It delays a packet of even traffic by this at most; zero wakes for each.
     pub batch: Duration,
     /// `media.zero_copy`.
     pub zero_copy: ZeroCopy,

@@ -66,8 +66,9 @@ pub(super) fn thread_cpu_time() -> io::Result<Duration> {
     Ok(Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0)))
 }
 
-/// The soft limit of open files.
-pub(super) fn open_files_limit() -> u32 {
+/// How many files this process may have open at once: the soft limit, which a started relay has raised to the
+/// hard one. 0: the system does not say.
+pub fn open_files_limit() -> u32 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live rlimit that the call fills.
     match check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }) {

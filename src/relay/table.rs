@@ -105,6 +105,9 @@ struct Place {
     stream: u8,
     side: Side,
     port: PortKind,
+    /// The other side's sockets and their realm; they are given when all of a stream are attached.
+    across: PairSlots,
+    across_realm: Realm,
 }
 
 /// Sockets on their way out, and what is said when the last is gone.
@@ -170,13 +173,10 @@ impl Table {
                 return None;
             }
         };
-        let slot =
-            entry.streams.get(usize::from(place.stream))?.of(place.side.other(), destination.from_port);
+        let slot = place.across.of(destination.from_port);
         let length = verdict.transform.apply(bytes);
-        if verdict.is_peer_rtp
-            && let Some(SlotState::Open(out)) = self.slots.get(slot as usize)
-        {
-            self.counters.count_sent(out.realm, length);
+        if verdict.is_peer_rtp {
+            self.counters.count_sent(place.across_realm, length);
         }
         Some(Egress { slot, address: destination.address, length })
     }
@@ -319,6 +319,7 @@ impl Table {
                 for slots in slots.as_chunks::<4>().0 {
                     entry.streams.push(StreamSlots::from_order_of_binding(slots));
                     entry.media.add_stream();
+                    join(&mut self.slots, slots);
                 }
                 self.outbox.send(MediaEvent::Opened { session, first_stream });
             }
@@ -356,7 +357,9 @@ impl Table {
                 self.free_slots.push(slot);
                 return Err((attached, Refusal { address, error }));
             }
-            self.slots[slot as usize] = SlotState::Open(Place { session, realm, stream, side, port });
+            let (across, across_realm) = (PairSlots { rtp: slot, rtcp: slot }, realm);
+            let place = Place { session, realm, stream, side, port, across, across_realm };
+            self.slots[slot as usize] = SlotState::Open(place);
             attached.push(slot);
         }
         Ok(attached)
@@ -424,19 +427,34 @@ impl StreamSlots {
         StreamSlots { a: PairSlots { rtp: a_rtp, rtcp: a_rtcp }, b: PairSlots { rtp: b_rtp, rtcp: b_rtcp } }
     }
 
-    fn of(&self, side: Side, port: PortKind) -> Slot {
-        let pair = match side {
-            Side::A => &self.a,
-            Side::B => &self.b,
-        };
-        match port {
-            PortKind::Rtp => pair.rtp,
-            PortKind::Rtcp => pair.rtcp,
-        }
-    }
-
     fn all(&self) -> [Slot; 4] {
         [self.a.rtp, self.a.rtcp, self.b.rtp, self.b.rtcp]
+    }
+}
+
+impl PairSlots {
+    fn of(&self, port: PortKind) -> Slot {
+        match port {
+            PortKind::Rtp => self.rtp,
+            PortKind::Rtcp => self.rtcp,
+        }
+    }
+}
+
+/// Tells the sockets of one stream which are the other side's, so that a packet's way needs no second table.
+fn join(slots: &mut [SlotState], in_order_of_binding: &[Slot; 4]) {
+    let StreamSlots { a, b } = StreamSlots::from_order_of_binding(in_order_of_binding);
+    let realm = |pair: PairSlots, slots: &[SlotState]| match slots[pair.rtp as usize] {
+        SlotState::Open(place) => Some(place.realm),
+        SlotState::Free | SlotState::Closing(_) => None,
+    };
+    for (own, across) in [(a, b), (b, a)] {
+        let across_realm = realm(across, slots);
+        for slot in [own.rtp, own.rtcp] {
+            if let (SlotState::Open(place), Some(across_realm)) = (&mut slots[slot as usize], across_realm) {
+                (place.across, place.across_realm) = (across, across_realm);
+            }
+        }
     }
 }
 

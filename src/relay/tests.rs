@@ -360,6 +360,35 @@ fn a_worker_that_fails_ends_its_calls_aloud_and_serves_the_next() {
 }
 
 #[test]
+fn a_worker_that_hangs_is_told_from_one_that_is_idle() {
+    for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
+        let settings = RelaySettings::new(WORKERS as usize, engine, Duration::from_secs(60));
+        let setup = match Setup::start(settings) {
+            Ok(setup) => setup,
+            Err(error) => return refused(&error),
+        };
+        // Nobody has a call: both wait in the kernel.
+        assert!(setup.relay.take_pulse(), "the first look believes all");
+        until("a turn of both", || setup.relay.take_pulse());
+        let turns = |number: usize| setup.relay.workers[number].counters.turns();
+        setup.relay.break_worker(1, SimulatedFault::Hang);
+        // Until it has come to the place where it hangs, it turns.
+        until("the hanging worker", || !setup.relay.take_pulse());
+        until("only one of them", || {
+            let (first, second) = (turns(0), turns(1));
+            let is_felt = setup.relay.take_pulse();
+            until("a turn of the other", || turns(0) > first);
+            !is_felt && turns(1) == second
+        });
+        assert!(setup.relay.has_stuck_worker() && !setup.relay.has_dead_worker());
+        // It comes back: as a fault that it is asked for.
+        setup.relay.break_worker(1, SimulatedFault::Ring);
+        until("a turn of both", || setup.relay.take_pulse());
+        assert!(!setup.relay.has_stuck_worker());
+    }
+}
+
+#[test]
 fn a_worker_that_fails_again_and_again_is_given_up_and_says_so() {
     for engine in [EngineChoice::Portable, EngineChoice::IoUring] {
         let settings = RelaySettings::new(WORKERS as usize, engine, Duration::from_secs(60));

@@ -29,6 +29,7 @@ pub(super) struct Worker {
     pub(super) table: Table,
     clock: Clock,
     mailbox: Arc<Mailbox>,
+    counters: Arc<WorkerCounters>,
     /// Taken out of the mailbox. The first stays here until it is carried out, so that one which
     /// brings the worker down is answered all the same.
     commands: VecDeque<MediaCommand>,
@@ -52,9 +53,10 @@ impl Worker {
         counters: Arc<WorkerCounters>,
     ) -> Worker {
         Worker {
-            table: Table::new(Outbox::new(events), counters),
+            table: Table::new(Outbox::new(events), Arc::clone(&counters)),
             clock,
             mailbox,
+            counters,
             commands: VecDeque::new(),
             next_tick: Instant::ZERO,
         }
@@ -84,6 +86,7 @@ impl Worker {
         if self.mailbox.is_stopping() {
             return Turn::Stop;
         }
+        self.counters.count_turn();
         self.obey(now, sockets);
         if now >= self.next_tick {
             let limits = self.mailbox.silence();
@@ -120,6 +123,7 @@ impl Worker {
     /// goes its way.
     pub(super) fn carry_nothing(&mut self) {
         while !self.mailbox.is_stopping() {
+            self.counters.count_turn();
             self.obey(self.now(), &mut NoSockets);
             self.table.flush();
             let wait = if self.table.is_behind() { RETRY } else { TICK.1 };

@@ -178,7 +178,7 @@ mod tests {
     fn sent() -> Quality {
         let mut quality = Quality::default();
         let bytes = [0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9];
-        quality.receive(&RtpPacket::parse(&bytes).unwrap(), at(0), [None, None]);
+        quality.receive(&RtpPacket::parse(&bytes).unwrap(), at(0), || [None, None]);
         quality
     }
 
@@ -248,7 +248,7 @@ mod tests {
     fn reports_of_two_sources_by_turns_count_each_loss_once() {
         let mut quality = sent();
         let next = [0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 8];
-        quality.receive(&RtpPacket::parse(&next).unwrap(), at(0), [None, None]);
+        quality.receive(&RtpPacket::parse(&next).unwrap(), at(0), || [None, None]);
         let (mut reports, none) = (PeerReports::default(), SentReports::default());
         for turn in 0..10 {
             for (ssrc, lost) in [(SSRC, 5), (8, 2)] {

@@ -32,30 +32,32 @@ const PAUSES_OF_A_HABIT: u8 = 2;
 /// No payload type.
 const NO_PAYLOAD_TYPE: u8 = 0xff;
 
-/// Running measurement of one direction on one port. Plain data: no allocation, some 270 bytes.
+/// Running measurement of one direction on one port. Plain data: no allocation, some 270 bytes. What
+/// every packet touches comes first.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
+#[repr(C)]
 pub struct Quality {
+    received: u64,
+    jitter_seconds: f64,
+    jitter_max_seconds: f64,
+    /// Of every packet after which J was computed: their mean is the call's.
+    jitter_sum_seconds: f64,
+    jitter_samples: u64,
+    /// Of what was said last; telephone events and comfort noise say nothing.
+    codec: Codec,
+    pauses: u8,
+    has_comfort_noise: bool,
     /// The present source, and the one before it.
     sources: [Option<Source>; 2],
     /// Of sources (SSRCs, restarts) that are over, and of packets that were of none.
     expected_before: u64,
     lost_before: u64,
     runs_before: u64,
-    received: u64,
     late: u32,
     duplicates: u32,
     ssrc_changes: u32,
     restarts: u32,
     sequence_step: Option<i16>,
-    /// Of what was said last; telephone events and comfort noise say nothing.
-    codec: Codec,
-    pauses: u8,
-    has_comfort_noise: bool,
-    jitter_seconds: f64,
-    jitter_max_seconds: f64,
-    /// Of every packet after which J was computed: their mean is the call's.
-    jitter_sum_seconds: f64,
-    jitter_samples: u64,
 }
 
 /// One SSRC since its last restart.
@@ -79,8 +81,13 @@ struct Source {
 impl Quality {
     /// Takes one valid packet into account that arrived at `now`. What its payload type is stands in
     /// one of these `formats`: those that the sender's SDP listed, or those of the peer it sends to,
-    /// whose numbers it uses where they differ (RFC 3264 §6.1).
-    pub fn receive(&mut self, packet: &RtpPacket<'_>, now: Instant, formats: [Option<&Formats>; 2]) {
+    /// whose numbers it uses where they differ (RFC 3264 §6.1). They are asked for where it changes.
+    pub fn receive<'f>(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        now: Instant,
+        formats: impl FnOnce() -> [Option<&'f Formats>; 2],
+    ) {
         self.received += 1;
         match &self.sources {
             [Some(source), _] if source.ssrc == packet.ssrc() => {}
@@ -215,11 +222,11 @@ impl Quality {
     }
 
     /// A packet that is ahead of all others of the present source.
-    fn measure_ahead(
+    fn measure_ahead<'f>(
         &mut self,
         packet: &RtpPacket<'_>,
         now: Instant,
-        formats: [Option<&Formats>; 2],
+        formats: impl FnOnce() -> [Option<&'f Formats>; 2],
         skipped: u16,
     ) {
         let [Some(source), _] = &mut self.sources else { return };
@@ -246,7 +253,12 @@ impl Quality {
     }
 
     /// A source that is not known: the one before the present one is over.
-    fn change_source(&mut self, packet: &RtpPacket<'_>, now: Instant, formats: [Option<&Formats>; 2]) {
+    fn change_source<'f>(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        now: Instant,
+        formats: impl FnOnce() -> [Option<&'f Formats>; 2],
+    ) {
         let [present, over] = std::mem::take(&mut self.sources);
         self.end(over);
         if let Some(present) = &present {
@@ -266,7 +278,12 @@ impl Quality {
     }
 
     /// The present source begins with this packet.
-    fn begin(&mut self, packet: &RtpPacket<'_>, now: Instant, formats: [Option<&Formats>; 2]) {
+    fn begin<'f>(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        now: Instant,
+        formats: impl FnOnce() -> [Option<&'f Formats>; 2],
+    ) {
         let mut source = Source {
             sequence: Sequence::begin(packet.sequence()),
             ssrc: packet.ssrc(),
@@ -292,12 +309,13 @@ impl Quality {
 
 impl Source {
     /// What a payload type is and how fast its clock runs, if that is another than before.
-    fn look_up(&mut self, payload_type: u8, formats: [Option<&Formats>; 2]) {
+    fn look_up<'f>(&mut self, payload_type: u8, formats: impl FnOnce() -> [Option<&'f Formats>; 2]) {
         if self.payload_type == payload_type {
             return;
         }
         self.payload_type = payload_type;
-        let listed = formats.into_iter().flatten().find_map(|formats| formats.of_payload_type(payload_type));
+        let listed =
+            formats().into_iter().flatten().find_map(|formats| formats.of_payload_type(payload_type));
         let format = listed.copied().or_else(|| Format::of_static_type(payload_type));
         let clock_hz = format.and_then(|format| NonZeroU32::new(format.clock_hz));
         self.codec = format.map_or(Codec::Other, |format| format.codec);
@@ -361,8 +379,11 @@ fn is_comfort_noise(codec: Codec, payload: &[u8]) -> bool {
 }
 
 fn transit(packet: &RtpPacket<'_>, now: Instant, clock_hz: NonZeroU32) -> u32 {
-    let arrival = u128::from(now.as_micros()) * u128::from(clock_hz.get()) / 1_000_000;
-    (arrival as u32).wrapping_sub(packet.timestamp())
+    // The seconds and the rest by themselves: the product of all would want 128 bits.
+    let (seconds, micros) = (now.as_micros() / 1_000_000, now.as_micros() % 1_000_000);
+    let of_rest = micros * u64::from(clock_hz.get()) / 1_000_000;
+    let arrival = (seconds as u32).wrapping_mul(clock_hz.get()).wrapping_add(of_rest as u32);
+    arrival.wrapping_sub(packet.timestamp())
 }
 
 #[cfg(test)]

@@ -297,6 +297,7 @@ impl Driver {
                     self.relay_refused(*busy.0);
                 }
             }
+            Output::OpenCall(cdr) => self.parts.cdrs.note_open(cdr),
             Output::Cdr(cdr) => {
                 self.parts.meter.count_call(&cdr);
                 self.parts.cdrs.write(cdr);

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
 
+use super::cdr::PostResult;
 use super::families::{Families, Family, counter, counters, gauge, gauges, histograms};
 use super::names;
 use crate::b2bua::Census;
@@ -89,6 +90,11 @@ pub struct Metrics {
     reloads: IntCounterVec,
     last_reload_successful: IntGauge,
     cdrs: IntCounterVec,
+    cdrs_recovered: IntCounter,
+    cdrs_waiting: IntGauge,
+    cdr_posts: IntCounterVec,
+    cdr_spool_records: IntGauge,
+    cdr_spool_bytes: IntGauge,
     /// One scrape at a time: counters that others own are advanced to what those say.
     scrape: Mutex<()>,
 }
@@ -135,6 +141,11 @@ impl Metrics {
             reloads: counters(&registry, names::CONFIG_RELOADS, &["result"])?,
             last_reload_successful: gauge(&registry, names::CONFIG_LAST_RELOAD_SUCCESSFUL)?,
             cdrs: counters(&registry, names::CDRS, &["result"])?,
+            cdrs_recovered: counter(&registry, names::CDRS_RECOVERED)?,
+            cdrs_waiting: gauge(&registry, names::CDRS_WAITING)?,
+            cdr_posts: counters(&registry, names::CDR_POSTS, &["result"])?,
+            cdr_spool_records: gauge(&registry, names::CDR_SPOOL_RECORDS)?,
+            cdr_spool_bytes: gauge(&registry, names::CDR_SPOOL_BYTES)?,
             scrape: Mutex::new(()),
             registry,
         };
@@ -146,6 +157,9 @@ impl Metrics {
         }
         for result in ["written", "lost"] {
             metrics.cdrs.with_label_values(&[result]);
+        }
+        for result in PostResult::ALL {
+            metrics.cdr_posts.with_label_values(&[result.as_str()]);
         }
         Ok(metrics)
     }
@@ -195,6 +209,27 @@ impl Metrics {
     /// Counts a call detail record: whether it reached its file.
     pub fn count_cdr(&self, written: bool) {
         self.cdrs.with_label_values(&[if written { "written" } else { "lost" }]).inc();
+    }
+
+    /// Counts a call that a former run of the program had left open.
+    pub fn count_cdr_recovered(&self) {
+        self.cdrs_recovered.inc();
+    }
+
+    /// So many records wait for their disk.
+    pub fn set_cdrs_waiting(&self, records: usize) {
+        self.cdrs_waiting.set(to_gauge(records));
+    }
+
+    /// Counts what became of copies of records.
+    pub(super) fn count_cdr_posts(&self, result: PostResult, records: u64) {
+        self.cdr_posts.with_label_values(&[result.as_str()]).inc_by(records);
+    }
+
+    /// So many copies of records wait for their server.
+    pub fn set_cdr_spool(&self, records: u64, bytes: u64) {
+        self.cdr_spool_records.set(i64::try_from(records).unwrap_or(i64::MAX));
+        self.cdr_spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// The text exposition format, with the gauges as `census` has them. `None` for the census

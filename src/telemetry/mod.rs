@@ -15,7 +15,7 @@ mod one_way;
 pub mod reference;
 pub(crate) mod rfc3339;
 
-pub use cdr::CdrSink;
+pub use cdr::{CdrReport, CdrSettings, CdrSink, CdrState};
 pub use families::Family;
 pub use health::{log_calls, log_health, told_fault};
 pub use meter::Meter;

@@ -154,9 +154,29 @@ pub const CDRS: Name = name(
     "drawbridge_cdrs_total",
     "Call detail records by result: written, or lost to a full queue or a failing disk.",
 );
+/// Counter.
+pub const CDRS_RECOVERED: Name = name(
+    "drawbridge_cdrs_recovered_total",
+    "Calls that were open when the program ended without warning, and were recorded at this start.",
+);
+/// Gauge.
+pub const CDRS_WAITING: Name =
+    name("drawbridge_cdrs_waiting", "Call detail records that wait for a disk that does not take them.");
+/// Counter by result.
+pub const CDR_POSTS: Name = name(
+    "drawbridge_cdr_posts_total",
+    "Copies of records by cdr.post: sent; retried (to be sent again); refused by the server for good; dropped, \
+     for the spool was full.",
+);
+/// Gauge.
+pub const CDR_SPOOL_RECORDS: Name =
+    name("drawbridge_cdr_spool_records", "Copies of records that wait for the server of cdr.post.");
+/// Gauge.
+pub const CDR_SPOOL_BYTES: Name =
+    name("drawbridge_cdr_spool_bytes", "Bytes of the copies that wait for the server of cdr.post.");
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 30] = [
+pub const ALL: [Name; 35] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -187,4 +207,9 @@ pub const ALL: [Name; 30] = [
     CONFIG_RELOADS,
     CONFIG_LAST_RELOAD_SUCCESSFUL,
     CDRS,
+    CDRS_RECOVERED,
+    CDRS_WAITING,
+    CDR_POSTS,
+    CDR_SPOOL_RECORDS,
+    CDR_SPOOL_BYTES,
 ];

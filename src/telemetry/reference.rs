@@ -75,6 +75,11 @@ const GROUPS: &[Group] = &[
             names::CONFIG_RELOADS,
             names::CONFIG_LAST_RELOAD_SUCCESSFUL,
             names::CDRS,
+            names::CDRS_RECOVERED,
+            names::CDRS_WAITING,
+            names::CDR_POSTS,
+            names::CDR_SPOOL_RECORDS,
+            names::CDR_SPOOL_BYTES,
         ],
     },
 ];
@@ -180,6 +185,7 @@ fn values(metric: &str, label: &str) -> Option<String> {
             listed(&["unreachable", "queue_full", "no_listener", "disconnected"])
         }
         ("drawbridge_config_reloads_total", "result") => listed(&["ok", "refused"]),
+        ("drawbridge_cdr_posts_total", "result") => listed(&["sent", "retried", "refused", "dropped"]),
         ("drawbridge_cdrs_total", "result") => listed(&["written", "lost"]),
         (_, "version") => "of the program".to_owned(),
         (_, "engine") => format!("of the relay: {}", listed(&["io_uring", "portable"])),

@@ -214,6 +214,13 @@ impl PartialEq for ServerTls {
     }
 }
 
+impl ClientTls {
+    /// For a connection that is no SIP.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+}
+
 impl PartialEq for ClientTls {
     fn eq(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint

@@ -95,9 +95,14 @@ pub struct Daemon<'a> {
 impl Daemon<'_> {
     pub fn start(site: &Site) -> Daemon<'_> {
         let child = site.command("run").stderr(Stdio::piped()).spawn().unwrap();
-        let daemon = Daemon { child: Some(child), site };
+        let daemon = Daemon::of(site, child);
         daemon.wait_for("readiness", || daemon.get("/readyz").is_some_and(|(code, _)| code == 200));
         daemon
+    }
+
+    /// One that a test has started in its own way.
+    pub fn of(site: &Site, child: Child) -> Daemon<'_> {
+        Daemon { child: Some(child), site }
     }
 
     pub fn get(&self, page: &str) -> Option<(u16, String)> {

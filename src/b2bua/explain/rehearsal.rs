@@ -175,7 +175,7 @@ impl Rehearsal {
                 }
                 Output::Cdr(cdr) => self.cdr = Some(*cdr),
                 Output::Event(Event::Dropped { reason, .. }) => self.dropped = Some(reason),
-                Output::Event(_) | Output::Disconnect { .. } => {}
+                Output::Event(_) | Output::OpenCall(_) | Output::Disconnect { .. } => {}
             }
         }
     }

@@ -46,6 +46,25 @@ fn a_call_out_is_set_up_and_ended_by_the_caller() {
 }
 
 #[test]
+fn what_a_record_would_say_is_told_when_a_target_is_tried_and_when_the_caller_is_answered() {
+    let mut lab = Lab::new();
+    let (invite, answer, outgoing) = establish(&mut lab, "1");
+    let (id, answered) = match &lab.open_calls[..] {
+        [tried, answered] => {
+            assert_eq!((tried.status, tried.answer, tried.id.as_str()), (0, None, answered.id.as_str()));
+            assert_eq!(tried.egress.as_ref().unwrap().call_id.as_bytes(), outgoing.call_id());
+            (answered.id.clone(), answered.answer)
+        }
+        others => panic!("{others:?}"),
+    };
+    assert_eq!((lab.open_calls[1].status, lab.open_calls[1].codec.as_deref()), (200, Some("PCMU")));
+    lab.caller_acks_and_leaves(&invite, &answer);
+    lab.expect_nothing_left();
+    assert_eq!((lab.cdr().id.as_str(), lab.cdr().answer), (id.as_str(), answered));
+    assert_eq!(lab.open_calls.len(), 2);
+}
+
+#[test]
 fn a_call_in_is_ended_by_the_callee() {
     let mut lab = Lab::new();
     let invite = invite(CARRIER_B, "+14155550111", "1", Some(SDP_CARRIER));

@@ -175,11 +175,20 @@ fn an_info_that_nobody_answers_ends_no_call_and_keys_are_bounded() {
     for _ in 0..100 {
         hears(&mut lab, Side::A, press(b'1', 100));
     }
-    // The first times out; then the rest goes on.
+    // The first times out; by then nobody wants the rest any more.
     lab.take_request(CARRIER_A, &Method::Info);
     lab.advance(Duration::from_millis(31_900));
     lab.sent.clear();
     lab.advance(Duration::from_millis(100));
+    lab.expect_silence();
+    // It is answered late: what waited for no more than five seconds goes on.
+    for _ in 0..100 {
+        hears(&mut lab, Side::A, press(b'2', 100));
+    }
+    let slow = lab.take_request(CARRIER_A, &Method::Info);
+    lab.advance(Duration::from_secs(4));
+    lab.sent.clear();
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &slow, 200, "callee", None));
     let mut count = 1;
     while !lab.sent.is_empty() {
         let info = lab.take_request(CARRIER_A, &Method::Info);

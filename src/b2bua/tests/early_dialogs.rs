@@ -72,6 +72,31 @@ fn each_branch_is_acknowledged_in_its_own_dialog_and_the_one_that_answers_wins()
 }
 
 #[test]
+fn what_one_branch_still_sends_is_not_taken_for_the_others() {
+    let mut lab = Lab::new();
+    let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 183, "one", Some(SDP_ONE)));
+    lab.take_response(PBX, 183);
+    lab.media.clear();
+    lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "two", Some(SDP_TWO)));
+    let told: Vec<Option<String>> = lab.media.iter().filter_map(remote_of_callee).collect();
+    assert_eq!(told, [None, Some("198.51.100.88:40002".to_owned())]);
+    lab.take_request(CARRIER_A, &Method::Ack);
+    let answer = lab.take_response(PBX, 200);
+    finish_call(&mut lab, &invite, &answer);
+}
+
+/// What a word to the relay says of the callee.
+fn remote_of_callee(command: &MediaCommand) -> Option<Option<String>> {
+    match command {
+        MediaCommand::SetRemote { side: crate::media::Side::B, remote, .. } => {
+            Some(remote.map(|remote| remote.rtp.to_string()))
+        }
+        _ => None,
+    }
+}
+
+#[test]
 fn a_plain_caller_sees_one_callee_where_two_gateways_ring_reliably_and_the_second_answers() {
     let mut lab = Lab::new();
     let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));

@@ -44,6 +44,8 @@ pub struct Lab {
     pub now: Instant,
     pub sent: VecDeque<(Hop, Message)>,
     pub cdrs: Vec<Cdr>,
+    /// What was told of calls before their end.
+    pub open_calls: Vec<Cdr>,
     pub events: Vec<Event>,
     /// What was told of the health of trunks.
     pub health: Vec<HealthChange>,
@@ -85,6 +87,7 @@ impl Lab {
             now,
             sent: VecDeque::new(),
             cdrs: Vec::new(),
+            open_calls: Vec::new(),
             events: Vec::new(),
             health: Vec::new(),
             disconnected: Vec::new(),
@@ -252,6 +255,7 @@ impl Lab {
                     self.relay(command);
                 }
                 Output::Disconnect { hop } => self.disconnected.push(hop),
+                Output::OpenCall(cdr) => self.open_calls.push(*cdr),
                 Output::Cdr(cdr) => self.cdrs.push(*cdr),
                 Output::Event(Event::Health(change)) => self.health.push(change),
                 Output::Event(event) => self.events.push(event),

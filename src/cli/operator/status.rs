@@ -62,6 +62,8 @@ fn entries(body: &Value) -> Vec<(&'static str, Cell)> {
         entries.push(("media ports", Cell::new(format!("{}, {}", ports("trusted"), ports("untrusted")))));
         entries.push(("transactions", Cell::new(number(body, "transactions").to_string())));
     }
+    entries.extend(records(&body["cdrs"]).map(|cell| ("records", cell)));
+    entries.extend(copies(&body["cdrs"]["post"]).map(|cell| ("copies", cell)));
     let configuration = &body["configuration"];
     entries.push(("configured", Cell::new(format!("since {}", moment(text(configuration, "since"))))));
     let sizes = [("listeners", "listener"), ("trunks", "trunk"), ("routes", "route")]
@@ -85,6 +87,39 @@ fn calls(body: &Value) -> String {
         ("draining", None) => format!("{calls}, and no new ones"),
         (_, _) => calls,
     }
+}
+
+/// Call detail records, where there are any.
+fn records(cdrs: &Value) -> Option<Cell> {
+    cdrs["path"].as_str()?;
+    let (waiting, lost) = (number(cdrs, "waiting"), number(cdrs, "lost"));
+    let mut parts = vec![format!("{} written", number(cdrs, "written"))];
+    for (many, what) in [
+        (number(cdrs, "recovered"), "of calls that a crash left open"),
+        (waiting, "waiting for the disk"),
+        (lost, "lost"),
+    ] {
+        if many > 0 {
+            parts.push(format!("{many} {what}"));
+        }
+    }
+    let fault = cdrs["fault"].as_str();
+    let why = fault.map(|why| format!(": {}", super::columns::cell(why))).unwrap_or_default();
+    let ink = if waiting + lost > 0 || fault.is_some() { Ink::Bad } else { Ink::Plain };
+    Some(Cell::in_ink(format!("{}{why}", parts.join(", ")), ink))
+}
+
+/// What `cdr.post` sends, where it is configured.
+fn copies(post: &Value) -> Option<Cell> {
+    post["url"].as_str()?;
+    let (waiting, dropped) = (number(post, "waiting"), number(post, "dropped"));
+    let mut text = format!("{} sent, {waiting} waiting", number(post, "sent"));
+    if dropped > 0 {
+        text.push_str(&format!(", {dropped} dropped"));
+    }
+    let fault = post["fault"].as_str();
+    text.extend(fault.map(|why| format!(": {}", super::columns::cell(why))));
+    Some(Cell::in_ink(text, if fault.is_some() { Ink::Bad } else { Ink::Plain }))
 }
 
 fn trunks(body: &Value) -> Cell {
@@ -150,6 +185,20 @@ mod tests {
               /etc/drawbridge/drawbridge.toml:3:1: media.prots: unknown key; did you mean "ports"?
         "#]]
         .assert_eq(&page(&body(), Palette::PLAIN));
+    }
+
+    #[test]
+    fn records_that_are_nowhere_are_told() {
+        let cdrs = json!({ "path": "/var/log/drawbridge/cdr.jsonl", "written": 7, "lost": 0, "recovered": 2,
+                           "waiting": 3, "fault": "No space left on device (os error 28)" });
+        let told = |cell: Option<Cell>| cell.map(|cell| list(&[("records", cell)], Palette::PLAIN));
+        let page = told(records(&cdrs)).unwrap();
+        let expected = "7 written, 2 of calls that a crash left open, 3 waiting for the disk: No space left";
+        assert!(page.contains(expected), "{page}");
+        assert!(records(&json!({ "path": null })).is_none() && copies(&Value::Null).is_none());
+        let post =
+            json!({ "url": "http://192.0.2.9/", "sent": 5, "waiting": 2, "dropped": 1, "fault": "503" });
+        assert!(told(copies(&post)).unwrap().contains("5 sent, 2 waiting, 1 dropped: 503"));
     }
 
     #[test]

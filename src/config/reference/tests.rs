@@ -61,6 +61,8 @@ trunks = [[{ trunk = "a" }]]
 
 /// What has tests of its own, and does not show in a comparison with a trunk that has a host.
 const OF_PROFILES: [&str; 2] = ["trunk.NAME.profile", "trunk.NAME.region"];
+/// The authority that stands in the base.
+const OLD_CA: &str = "\"OLD/ca.pem\"";
 /// With this value a listener or a trunk wants certificates.
 const NEEDS_FILES: &str = "tls";
 
@@ -83,6 +85,7 @@ impl Site {
         let mut all: Table = BASE.replace("OLD", &directory(&self.old)).parse().unwrap();
         for (path, value) in keys {
             let value = value.replace("/etc/drawbridge/tls", &directory(&self.new));
+            let value = value.replace("OLD", &directory(&self.old));
             put(&mut all, path, &value);
         }
         read(&[("drawbridge.toml", &all.to_string(), Kind::Main)])
@@ -145,6 +148,16 @@ fn beside(path: &str) -> Vec<(&'static str, &'static str)> {
     match path {
         "trunk.NAME.caller_id.allowed" | "trunk.NAME.caller_id.otherwise" => {
             vec![("trunk.NAME.caller_id.default", r#""+442079460000""#)]
+        }
+        "cdr.sync" | "cdr.journal" => vec![("cdr.path", r#""/var/log/drawbridge/cdr.jsonl""#)],
+        "cdr.post.url" => vec![("cdr.path", r#""/var/log/drawbridge/cdr.jsonl""#), ("cdr.post.batch", "2")],
+        // Of https, whose authorities are read, too.
+        "cdr.post.ca" => vec![("cdr.post.url", r#""https://192.0.2.9/cdr""#), ("cdr.post.ca", OLD_CA)],
+        _ if path.starts_with("cdr.post.") => {
+            vec![
+                ("cdr.path", r#""/var/log/drawbridge/cdr.jsonl""#),
+                ("cdr.post.url", r#""http://192.0.2.9/cdr""#),
+            ]
         }
         "trunk.NAME.match.domain" => vec![("trunk.NAME.match.to", r#"["+33*"]"#)],
         "trunk.NAME.health.timeout" => vec![("trunk.NAME.health.interval", r#""1h""#)],
@@ -338,6 +351,8 @@ fn beyond(bound: &str, step: i64) -> Option<String> {
         "s" => (number * 1_000, "ms"),
         "m" => (number * 60_000, "ms"),
         "h" => (number * 3_600_000, "ms"),
+        "MB" => (number * 1_000, "kB"),
+        "GB" => (number * 1_000_000, "kB"),
         unit => panic!("{unit}"),
     };
     let next = Some(number + step).filter(|next| *next >= 0)?;

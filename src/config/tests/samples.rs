@@ -24,11 +24,14 @@ fn the_sample_files_load_with_everything_uncommented() {
     authority.sign("sbc");
     let directory = authority.ca().parent().unwrap().display().to_string();
     let uncommented = |text: &str| known_keys::uncommented(text).replace("/etc/drawbridge/tls", &directory);
+    let first = uncommented(FIRST).replace("drawbridge.service/cdr-token", "sinch");
     let trunks = uncommented(SAMPLE).replace("EXAMPLE_SECRET", "SECRET");
-    match read(&[("drawbridge.toml", &uncommented(FIRST)), ("trunks.d/example.toml", &trunks)]) {
+    match read(&[("drawbridge.toml", &first), ("trunks.d/example.toml", &trunks)]) {
         Ok(config) => {
             assert_eq!(config.routing.routes.len(), 3);
-            assert!(config.cdr.is_some() && config.numbering.country.is_some());
+            assert!(
+                config.cdr.path.is_some() && config.cdr.post.is_some() && config.numbering.country.is_some()
+            );
             assert!(config.routing.trunks[0].credentials.is_some());
             assert_eq!((config.listeners.len(), config.clients.len()), (4, 1));
         }
@@ -37,7 +40,8 @@ fn the_sample_files_load_with_everything_uncommented() {
 }
 
 /// The files that read keys.
-const READERS: [&str; 10] = [
+const READERS: [&str; 11] = [
+    include_str!("../records.rs"),
     include_str!("../relay.rs"),
     include_str!("../numbers.rs"),
     include_str!("../matching.rs"),
@@ -62,7 +66,7 @@ fn every_key_that_is_read_is_in_a_sample() {
         .collect();
     assert!(keys.len() > 60, "{} keys were found: is the way they are read another?", keys.len());
     let is_shown = |key: &str| {
-        let forms = [format!("{key} = "), format!("[{key}]"), format!("[{key}.")];
+        let forms = [format!("{key} = "), format!("[{key}]"), format!("[{key}."), format!(".{key}]")];
         forms.iter().any(|form| FIRST.contains(form) || SAMPLE.contains(form))
     };
     let missing: Vec<_> = keys.into_iter().filter(|key| !is_shown(key)).collect();

@@ -65,7 +65,8 @@ impl Stream {
             Side::A => (&mut self.a, &self.b),
             Side::B => (&mut self.b, &self.a),
         };
-        let formats = [&this.remote, &across.remote].map(|remote| remote.as_ref().map(|said| &said.formats));
+        let remotes = [&this.remote, &across.remote];
+        let formats = || remotes.map(|remote| remote.as_ref().map(|said| &said.formats));
         this.received.quality.receive(packet, now, formats);
     }
 

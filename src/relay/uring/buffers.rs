@@ -17,11 +17,14 @@ use io_uring::types::{BufRingEntry, RecvMsgOut};
 
 use super::super::sockaddr::{self, SOCKADDR_BYTES};
 
-/// Buffers a worker, at least: some ten milliseconds of 100,000 packets a second. When they run out,
+/// Buffers a worker, at least: some twenty milliseconds of 100,000 packets a second. When they run out,
 /// packets wait in their sockets.
-const BUFFERS_MIN: u16 = 1_024;
+const BUFFERS_MIN: u16 = 2_048;
 /// Buffers a worker at the longest `media.batch`.
 const BUFFERS_MAX: u16 = 4_096;
+/// How many of them the kernel is given at once, until it was short of them. It takes them in turn: the
+/// fewer there are, the sooner one comes again, and is still in the processor's cache.
+const OFFERED_AT_FIRST: u16 = 256;
 /// What a worker can carry at the very most, packets a second: those of one batch shall have buffers
 /// while those of the next come.
 const PACKETS_PER_SECOND: u128 = 400_000;
@@ -50,8 +53,13 @@ pub(super) struct Buffers {
     memory: NonNull<u8>,
     /// A power of two.
     count: u16,
-    /// Where the next buffer is given back; the kernel sees it by [`Buffers::publish`].
+    /// Where the next buffer is offered; the kernel sees it by [`Buffers::publish`].
     tail: u16,
+    /// Neither offered nor in use; the last used is the next to be offered.
+    idle: Vec<BufferId>,
+    /// How many the kernel has to choose from, and how many it shall have.
+    offered: u16,
+    wanted: u16,
     /// What multishot `recvmsg` is told: room for a name, none for control data.
     message: Box<libc::msghdr>,
 }
@@ -83,15 +91,15 @@ impl Buffers {
             memory: allocate(memory_layout(count)),
             count,
             tail: 0,
+            idle: (0..count).rev().collect(),
+            offered: 0,
+            wanted: OFFERED_AT_FIRST.min(count),
             message,
         };
         // SAFETY: the ring is page-aligned memory of that many entries, and lives as long as the
         // io_uring uses it (see the type's contract).
         unsafe {
             submitter.register_buf_ring_with_flags(buffers.ring.as_ptr() as u64, count, GROUP, 0)?;
-        }
-        for id in 0..count {
-            buffers.give_back(id);
         }
         buffers.publish();
         Ok(buffers)
@@ -100,6 +108,21 @@ impl Buffers {
     /// How many there are.
     pub(super) fn count(&self) -> u16 {
         self.count
+    }
+
+    /// How many the kernel has at the begin of a wait.
+    pub(super) fn wanted(&self) -> u16 {
+        self.wanted
+    }
+
+    /// The kernel has taken so many that it could be short of them: it gets more from now on.
+    pub(super) fn want_more(&mut self) {
+        self.wanted = self.wanted.saturating_mul(2).min(self.count);
+    }
+
+    /// A completion brought a buffer: the kernel has one less.
+    pub(super) fn note_taken(&mut self) {
+        self.offered = self.offered.saturating_sub(1);
     }
 
     /// Registers their memory with the io_uring, for sends without a copy, as its buffer 0.
@@ -154,9 +177,25 @@ impl Buffers {
         })
     }
 
-    /// Gives a buffer back that nothing under way uses; the kernel sees it after
-    /// [`Buffers::publish`].
+    /// Gives a buffer back that nothing under way uses.
     pub(super) fn give_back(&mut self, id: BufferId) {
+        self.idle.push(id);
+    }
+
+    /// Offers the kernel as many as it shall have.
+    pub(super) fn publish(&mut self) {
+        while self.offered < self.wanted
+            && let Some(id) = self.idle.pop()
+        {
+            self.offer(id);
+            self.offered += 1;
+        }
+        // SAFETY: the pointer is to the ring's tail, a u16 that the kernel reads with acquire.
+        let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.ring.as_ptr()).cast_mut()) };
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    fn offer(&mut self, id: BufferId) {
         let Some(buffer) = self.at(id) else { return };
         // SAFETY: the index is below the ring's length; the kernel reads entries only up to the
         // published tail, so nobody reads this one now. The tail itself shares the first entry's
@@ -166,13 +205,6 @@ impl Buffers {
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
-    }
-
-    /// Lets the kernel see what was given back.
-    pub(super) fn publish(&mut self) {
-        // SAFETY: the pointer is to the ring's tail, a u16 that the kernel reads with acquire.
-        let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.ring.as_ptr()).cast_mut()) };
-        tail.store(self.tail, Ordering::Release);
     }
 
     fn at(&self, id: BufferId) -> Option<NonNull<u8>> {
@@ -217,8 +249,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kernel_is_offered_few_until_it_was_short_of_them() {
+        let ring = io_uring::IoUring::new(8);
+        let Ok(ring) = ring else { return };
+        let mut buffers = Buffers::register(&ring.submitter(), 1_024).unwrap();
+        assert_eq!((buffers.offered, buffers.idle.len()), (OFFERED_AT_FIRST, 768));
+        // Taken, and used: the last of them are the first to be offered again.
+        for id in 0..100 {
+            buffers.note_taken();
+            buffers.give_back(id);
+        }
+        buffers.publish();
+        assert_eq!((buffers.offered, buffers.idle.len()), (OFFERED_AT_FIRST, 768));
+        assert!(!buffers.idle.contains(&0) && buffers.idle.contains(&1_000));
+        for _ in 0..5 {
+            buffers.want_more();
+        }
+        buffers.publish();
+        assert_eq!((buffers.offered, buffers.idle.len()), (1_024, 0));
+        drop(ring);
+    }
+
+    #[test]
     fn a_longer_batch_has_more_buffers_up_to_a_bound() {
         let counts = [0, 200, 2_000, 5_000, 60_000_000].map(Duration::from_micros).map(count_for);
-        assert_eq!(counts, [1_024, 1_024, 2_048, 4_096, 4_096]);
+        assert_eq!(counts, [2_048, 2_048, 2_048, 4_096, 4_096]);
     }
 }

@@ -5,6 +5,7 @@
 //! for the next and takes its packets.
 
 mod buffers;
+mod pace;
 mod ring;
 mod self_test;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::time::Duration;
 use socket2::Socket;
 
 use self::buffers::BufferId;
+use self::pace::Pace;
 use self::ring::{Completion, Ring, RingOptions};
 use super::counters::Stall;
 use super::errno::{self, AfterReceive};
@@ -34,6 +36,7 @@ const FAULT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct UringEngine {
     sockets: RingSockets,
     completions: Vec<Completion>,
+    pace: Pace,
     /// When the last wait ended: the clock is read once a batch.
     now: Instant,
 }
@@ -80,7 +83,9 @@ impl UringEngine {
             tracing::warn!(%error, "media.busy_poll has no effect: it needs Linux 6.9");
         }
         ring.await_wake_up(worker.wake_up_fd());
-        Ok(UringEngine { sockets: RingSockets::new(ring), completions: Vec::new(), now: worker.now() })
+        let now = worker.now();
+        let pace = Pace::new(settings.batch, now);
+        Ok(UringEngine { sockets: RingSockets::new(ring), completions: Vec::new(), pace, now })
     }
 
     /// Whether datagrams are sent without a copy.
@@ -104,11 +109,12 @@ impl UringEngine {
             Turn::Stop => return Ok(false),
         };
         worker.fail_if_asked()?;
-        self.sockets.ring.wait(time, &mut self.completions)?;
+        self.sockets.ring.wait(self.pace.plan(), time, &mut self.completions)?;
         if let Some(stall) = self.sockets.ring.take_stall() {
             worker.table.count_stall(stall);
         }
         self.now = worker.now();
+        self.pace.note(self.now, self.completions.len());
         worker.obey(self.now, &mut self.sockets);
         self.serve(worker);
         Ok(true)
@@ -181,7 +187,10 @@ impl RingSockets {
         let Some(state) = self.slots.get_mut(slot as usize) else { return };
         match errno::after_receive(errno) {
             AfterReceive::Again => {}
-            AfterReceive::AgainWithBuffers => table.count_stall(Stall::Buffers),
+            AfterReceive::AgainWithBuffers => {
+                self.ring.offer_more_buffers();
+                table.count_stall(Stall::Buffers);
+            }
             AfterReceive::Suspect => {
                 state.faults = state.faults.saturating_add(1);
                 if state.faults == FAULTS_MAX {

@@ -19,6 +19,7 @@ use super::super::settings::{Features, RelaySettings};
 use super::super::sys;
 use super::super::table::{SLOTS_MAX, Slot};
 use super::buffers::{self, BufferId, Buffers, GROUP, Outgoing, Received};
+use super::pace::{self, Wait};
 
 /// Requests that are gathered for one system call; more go with a further one.
 const SUBMISSIONS: u32 = 1_024;
@@ -324,18 +325,24 @@ impl Ring {
         self.spent.push(buffer);
     }
 
+    /// The kernel was short of buffers.
+    pub(super) fn offer_more_buffers(&mut self) {
+        self.buffers.want_more();
+    }
+
     /// Gives back a buffer that is not sent.
     pub(super) fn discard(&mut self, buffer: BufferId) {
         self.buffers.give_back(buffer);
     }
 
-    /// Submits what was asked for and waits for completions: while packets flow for as many as gather
-    /// within the batch time, else for the first one, `time` at most. Then appends all there are.
+    /// Submits what was asked for and waits as told, and for the first packet or `time` where nothing
+    /// comes; then appends all completions there are.
     ///
     /// # Errors
     /// Where the ring cannot be relied on any more.
     pub(super) fn wait(
         &mut self,
+        wait: Wait,
         time: Option<Duration>,
         completions: &mut Vec<Completion>,
     ) -> io::Result<()> {
@@ -348,30 +355,36 @@ impl Ring {
         if self.ring.submission().cq_overflow() {
             self.stall = Some(Stall::Completions);
         }
-        // A packet waits for the batch time at most, because the time runs from now on and not from
-        // the first packet's coming. Fewer wake-ups than one each such time cannot be had; only if
-        // the buffers are about to run out one comes early.
-        let gathered = usize::from(self.buffers.count() / 2);
-        let time = Timespec::from(time.unwrap_or(Duration::from_secs(3_600)));
-        let gather = Timespec::from(self.batch);
-        let (count, arguments) = if !completions.is_empty() {
-            (0, SubmitArgs::new())
-        } else if self.batch.is_zero() {
-            (1, SubmitArgs::new().timespec(&time))
-        } else if self.waits_in_two_steps {
+        let time = time.unwrap_or(Duration::from_secs(3_600));
+        // Before the buffers run out the worker is woken in any case.
+        let most = usize::from(self.buffers.wanted() / 2);
+        let before = completions.len();
+        let (count, time) = match wait {
+            _ if !completions.is_empty() => (0, Duration::ZERO),
+            Wait::First => (1, time),
+            Wait::Count(count) => (count.min(most), time.min(pace::BACKSTOP)),
+            Wait::Time if self.waits_in_two_steps => (most, time),
+            Wait::Time if self.is_busy => (most, self.batch),
+            Wait::Time => (1, time),
+        };
+        let time = Timespec::from(time);
+        let arguments = match wait {
+            _ if count == 0 => SubmitArgs::new(),
             // First for a batch, and if nothing at all came, on for the first packet.
-            let micros = u32::try_from(self.batch.as_micros()).unwrap_or(u32::MAX);
-            (gathered, SubmitArgs::new().min_wait_usec(micros).timespec(&time))
-        } else if self.is_busy {
-            (gathered, SubmitArgs::new().timespec(&gather))
-        } else {
-            (1, SubmitArgs::new().timespec(&time))
+            Wait::Time if self.waits_in_two_steps => {
+                let micros = u32::try_from(self.batch.as_micros()).unwrap_or(u32::MAX);
+                SubmitArgs::new().min_wait_usec(micros).timespec(&time)
+            }
+            Wait::First | Wait::Time | Wait::Count(_) => SubmitArgs::new().timespec(&time),
         };
         if let Err(error) = self.ring.submitter().submit_with_args(count, &arguments) {
             self.note_wait(error)?;
         }
         self.recycle_spent();
         self.drain(completions);
+        if completions.len() - before >= most {
+            self.buffers.want_more();
+        }
         Ok(())
     }
 
@@ -413,7 +426,7 @@ impl Ring {
         self.under_way += 1;
         let mut completions = Vec::new();
         for _ in 0..ROUNDS_MAX {
-            if self.under_way == 0 || self.wait(Some(ROUND), &mut completions).is_err() {
+            if self.under_way == 0 || self.wait(Wait::First, Some(ROUND), &mut completions).is_err() {
                 break;
             }
             completions.clear();
@@ -427,22 +440,20 @@ impl Ring {
     /// Appends the completions that are there.
     fn drain(&mut self, completions: &mut Vec<Completion>) {
         let before = completions.len();
-        let mut is_buffer_free = false;
         for entry in self.ring.completion() {
             let (completion, is_last) = read(&entry);
+            if let Completion::Datagram { .. } = completion {
+                self.buffers.note_taken();
+            }
             if is_last && Tag::SendWithoutCopy.is_of(entry.user_data()) {
                 self.buffers.give_back((entry.user_data() >> 32) as BufferId);
                 self.zero_copies_under_way = self.zero_copies_under_way.saturating_sub(1);
-                is_buffer_free = true;
             }
             // A copying send tells of its failure only, so it is not counted.
             if is_last && !Tag::Send.is_of(entry.user_data()) {
                 self.under_way = self.under_way.saturating_sub(1);
             }
             completions.push(completion);
-        }
-        if is_buffer_free {
-            self.buffers.publish();
         }
         self.is_busy = completions.len() > before;
     }
@@ -453,7 +464,6 @@ impl Ring {
             for buffer in self.spent.drain(..) {
                 self.buffers.give_back(buffer);
             }
-            self.buffers.publish();
         }
     }
 

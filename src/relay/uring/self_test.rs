@@ -9,6 +9,7 @@ use socket2::Socket;
 
 use super::super::sockets;
 use super::super::table::Slot;
+use super::pace::Wait;
 use super::ring::{Completion, Ring};
 
 pub(super) const FIRST: Slot = 0;
@@ -74,7 +75,7 @@ pub(super) fn close(ring: &mut Ring, wanted: Slot) -> io::Result<()> {
 fn expect<T>(ring: &mut Ring, choose: impl Fn(Completion) -> Option<T>) -> io::Result<T> {
     let mut completions = Vec::new();
     for _ in 0..WAITS_MAX {
-        ring.wait(Some(WAIT), &mut completions)?;
+        ring.wait(Wait::First, Some(WAIT), &mut completions)?;
         if let Some(found) = completions.drain(..).find_map(&choose) {
             return Ok(found);
         }

@@ -12,6 +12,7 @@ use super::super::mailbox::Mailbox;
 use super::super::settings::{EngineChoice, Features, RelaySettings, ZeroCopy};
 use super::super::tests::{PATIENCE, own_address, refused};
 use super::super::worker::Worker;
+use super::pace::Pace;
 use super::ring::{Ring, RingOptions};
 use super::{RingSockets, UringEngine, self_test, zero_copy};
 use crate::base::Realm;
@@ -194,7 +195,9 @@ fn engine(mut ring: Ring, worker: &Worker, zero_copy: bool) -> UringEngine {
         assert!(ring.sends_without_copy());
     }
     ring.await_wake_up(worker.wake_up_fd());
-    UringEngine { sockets: RingSockets::new(ring), completions: Vec::new(), now: worker.now() }
+    let now = worker.now();
+    let pace = Pace::new(Duration::ZERO, now);
+    UringEngine { sockets: RingSockets::new(ring), completions: Vec::new(), pace, now }
 }
 
 fn sink(address: Ipv4Addr) -> UdpSocket {

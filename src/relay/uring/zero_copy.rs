@@ -16,6 +16,7 @@ use socket2::Socket;
 use super::super::settings::ZeroCopy;
 use super::super::sys;
 use super::buffers::BufferId;
+use super::pace::Wait;
 use super::ring::{Completion, Ring};
 use super::self_test::{self, FIRST, SECOND};
 
@@ -140,7 +141,7 @@ fn measure_once(
 fn receive(ring: &mut Ring) -> io::Result<Vec<BufferId>> {
     let (mut buffers, mut completions) = (Vec::new(), Vec::new());
     for _ in 0..WAITS_MAX {
-        ring.wait(Some(WAIT), &mut completions)?;
+        ring.wait(Wait::First, Some(WAIT), &mut completions)?;
         for completion in completions.drain(..) {
             match completion {
                 Completion::Datagram { slot: FIRST, buffer, is_last, .. } => {

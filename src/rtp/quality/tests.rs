@@ -11,7 +11,7 @@ fn packet(ssrc: u32, sequence: u16, timestamp: u32) -> Vec<u8> {
 }
 
 fn receive(quality: &mut Quality, bytes: &[u8], at_ms: u64, formats: [Option<&Formats>; 2]) {
-    quality.receive(&RtpPacket::parse(bytes).unwrap(), Instant::from_millis(at_ms), formats);
+    quality.receive(&RtpPacket::parse(bytes).unwrap(), Instant::from_millis(at_ms), || formats);
 }
 
 /// Feeds sequence numbers, one each 20 ms with timestamps to match.

@@ -1,11 +1,14 @@
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use expect_test::expect;
 
+use super::record::Record;
 use super::*;
-use crate::b2bua::EndedBy;
-use crate::base::Realm;
-use crate::media::MediaReport;
+use crate::b2bua::{Attempt, AttemptResult, CdrLeg, CdrTransfer, EndedBy};
+use crate::base::{Realm, TrunkName};
+use crate::media::{DirectionReport, MediaReport, PeerReport};
 
 fn cdr(clock: &Clock) -> Cdr {
     let start = clock.now();
@@ -189,10 +192,11 @@ fn a_record_has_the_fields_of_the_contract_in_their_order() {
     .assert_eq(&line);
 }
 
-struct TempDir(PathBuf);
+/// A directory that is gone with the test.
+pub(super) struct TempDir(pub(super) PathBuf);
 
 impl TempDir {
-    fn new(name: &str) -> TempDir {
+    pub(super) fn new(name: &str) -> TempDir {
         let path = std::env::temp_dir().join(format!("drawbridge-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         TempDir(path)
@@ -205,43 +209,293 @@ impl Drop for TempDir {
     }
 }
 
-#[test]
-fn each_record_is_one_line_and_a_rotated_file_is_opened_anew() {
-    let directory = TempDir::new("cdr-rotate");
-    let (path, rotated) = (directory.0.join("cdr.jsonl"), directory.0.join("cdr.jsonl.1"));
-    let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new().unwrap()));
-    let mut writer = Writer { path: Some(path.clone()), file: None, failing: false, torn: false, clock };
-    assert!(writer.write(&path, &cdr(&clock)));
-    assert!(writer.write(&path, &cdr(&clock)));
-    std::fs::rename(&path, &rotated).unwrap();
-    let (jobs, waiting) = sync_channel(4);
-    jobs.send(Job::Reopen(Some(path.clone()))).unwrap();
-    jobs.send(Job::Write(Box::new(cdr(&clock)))).unwrap();
-    jobs.send(Job::End).unwrap();
-    writer.run(&waiting, &metrics);
+/// A writer without its thread: dropped, it is as if the program had been killed.
+struct Bench {
+    directory: TempDir,
+    clock: Clock,
+    state: Arc<CdrState>,
+    writer: Writer,
+}
 
-    let lines = |path: &Path| {
-        let text = std::fs::read_to_string(path).unwrap();
-        assert!(text.ends_with('\n'));
-        text.lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-            .inspect(|record| assert_eq!(record["id"], "c-1"))
-            .count()
-    };
-    assert_eq!((lines(&rotated), lines(&path)), (2, 1));
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let directory = TempDir::new(name);
+        let (clock, state, writer) = Bench::start(&directory.0.join("cdr.jsonl"));
+        Bench { directory, clock, state, writer }
+    }
+
+    fn start(path: &Path) -> (Clock, Arc<CdrState>, Writer) {
+        let clock = Clock::start();
+        let state = Arc::new(CdrState::new(Arc::new(Metrics::new().unwrap())));
+        let mut writer = Writer::new(CdrSettings::in_file(path.to_owned()), clock, Arc::clone(&state));
+        writer.start();
+        (clock, state, writer)
+    }
+
+    /// The program is killed here, and started again.
+    fn crash(self) -> Bench {
+        let Bench { directory, writer, .. } = self;
+        drop(writer);
+        let (clock, state, writer) = Bench::start(&directory.0.join("cdr.jsonl"));
+        Bench { directory, clock, state, writer }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.0.join("cdr.jsonl")
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.directory.0.join("cdr.jsonl.open")
+    }
+
+    /// A record of another call than the rest.
+    fn cdr(&self, id: &str) -> Box<Cdr> {
+        Box::new(Cdr { id: id.to_owned(), ..cdr(&self.clock) })
+    }
+
+    /// What is known of a call that was answered five seconds ago.
+    fn open(&mut self, id: &str) {
+        let now = self.clock.now();
+        let start = crate::base::Instant::from_micros(now.as_micros() - 7_000_000);
+        let answer = Some(start + Duration::from_secs(2));
+        let open = Cdr { start, answer, end: start, media: None, cause: String::new(), ..*self.cdr(id) };
+        self.writer.take(Job::Open(Box::new(open)));
+    }
+
+    fn write(&mut self, id: &str) {
+        let cdr = self.cdr(id);
+        self.writer.take(Job::Write(cdr));
+    }
+
+    /// As if so many seconds had gone by.
+    fn settle_after(&mut self, seconds: u64) {
+        self.writer.settle(self.clock.now() + Duration::from_secs(seconds));
+    }
+
+    fn records(&self) -> Vec<serde_json::Value> {
+        records(&self.path())
+    }
+}
+
+fn records(path: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn ids(records: &[serde_json::Value]) -> Vec<&str> {
+    records.iter().map(|record| record["id"].as_str().unwrap()).collect()
 }
 
 #[test]
-fn a_full_disk_loses_records_and_is_noticed_when_it_has_room_again() {
-    let directory = TempDir::new("cdr-full");
-    let clock = Clock::start();
-    let (full, good) = (PathBuf::from("/dev/full"), directory.0.join("cdr.jsonl"));
-    let mut writer = Writer { path: Some(full.clone()), file: None, failing: false, torn: false, clock };
-    assert!(!writer.write(&full, &cdr(&clock)));
-    assert!(writer.failing);
-    assert!(!writer.write(&full, &cdr(&clock)));
-    assert!(writer.write(&good, &cdr(&clock)));
-    assert!(!writer.failing);
+fn each_record_is_one_line_and_a_rotated_file_is_opened_anew() {
+    let mut bench = Bench::new("cdr-rotate");
+    let rotated = bench.directory.0.join("cdr.jsonl.1");
+    bench.write("a");
+    bench.write("b");
+    std::fs::rename(bench.path(), &rotated).unwrap();
+    bench.writer.take(Job::Reopen);
+    bench.write("c");
+    bench.writer.close();
+    assert_eq!((ids(&records(&rotated)), ids(&bench.records())), (vec!["a", "b"], vec!["c"]));
+}
+
+#[test]
+fn a_full_disk_keeps_records_waiting_until_it_has_room_again() {
+    let mut bench = Bench::new("cdr-full");
+    bench.write("a");
+    std::fs::remove_file(bench.path()).unwrap();
+    std::os::unix::fs::symlink("/dev/full", bench.path()).unwrap();
+    bench.writer.take(Job::Reopen);
+    for id in ["b", "c", "d"] {
+        bench.write(id);
+    }
+    bench.settle_after(1);
+    let report = bench.state.report();
+    assert_eq!((report.written, report.waiting, report.lost), (1, 3, 0));
+    assert_eq!(report.fault.as_deref(), Some("No space left on device (os error 28)"));
+
+    std::fs::remove_file(bench.path()).unwrap();
+    bench.settle_after(2);
+    assert_eq!(ids(&bench.records()), ["b", "c", "d"]);
+    let report = bench.state.report();
+    assert_eq!((report.written, report.waiting, report.lost, report.fault), (4, 0, 0, None));
+}
+
+#[test]
+fn what_waits_for_a_disk_is_bounded_and_what_is_beyond_counted() {
+    let mut bench = Bench::new("cdr-bound");
+    std::fs::remove_file(bench.path()).unwrap();
+    std::os::unix::fs::symlink("/dev/full", bench.path()).unwrap();
+    bench.writer.take(Job::Reopen);
+    for number in 0..writer::BACKLOG_MAX + 3 {
+        bench.write(&format!("c-{number}"));
+    }
+    let report = bench.state.report();
+    assert_eq!((report.waiting, report.lost), (writer::BACKLOG_MAX as u64, 3));
+}
+
+#[test]
+fn what_a_full_disk_kept_back_is_written_by_the_next_run_however_this_one_ended() {
+    for is_killed in [false, true] {
+        let mut bench = Bench::new(&format!("cdr-full-end-{is_killed}"));
+        std::fs::remove_file(bench.path()).unwrap();
+        std::os::unix::fs::symlink("/dev/full", bench.path()).unwrap();
+        bench.writer.take(Job::Reopen);
+        bench.write("a");
+        bench.settle_after(1);
+        if !is_killed {
+            bench.writer.close();
+            assert_eq!(bench.state.report().lost, 0);
+        }
+        std::fs::remove_file(bench.path()).unwrap();
+        let bench = bench.crash();
+        let records = bench.records();
+        assert_eq!(ids(&records), ["a"]);
+        // As it was: nobody ended that call but the callee.
+        assert_eq!((&records[0]["ended_by"], &records[0]["duration_ms"]), (&"callee".into(), &60_500.into()));
+        assert_eq!(records[0]["media"]["from_caller"]["packets"], 3_000);
+    }
+}
+
+#[test]
+fn a_call_that_was_open_at_a_crash_is_recorded_by_the_next_run_once() {
+    let mut bench = Bench::new("cdr-crash");
+    bench.open("open");
+    bench.open("over");
+    bench.settle_after(0);
+    bench.write("over");
+    bench.settle_after(1);
+    let bench = bench.crash();
+    let records = bench.records();
+    assert_eq!(ids(&records), ["over", "open"]);
+    let record = &records[1];
+    assert_eq!((&record["ended_by"], &record["status"]), (&"sbc".into(), &200.into()));
+    assert!(
+        record["cause"].as_str().unwrap().starts_with("Drawbridge ended while the call was up"),
+        "{record}"
+    );
+    let talked = record["duration_ms"].as_u64().unwrap();
+    assert!((5_000..60_000).contains(&talked), "{talked} ms");
+    assert!(record["answer"].as_str() < record["end"].as_str(), "{record}");
+    assert_eq!((record["codec"].as_str(), record["egress"]["trunk"].as_str()), (Some("PCMU"), Some("b")));
+    assert_eq!(bench.state.report().recovered, 1);
+
+    let bench = bench.crash();
+    assert_eq!((bench.records().len(), bench.state.report().recovered), (2, 0));
+}
+
+#[test]
+fn a_call_that_was_not_answered_at_a_crash_has_no_duration() {
+    let mut bench = Bench::new("cdr-crash-early");
+    let open = Cdr { answer: None, status: 0, ..*bench.cdr("early") };
+    bench.writer.take(Job::Open(Box::new(open)));
+    bench.settle_after(0);
+    let bench = bench.crash();
+    let record = &bench.records()[0];
+    assert_eq!((&record["status"], &record["duration_ms"]), (&500.into(), &0.into()));
+}
+
+#[test]
+fn a_crash_between_a_record_and_its_crossing_out_makes_no_second_record() {
+    let mut bench = Bench::new("cdr-crash-between");
+    bench.open("a");
+    bench.open("b");
+    bench.settle_after(0);
+    bench.write("a");
+    // And log rotation comes in between, too.
+    std::fs::rename(bench.path(), bench.directory.0.join("cdr.jsonl-20261121")).unwrap();
+    let bench = bench.crash();
+    assert_eq!(ids(&bench.records()), ["b"]);
+}
+
+#[test]
+fn a_crash_while_the_last_one_is_made_good_makes_no_second_record() {
+    let mut bench = Bench::new("cdr-crash-twice");
+    for id in ["a", "b"] {
+        bench.open(id);
+    }
+    bench.settle_after(0);
+    let journal = std::fs::read(bench.journal()).unwrap();
+    let bench = bench.crash();
+    assert_eq!(bench.records().len(), 2);
+    // The second run came as far as the first of its records.
+    let (directory, path) = (bench.journal(), bench.path());
+    let first = std::fs::read_to_string(&path).unwrap().split_inclusive('\n').next().unwrap().to_owned();
+    std::fs::write(&path, first).unwrap();
+    std::fs::write(directory, journal).unwrap();
+    let bench = bench.crash();
+    let records = bench.records();
+    let found: HashSet<&str> = ids(&records).into_iter().collect();
+    assert_eq!((records.len(), found), (2, HashSet::from(["a", "b"])));
+}
+
+#[test]
+fn a_line_of_the_journal_that_cannot_be_read_loses_nothing_else() {
+    let mut bench = Bench::new("cdr-crash-torn");
+    for id in ["x", "y", "z"] {
+        bench.open(id);
+        bench.settle_after(0);
+    }
+    let text = std::fs::read(bench.journal()).unwrap();
+    let mut lines: Vec<Vec<u8>> = text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let middle = lines.iter().position(|line| line.windows(3).any(|part| part == b"\"y\"")).unwrap();
+    lines[middle] = b"\xff\x00{\"open\":{}}\n".to_vec();
+    lines.push(b"{\"alive\":{\"utc\":\"20".to_vec());
+    std::fs::write(bench.journal(), lines.concat()).unwrap();
+    let bench = bench.crash();
+    let records = bench.records();
+    assert_eq!(ids(&records), ["x", "z"]);
+}
+
+#[test]
+fn a_second_process_does_not_take_the_open_calls_of_the_first() {
+    let mut bench = Bench::new("cdr-two");
+    bench.open("a");
+    bench.settle_after(0);
+    let (_, _, second) = Bench::start(&bench.path());
+    assert_eq!(bench.records().len(), 0);
+    drop(second);
+    bench.write("a");
+    bench.settle_after(1);
+    assert_eq!(ids(&bench.crash().records()), ["a"]);
+}
+
+#[test]
+fn the_journal_stays_small_however_many_calls_there_were() {
+    let mut bench = Bench::new("cdr-compact");
+    bench.open("long");
+    for number in 0..2_000 {
+        bench.open(&format!("short-{number}"));
+        bench.write(&format!("short-{number}"));
+        bench.settle_after(0);
+    }
+    let length = std::fs::metadata(bench.journal()).unwrap().len();
+    assert!(length < 400_000, "{length} bytes");
+    let bench = bench.crash();
+    let records = bench.records();
+    assert_eq!((records.len(), ids(&records).last()), (2_001, Some(&"long")));
+}
+
+#[test]
+fn a_clean_end_leaves_no_call_behind() {
+    let mut bench = Bench::new("cdr-clean");
+    bench.open("a");
+    bench.settle_after(0);
+    bench.write("a");
+    bench.writer.close();
+    assert_eq!(std::fs::read(bench.journal()).unwrap(), b"");
+}
+
+#[test]
+fn a_record_after_half_a_line_has_a_line_of_its_own() {
+    let bench = Bench::new("cdr-torn");
+    std::fs::write(bench.path(), "{\"id\":\"half").unwrap();
+    let mut bench = bench.crash();
+    bench.write("whole");
+    let text = std::fs::read_to_string(bench.path()).unwrap();
+    assert_eq!(text.lines().next(), Some("{\"id\":\"half"));
+    assert!(text.lines().nth(1).unwrap().starts_with("{\"id\":\"whole\""), "{text}");
 }
 
 #[test]
@@ -249,7 +503,8 @@ fn the_sink_writes_what_was_queued_before_it_ends() {
     let directory = TempDir::new("cdr-end");
     let path = directory.0.join("cdr.jsonl");
     let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new().unwrap()));
-    let (sink, thread) = CdrSink::start(Some(path.clone()), clock, metrics, oneshot::channel().0).unwrap();
+    let settings = CdrSettings::in_file(path.clone());
+    let (sink, thread) = CdrSink::start(settings, clock, metrics, oneshot::channel().0).unwrap();
     for _ in 0..10 {
         sink.write(Box::new(cdr(&clock)));
     }

@@ -425,7 +425,7 @@ impl<'a> World<'a> {
                 Output::Media(command) => self.relay(command),
                 Output::Disconnect { hop } => panic!("nobody is a stranger: {hop:?}"),
                 Output::Cdr(cdr) => self.shadow.on_cdr(&cdr),
-                Output::Event(_) => {}
+                Output::Event(_) | Output::OpenCall(_) => {}
             }
         }
         for at in 0..self.agents.len() {
