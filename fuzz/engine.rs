@@ -425,6 +425,7 @@ impl<'a> World<'a> {
             MediaCommand::SetRemote { .. }
             | MediaCommand::SetHold { .. }
             | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Report { .. }
             | MediaCommand::Press { .. } => {
                 return;
             }

@@ -30,6 +30,7 @@ use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
 use crate::runtime::driver::{COMMANDS_WAITING, Command, Driver, Parts, Vitals};
 use crate::runtime::{Clock, seed};
+use crate::telemetry::hep::Capture;
 use crate::telemetry::{CdrSink, Meter, Metrics};
 use crate::transport::{self, Bound, Transports};
 
@@ -173,6 +174,7 @@ fn assemble(
     let _inside = runtime.enter();
     let settings = Arc::new(settings::engine(config, listeners));
     let random = seed::random().map_err(StartFault::System)?;
+    let metrics = Arc::clone(&ends.metrics);
     let mut transports = Transports::open(bound).map_err(StartFault::System)?;
     transports.set_tls(settings::tls(config));
     Ok(Parts {
@@ -185,7 +187,16 @@ fn assemble(
         meter: Meter::new(ends.metrics, config.routing.trunks.iter().map(|trunk| &trunk.name)),
         cdrs: ends.cdrs,
         commands: ends.commands,
+        capture: start_capture(config, &metrics),
     })
+}
+
+/// What copies messages to a capture server, if one is configured and the system lets us.
+fn start_capture(config: &Config, metrics: &Arc<Metrics>) -> Option<Capture> {
+    let settings = config.hep.clone()?;
+    Capture::start(settings, Arc::clone(metrics))
+        .inspect_err(|error| tracing::error!(%error, "nothing is copied to the capture server"))
+        .ok()
 }
 
 /// The configuration with which everything begins.

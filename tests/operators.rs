@@ -64,11 +64,11 @@ impl Parties {
         (String::from_utf8_lossy(&bytes[..length]).into_owned(), from)
     }
 
-    /// The first line of the next message that is not a 100.
+    /// The first line of the next message that is not a 100 or a probe.
     fn next(socket: &UdpSocket) -> String {
         loop {
             let (message, _) = Self::receive(socket);
-            if !message.starts_with("SIP/2.0 100") {
+            if !message.starts_with("SIP/2.0 100") && !message.starts_with("OPTIONS ") {
                 return message.lines().next().unwrap().to_owned();
             }
         }
@@ -112,7 +112,12 @@ impl Parties {
     /// A call that rings at the carrier.
     fn ring(&self, id: &str) {
         self.invite(id);
-        let (invite, from) = Self::receive(&self.carrier);
+        let (invite, from) = loop {
+            let (message, from) = Self::receive(&self.carrier);
+            if !message.starts_with("OPTIONS ") {
+                break (message, from);
+            }
+        };
         assert!(invite.starts_with("INVITE "), "{invite}");
         let us = self.carrier.local_addr().unwrap();
         let keep = ["Via:", "From:", "Call-ID:", "CSeq:"];
@@ -156,6 +161,91 @@ fn a_call_is_seen_and_hung_up() {
     let failure: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &failure["error"]), (Some(1), &"there is no call \"another\"".into()));
     daemon.stop();
+}
+
+/// Payload and correlation id of a packet of HEP3.
+fn copied(collector: &UdpSocket) -> (String, String) {
+    let mut packet = [0; 8_192];
+    let (length, _) = collector.recv_from(&mut packet).unwrap();
+    assert_eq!(&packet[..4], b"HEP3");
+    let (mut at, mut payload, mut correlation) = (6, String::new(), String::new());
+    while at < length {
+        let size = usize::from(u16::from_be_bytes([packet[at + 4], packet[at + 5]]));
+        let value = String::from_utf8_lossy(&packet[at + 6..at + size]).into_owned();
+        match packet[at + 3] {
+            15 => payload = value,
+            17 => correlation = value,
+            _ => {}
+        }
+        at += size;
+    }
+    (payload, correlation)
+}
+
+#[test]
+fn a_call_is_told_message_by_message_and_copied_to_a_capture_server() {
+    let mut site = Site::new("ladder");
+    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(PATIENCE)).unwrap();
+    let copies = collector.local_addr().unwrap();
+    site.text.push_str(&format!(
+        "[hep]\ncollector = \"{copies}\"\npassword = \"geheim\"\n[log]\nredact_numbers = true\n"
+    ));
+    let parties = Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    parties.ring("one");
+    let id = json(&site, "calls")["calls"][0]["id"].as_str().unwrap().to_owned();
+    let page = well(&site, &format!("call {}", &id[..8]));
+    assert!(page.contains("Route out (trusted)") && page.contains("is being tried"), "{page}");
+    assert!(
+        page.contains("│── INVITE +442079460000 ──►│") && page.contains("180 Ringing ───────│"),
+        "{page}"
+    );
+    assert!(page.contains("Media, as it is now") && !page.contains('\u{1b}'), "{page}");
+    let call = json(&site, &format!("call {id}"));
+    let lines: Vec<&str> =
+        call["messages"].as_array().unwrap().iter().map(|one| one["line"].as_str().unwrap()).collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert_eq!((lines[1], lines[3], lines[4]), ("100 Trying", "180 Ringing", "180 Ringing"));
+    assert_eq!((&call["state"], &call["media"]["live"]), (&"active".into(), &true.into()));
+    assert_eq!(call["media"]["streams"][0]["a_to_b"]["source"]["signalled"], "127.0.0.1:30000");
+    well(&site, &format!("hangup {id}"));
+    assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 480"));
+    daemon.wait_for("the end", || json(&site, &format!("call {id}"))["state"] == "ended");
+    let ended = json(&site, &format!("call {id}"));
+    assert_eq!((&ended["status"], &ended["cause"]), (&480.into(), &"an operator hung up".into()));
+
+    // Both legs, under the name of the caller's.
+    let copies = std::iter::from_fn(|| Some(copied(&collector)));
+    let of_call = copies.filter(|(message, _)| !message.contains("CSeq: 1 OPTIONS"));
+    let heard: Vec<(String, String)> = of_call.take(5).collect();
+    let invites = heard.iter().filter(|(message, _)| message.starts_with("INVITE ")).count();
+    assert_eq!(invites, 2, "{heard:?}");
+    assert!(heard.iter().all(|(_, correlation)| correlation == "one"), "{heard:?}");
+    let (_, log) = daemon.stop();
+    assert_eq!(log.matches("call ended").count(), 1, "{log}");
+    assert!(log.contains("+1415xxxxx00") && !log.contains("4155550100") && !log.contains("geheim"), "{log}");
+}
+
+#[test]
+fn what_is_logged_changes_at_once() {
+    let site = Site::new("log");
+    let daemon = Daemon::start(&site);
+    assert_eq!(well(&site, "log"), "info\n");
+    let (code, _, err) = run(&site, "log inof");
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("drawbridge: \"inof\" is no filter of the log; write error, warn,"), "{err}");
+    assert_eq!(well(&site, "log error"), "error\n");
+    well(&site, "undrain");
+    assert_eq!(well(&site, "log info"), "info\n");
+    well(&site, "drain");
+    assert_eq!(daemon.request("POST", "/api/v1/log").unwrap().0, 403);
+    site.write(&format!("{}\n[log]\nfilter = \"debug\"\n", site.text));
+    well(&site, "reload");
+    assert_eq!(json(&site, "log")["filter"], "debug");
+    let (_, log) = daemon.stop();
+    assert!(!log.contains("ends the drain") && log.contains("drains the node"), "{log}");
+    assert!(log.contains("log.filter: info → debug"), "{log}");
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn every_key_of_the_page_is_in_a_sample() {
     let samples =
         [include_str!("../etc/drawbridge.toml"), include_str!("../etc/trunks.d/example.toml.sample")];
     // `media.timeout`, `failover.codes`: as faults name them.
-    let tables = "numbering|media|health|failover|limits|calls|caller_id|realm|admin|cdr|dns|tls|register";
+    let tables =
+        "numbering|media|health|failover|limits|calls|caller_id|realm|admin|cdr|hep|log|dns|tls|register";
     let keys = found(&format!(r"^(?:{tables})\.(?:trusted\.|untrusted\.)?([a-z_]+)$"));
     expect_in(&keys, 4, &samples, |key| vec![format!("{key} = "), format!("{key}=")]);
 }

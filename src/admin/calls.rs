@@ -1,8 +1,7 @@
 //! `/api/v1/calls`: which calls there are. Fields are added, never renamed.
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -55,16 +54,6 @@ pub(super) async fn list(State(view): State<View>) -> Result<Json<Calls>, Proble
     let reports = reports.ok_or_else(Problem::unresponsive)?;
     let total = view.vitals().await.map_or(0, |vitals| vitals.census.calls).max(reports.len());
     Ok(Json(Calls { total, calls: reports.iter().map(|report| CallBody::of(report, view.clock)).collect() }))
-}
-
-pub(super) async fn one(
-    State(view): State<View>,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<CallBody>, Problem> {
-    let Path(id) = id?;
-    let report = view.ask(|answer| Command::Call(id.clone(), answer)).await;
-    let report = report.ok_or_else(Problem::unresponsive)?.ok_or_else(|| no_such_call(&id))?;
-    Ok(Json(CallBody::of(&report, view.clock)))
 }
 
 pub(super) fn no_such_call(id: &str) -> Problem {

@@ -4,11 +4,14 @@
 //! Runs on a thread of its own: a scrape asks the driver for one small answer and never delays a
 //! call. Must not know: the engine's insides.
 
+mod call;
+mod call_media;
 mod calls;
 mod changes;
 mod connections;
 #[cfg(test)]
 mod golden;
+mod log;
 mod names;
 mod openapi;
 mod problem;

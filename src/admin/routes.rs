@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::problem::Problem;
-use super::{View, calls, changes, openapi, reload, status, trunks};
+use super::{View, call, calls, changes, log, openapi, reload, status, trunks};
 
 /// One page.
 pub(super) struct Page {
@@ -142,12 +142,32 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         path: "/api/v1/calls/{id}",
         on: On::Both,
-        serves: || get(calls::one),
+        serves: || get(call::one),
         id: "call",
-        text: "One call.",
+        text: "One call, also one that ended lately: route and why, dialogs, media as it is now, the last SIP messages.",
         takes: None,
-        gives: Gives::Json(of::<calls::CallBody>),
+        gives: Gives::Json(of::<call::CallPageBody>),
         else_: &[NO_CALL, UNRESPONSIVE],
+    },
+    Page {
+        path: "/api/v1/log",
+        on: On::Both,
+        serves: || get(log::show),
+        id: "log",
+        text: "What is logged.",
+        takes: None,
+        gives: Gives::Json(of::<log::LogBody>),
+        else_: &[],
+    },
+    Page {
+        path: "/api/v1/log",
+        on: On::Socket,
+        serves: || post(log::change),
+        id: "changeLog",
+        text: "Another filter for what is logged, until the configuration or an operator says otherwise.",
+        takes: Some(of::<log::LogRequest>),
+        gives: Gives::Json(of::<log::LogBody>),
+        else_: &[(400, "this is no filter"), (422, "what was sent is no such JSON")],
     },
     Page {
         path: "/api/v1/trunks/{name}/enable",
@@ -216,8 +236,14 @@ pub(super) const PAGES: &[Page] = &[
 pub(super) fn on_http() -> Router<View> {
     PAGES.iter().fold(Router::new(), |router, page| match page.on {
         On::Both => router.route(page.path, (page.serves)()),
+        On::Socket if is_read(page.path) => router.route(page.path, post(only_on_the_socket)),
         On::Socket => router.route(page.path, any(only_on_the_socket)),
     })
+}
+
+/// Whether the same path is there to be read.
+fn is_read(path: &str) -> bool {
+    PAGES.iter().any(|page| page.path == path && page.on == On::Both)
 }
 
 /// On the admin socket: everything.

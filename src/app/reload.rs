@@ -14,7 +14,7 @@ use crate::relay::Relay;
 use crate::resolver::{self, Resolver};
 use crate::runtime::Clock;
 use crate::runtime::driver::Command;
-use crate::telemetry::{CdrSink, Metrics};
+use crate::telemetry::{CdrSink, Metrics, log, redact};
 
 /// So many faults are logged and kept for `status`; a file of the wrong kind has one a line.
 const FAULTS_TOLD: usize = 50;
@@ -98,7 +98,7 @@ impl Reloader {
         if same && cause == Cause::FilesChanged {
             return ReloadReport::new(Reload::Unchanged);
         }
-        log(&config, &changes, &waiting_for_restart);
+        tell(&config, &changes, &waiting_for_restart);
         let report = ReloadReport {
             // Who asked hears that there was nothing to take.
             outcome: if same { Reload::Unchanged } else { Reload::Taken },
@@ -113,6 +113,10 @@ impl Reloader {
         }
         if config.media.silence() != running.media.silence() {
             self.relay.set_silence(config.media.silence());
+        }
+        take_log(&config, running);
+        if config.hep != running.hep {
+            self.replace_capture(&config).await;
         }
         if config.cdr != running.cdr {
             self.cdrs.configure(config.cdr.clone());
@@ -167,6 +171,12 @@ impl Reloader {
         report
     }
 
+    async fn replace_capture(&self, config: &Config) {
+        let capture = super::start_capture(config, &self.metrics);
+        // A driver that is gone is reported with the settings.
+        drop(self.commands.send(Command::Capture(capture)).await);
+    }
+
     async fn replace_resolver(&self, config: &Config) {
         let settings = resolver::Settings { nameservers: config.nameservers.clone() };
         match Resolver::new(&settings) {
@@ -174,6 +184,16 @@ impl Reloader {
             Ok(resolver) => drop(self.commands.send(Command::Resolver(Box::new(resolver))).await),
             Err(error) => tracing::error!(%error, "the name servers stay as they were"),
         }
+    }
+}
+
+/// The log as the files have it now, unless they say the same as before: an operator may have said otherwise.
+fn take_log(config: &Config, running: &Config) {
+    redact::set_redacting(config.log.redact_numbers);
+    if config.log.filter != running.log.filter
+        && let Err(why) = log::set_filter(&config.log.filter)
+    {
+        tracing::error!("log.filter stays as it was: it {why}");
     }
 }
 
@@ -189,7 +209,7 @@ fn told(mut faults: Vec<Fault>, path: &Path) -> Vec<Fault> {
     faults
 }
 
-fn log(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]) {
+fn tell(config: &Config, changes: &[String], waiting_for_restart: &[&'static str]) {
     for warning in &config.warnings {
         tracing::warn!("configuration: {warning}");
     }

@@ -174,6 +174,7 @@ impl Engine {
         let (call_id, tag) = (self.mint_call_id(), self.mint_tag());
         let session_id = self.random.bits() >> 2;
         let Some(call) = self.calls.get_mut(key) else { return };
+        self.ladders.bind(call.ladder, &call_id, Side::B);
         let leg = Leg::new(trunk.realm, Some(trunk.name.clone()), hop, call_id, tag.clone(), session_id);
         call.b = Some(Leg { owns_call_id: true, hides_other: addressing.anonymous, ..leg });
         call.tags_b.push(tag.clone());

@@ -15,6 +15,7 @@ use super::diversion::Diversions;
 use super::dtmf::Keys;
 use super::early_dialogs::EarlyDialogs;
 use super::ending::RetryAfter;
+use super::ladder::LadderKey;
 use super::redirect::Redirection;
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
@@ -61,6 +62,8 @@ pub struct Call {
     pub contact_user_b: String,
     /// What the CDR will say.
     pub record: Record,
+    /// Where its messages are kept.
+    pub ladder: LadderKey,
     /// Its armed timers.
     pub timers: BTreeMap<CallTimer, TimerId>,
     /// Keys that are told by INFO.
@@ -214,6 +217,8 @@ pub struct CallNumbers {
 /// What is left to be tried.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
+    /// `name` of the route that takes it; none was found yet, or there is none.
+    pub route: Option<String>,
     /// Trunks, the next one first.
     pub trunks: Vec<TrunkName>,
     /// Targets of the trunk that is being tried, the next one first.

@@ -181,6 +181,14 @@ impl CallMedia {
         self.offer = offer;
     }
 
+    /// Whether the party of a side has put the call on hold.
+    pub(super) fn is_held_by(&self, side: Side) -> bool {
+        match side {
+            Side::A => self.a.held,
+            Side::B => self.b.held,
+        }
+    }
+
     /// Whether an answer has come, be it in a provisional response.
     pub(super) fn is_answered(&self) -> bool {
         self.answered
@@ -414,6 +422,8 @@ impl Engine {
             MediaEvent::SilentOnHold { session } => self.on_silent_on_hold(now, session),
             MediaEvent::OneWay { session, found } => self.on_one_way(now, session, *found),
             MediaEvent::Key { session, side, press } => self.on_key(now, session, side, press),
+            // For an operator; the driver has it.
+            MediaEvent::Report { .. } => {}
             MediaEvent::Closed { session, report } => self.on_closed(now, session, *report),
         }
     }

@@ -403,9 +403,12 @@ impl Engine {
         for tag in &call.tags_b {
             self.dialogs.remove(tag);
         }
+        let page = (!call.has_no_record).then(|| (self.write_page(&call), call.ladder));
         self.snapshots.release(call.snapshot);
-        if !call.has_no_record {
-            self.outputs.push_back(Output::Cdr(Box::new(record_of(&call))));
+        if let Some((page, ladder)) = page {
+            let record = Box::new(record_of(&call));
+            self.keep_ended(page, ladder, &record);
+            self.outputs.push_back(Output::Cdr(record));
         }
         self.release_peers();
     }

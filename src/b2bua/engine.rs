@@ -35,6 +35,7 @@
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
 //! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
+//! | all that can be told of one call; what was said in it; calls that ended lately | `call_page.rs`; `ladder.rs`; `ended_calls.rs` |
 //! | what operators try: where a call would go; questions to a trunk, without the daemon | `explain.rs`, `explain/`; `inquiry.rs` |
 //! | what goes in and out | `io.rs` |
 
@@ -48,9 +49,11 @@ use slotmap::{SecondaryMap, SlotMap};
 use super::call::{Call, CallKey, CallTimer};
 use super::call_media::ClosingMedia;
 use super::cdr::EndedBy;
+use super::ended_calls::EndedCalls;
 use super::ending::End;
 use super::fairness::Setups;
 use super::ingress::NewInvite;
+use super::ladder::{Direction, Ladders};
 use super::loops::Branches;
 use super::nonces::Nonces;
 use super::outgoing::{Outgoings, Purpose};
@@ -114,6 +117,10 @@ pub struct Engine {
     pub(super) passwords: Passwords,
     pub(super) registrations: Registrations,
     pub(super) setups: Setups,
+    /// What was said in calls.
+    pub(super) ladders: Ladders,
+    /// Those that ended lately.
+    pub(super) ended: EndedCalls,
     source_rates: SourceRates,
     shard: u8,
     pub(super) last_media_session: u64,
@@ -158,6 +165,8 @@ impl Engine {
             passwords: Passwords::default(),
             registrations: Registrations::default(),
             setups: Setups::default(),
+            ladders: Ladders::default(),
+            ended: EndedCalls::default(),
             source_rates: SourceRates::default(),
             shard,
             last_media_session: 0,
@@ -213,6 +222,7 @@ impl Engine {
         self.look_up_hosts(now);
         self.end_drain(now);
         self.settle(now);
+        self.forget_ended_calls(now);
     }
 
     /// When [`Engine::on_time`] wants to be called next.
@@ -277,6 +287,7 @@ impl Engine {
             return self.drop_message(realm, DropReason::Malformed);
         };
         self.event(Event::MessageIn { realm, transport: hop.transport, kind: kind_of(&message) });
+        self.ladders.note(now, (hop, realm), &message, Direction::In, false);
         if begins_nothing(&message) && !self.may_say_more(now, realm, hop.peer.ip()) {
             return self.drop_message(realm, DropReason::RateLimited);
         }
@@ -404,7 +415,9 @@ impl Engine {
 
     fn on_effect(&mut self, now: Instant, effect: Effect) {
         match effect {
-            Effect::Transmit { hop, message, retransmission } => self.transmit(hop, &message, retransmission),
+            Effect::Transmit { hop, message, retransmission } => {
+                self.transmit(now, hop, &message, retransmission);
+            }
             Effect::Request { server, request, hop } => self.on_request(now, server, request, hop),
             Effect::Cancel { server, invite, request, .. } => self.on_cancel(now, server, invite, &request),
             Effect::Ack { request, hop } => self.on_ack(now, &request, hop),
@@ -521,10 +534,11 @@ impl Engine {
         }
     }
 
-    fn transmit(&mut self, hop: Hop, message: &Message, retransmission: bool) {
+    fn transmit(&mut self, now: Instant, hop: Hop, message: &Message, retransmission: bool) {
         if let Some(realm) = self.realm_of(hop) {
             let kind = kind_of(message);
             self.event(Event::MessageOut { realm, transport: hop.transport, kind, retransmission });
+            self.ladders.note(now, (hop, realm), message, Direction::Out, retransmission);
         }
         self.outputs.push_back(Output::Send { hop, bytes: message.as_bytes().clone() });
     }

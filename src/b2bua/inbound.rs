@@ -12,6 +12,7 @@ use super::dtmf::Keys;
 use super::engine::{Engine, MAX_CALLS};
 use super::fairness::{RESERVED_CALLS, are_last_ports};
 use super::ingress::NewInvite;
+use super::ladder::LadderKey;
 use super::party::{self, Party};
 use super::reliable::Reliable;
 use super::snapshots::SnapshotId;
@@ -154,7 +155,9 @@ impl Engine {
         let invite = invite_key(&request);
         self.setups.begin((realm, hop.peer.ip()), &request);
         let numbers = CallNumbers::from_request(&request);
-        let call = Call::new(id, self.snapshots.hold(), a, numbers, request, now, hop);
+        let ladder = self.ladders.begin(&a.call_id);
+        let mut call = Call::new(id, self.snapshots.hold(), a, numbers, request, now, hop);
+        call.ladder = ladder;
         let key = self.calls.insert(call);
         self.dialogs.insert(local_tag, (key, Side::A));
         self.invites.insert(invite, key);
@@ -186,6 +189,7 @@ impl Engine {
             return Err(Rejection::new(488, fault.cause()));
         }
         call.plan.trunks = self.router.order(&selection, call.numbers.caller.as_str(), &mut self.random);
+        call.plan.route = Some(selection.route);
         let (emergency, ingress_trunk) = (call.is_emergency(), call.a.trunk.clone());
         if !emergency && let Err(reached) = self.router.limits().node_has_room(now) {
             return Err(Rejection::new(503, &format!("the node has {reached}")));
@@ -292,6 +296,7 @@ impl Call {
             plan: Plan::default(),
             media: CallMedia::default(),
             record: Record::new(now, hop),
+            ladder: LadderKey::default(),
             timers: std::collections::BTreeMap::new(),
             keys: Keys::default(),
             relays: Vec::new(),

@@ -142,7 +142,7 @@ impl Engine {
 }
 
 impl CallReport {
-    fn of(call: &Call) -> CallReport {
+    pub(super) fn of(call: &Call) -> CallReport {
         let leg =
             |leg: &Leg| ReportedLeg { realm: leg.realm, trunk: leg.trunk.clone(), remote: leg.hop.peer };
         CallReport {

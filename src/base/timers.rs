@@ -19,6 +19,13 @@ pub struct Timers<K> {
     next_order: u64,
 }
 
+impl TimerId {
+    /// When it is due.
+    pub fn at(self) -> Instant {
+        self.at
+    }
+}
+
 impl<K> Default for Timers<K> {
     fn default() -> Self {
         Timers { armed: BTreeMap::new(), next_order: 0 }

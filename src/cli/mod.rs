@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod explain;
 mod keys;
+mod ladder;
 mod media_bench;
 mod operator;
 mod profiles;
@@ -107,6 +108,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// they began with. With any fault the files are refused whole and the running configuration stays.
     #[command(after_help = operator::RELOAD_EXAMPLES)]
     Reload(operator::DaemonArgs),
+    /// Say what is logged, or change it at once
+    #[command(after_help = operator::LOG_EXAMPLES)]
+    Log(operator::LogArgs),
     /// Take no new calls; those in progress go on
     #[command(after_help = operator::DRAIN_EXAMPLES)]
     Drain(operator::DrainArgs),
@@ -178,6 +182,7 @@ pub fn main() -> ExitCode {
         Command::Trunks(args) => operator::trunks(&args),
         Command::Hangup(args) => operator::hang_up(&args),
         Command::Reload(args) => operator::reload(&args),
+        Command::Log(args) => operator::log(&args),
         Command::Drain(args) => operator::drain(&args),
         Command::Undrain(args) => operator::undrain(&args),
         Command::Trunk(command) => trunk::run(&command),
@@ -198,7 +203,8 @@ fn run(file: &ConfigFile) -> ExitCode {
         }
     };
     // A log that is set up already is as good.
-    let _ = telemetry::log::start();
+    let _ = telemetry::log::start(&config.log.filter);
+    telemetry::redact::set_redacting(config.log.redact_numbers);
     warn(&config);
     app::daemon::run(&file.config, config).unwrap_or_else(|message| {
         let _ = writeln!(io::stderr(), "drawbridge: {message}");

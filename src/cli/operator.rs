@@ -3,6 +3,7 @@
 //!
 //! Must not know: how the daemon does it. What it answers is JSON, and may hold more than is shown.
 
+mod call;
 mod calls;
 mod client;
 mod columns;
@@ -39,7 +40,12 @@ Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
 
 pub(super) const CALL_EXAMPLES: &str = "Examples:
   drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8
-  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8 --json | jq .egress
+  drawbridge call 00k3v
+  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8 --json | jq -r '.messages[] | [.at, .leg, .direction, .line] | @tsv'
+
+Shows the route it took and why, each target that was tried, both dialogs, its media as the relay measures it
+at this moment, and the SIP ladder of its first and last messages. A call that ended within 10 minutes can be
+asked for, too (the last 300 of them).
 
 Exit status: 0, or 1 if there is no such call or no daemon answers, 2 wrong usage.";
 
@@ -67,6 +73,15 @@ pub(super) const UNDRAIN_EXAMPLES: &str = "Examples:
 
 Exit status: 0 when carried out, 1 if no daemon answers, 2 wrong usage.";
 
+pub(super) const LOG_EXAMPLES: &str = "Examples:
+  drawbridge log
+  drawbridge log debug
+  drawbridge log info,drawbridge::transport=debug
+
+The filter holds until log.filter in the configuration changes or the daemon ends.
+
+Exit status: 0 when carried out, 1 if it is no filter or no daemon answers, 2 wrong usage.";
+
 /// Which daemon, and how its answer is shown.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DaemonArgs {
@@ -84,8 +99,17 @@ pub struct DaemonArgs {
 /// A call, by its name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CallArgs {
-    /// The call's id, as `drawbridge calls` and the call detail records have it
+    /// The call's id, as `drawbridge calls` and the call detail records have it; `call` takes its beginning, too
     id: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// What is to be logged.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LogArgs {
+    /// From which level on what is logged; without it, says what is logged now
+    filter: Option<String>,
     #[command(flatten)]
     daemon: DaemonArgs,
 }
@@ -102,7 +126,7 @@ pub(super) fn calls(args: &DaemonArgs) -> ExitCode {
 
 /// One call.
 pub(super) fn call(args: &CallArgs) -> ExitCode {
-    ask(&args.daemon, &format!("/api/v1/calls/{}", client::segment(&args.id)), calls::one)
+    ask(&args.daemon, &format!("/api/v1/calls/{}", client::segment(&args.id)), call::page)
 }
 
 /// How the trunks are.
@@ -132,6 +156,15 @@ pub(super) fn reload(args: &DaemonArgs) -> ExitCode {
         }
         other => finish(args, other, reload::page),
     }
+}
+
+/// Says what is logged, or changes it.
+pub(super) fn log(args: &LogArgs) -> ExitCode {
+    let answer = Daemon::of(&args.daemon).and_then(|daemon| match &args.filter {
+        Some(filter) => daemon.post("/api/v1/log", Some(&serde_json::json!({ "filter": filter }))),
+        None => daemon.get("/api/v1/log"),
+    });
+    finish(&args.daemon, answer, |body, _| format!("{}\n", columns::cell(columns::text(body, "filter"))))
 }
 
 /// Takes no new calls.

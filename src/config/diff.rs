@@ -11,6 +11,7 @@ use crate::routing::{
     TrunkMatch, TrunkTls,
 };
 use crate::telemetry::cdr::{CdrSettings, PostSettings};
+use crate::telemetry::hep::HepSettings;
 use crate::transport::ServerFiles;
 
 /// One readable line for each setting that differs, as in `trunk sinch: hosts a.example → b.example`. No
@@ -166,9 +167,21 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     put("media.pin".to_owned(), config.relay.pin.to_string());
     put("dns.nameservers".to_owned(), list(&config.nameservers));
     records(&config.cdr, &mut put);
+    let mut hep_password = None;
+    if let Some(HepSettings { collector, id, password, node: _ }) = &config.hep {
+        put("hep.collector".to_owned(), collector.to_string());
+        put("hep.id".to_owned(), id.to_string());
+        // Shown as changed, never as it is.
+        hep_password = password.clone();
+    }
+    put("log.filter".to_owned(), config.log.filter.clone());
+    put("log.redact_numbers".to_owned(), config.log.redact_numbers.to_string());
     put("numbering".to_owned(), numbering(&config.numbering));
     for (name, value) in calls(&config.calls) {
         put(format!("calls.{name}"), value);
+    }
+    if let Some(password) = hep_password {
+        flat.insert("hep.password".to_owned(), Shown::Secret(password));
     }
     for (index, listener) in config.listeners.iter().enumerate() {
         if let Some(tls) = &listener.tls {

@@ -15,7 +15,9 @@ mod expand;
 mod fault;
 mod find_socket;
 mod health;
+mod hep;
 mod known_keys;
+mod log;
 mod matching;
 mod numbers;
 mod profile;
@@ -41,7 +43,7 @@ pub use diff::diff;
 pub use fault::Fault;
 pub use find_socket::find_socket;
 pub use profile::Profile;
-pub use settings::{Admin, Config, HostPort, Listener, Relay, RelayEngine};
+pub use settings::{Admin, Config, HostPort, Listener, Log, Relay, RelayEngine};
 pub use tls::{ListenerTls, TrunkClients};
 
 pub use values::duration;

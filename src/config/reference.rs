@@ -88,6 +88,8 @@ pub const SECTIONS: &[Section] = &[
     places::NUMBERING,
     places::CALLS,
     places::CDR,
+    places::LOG,
+    places::HEP,
     trunks::TRUNK,
     trunks::ROUTE,
 ];

@@ -8,10 +8,12 @@ use toml::de::DeTable;
 
 use super::calls::read_calls;
 use super::emergency::warn_of_missing;
+use super::hep::hep as read_hep;
+use super::log::log as read_log;
 use super::reader::{Place, Report, Table, Text, Value};
 use super::records::read_records;
 use super::relay::relay as read_relay;
-use super::settings::{Admin, Config, HostPort, Listener, Relay};
+use super::settings::{Admin, Config, HostPort, Listener, Log, Relay};
 use super::silence::{SilenceTimeouts, silence};
 use super::source::{Kind, Source};
 use super::tls::{self, ClientLoader, TrunkClients, absolute_path};
@@ -21,6 +23,7 @@ use crate::base::{ByRealm, Realm, Transport};
 use crate::media::{MediaAddress, RealmMedia};
 use crate::routing::{Host, Limits, Timeouts};
 use crate::telemetry::CdrSettings;
+use crate::telemetry::hep::HepSettings;
 use crate::{admission, media, numbering, routing};
 
 /// No configuration has more listeners.
@@ -104,6 +107,8 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     let calls = section(main, "calls", |table| Some(read_calls(table, &Timeouts::default())));
     let calls = calls.unwrap_or_default();
     let cdr = section(main, "cdr", |table| Some(read_records(table))).unwrap_or_default();
+    let hep = section(main, "hep", read_hep).map(|hep| HepSettings { node: node.name.clone(), ..hep });
+    let log = section(main, "log", read_log).unwrap_or_default();
     let mut trunks = Vec::new();
     let mut routes = Vec::new();
     let mut clients = ClientLoader::new(serves_tls(&listeners));
@@ -121,6 +126,8 @@ fn read_roots(roots: &[(Kind, Table<'_>)], report: &Report<'_>, complete: bool) 
     }
     Some(Config {
         clients: clients.clients,
+        hep,
+        log,
         ..assemble(draft, node, silence, relay, numbering, nameservers, cdr)
     })
 }
@@ -165,6 +172,8 @@ fn assemble(
         relay,
         nameservers,
         cdr,
+        hep: None,
+        log: Log::default(),
         clients: TrunkClients::new(),
         warnings: Vec::new(),
     }
@@ -185,7 +194,9 @@ pub(super) fn section<T>(
 /// Files in `trunks.d/` hold trunks and routes; the rest has one place.
 fn finish_root(kind: Kind, root: &Table<'_>) {
     if kind == Kind::Trunks {
-        for key in ["node", "admin", "listener", "realm", "media", "dns", "numbering", "calls", "cdr"] {
+        let others =
+            ["node", "admin", "listener", "realm", "media", "dns", "numbering", "calls", "cdr", "hep", "log"];
+        for key in others {
             if let Some(value) = root.value(key) {
                 root.report.fault(
                     &value.key_place,

@@ -10,6 +10,7 @@ use crate::base::{Realm, Transport};
 use crate::relay::ZeroCopy;
 use crate::routing::{Host, Timeouts};
 use crate::telemetry::CdrSettings;
+use crate::telemetry::hep::HepSettings;
 use crate::{admission, media, numbering, routing};
 
 /// A whole configuration without a fault. One immutable snapshot: a reload makes another.
@@ -39,8 +40,27 @@ pub struct Config {
     pub nameservers: Vec<SocketAddr>,
     /// `[cdr]`.
     pub cdr: CdrSettings,
+    /// `[hep]`; absent: nothing is copied to a capture server.
+    pub hep: Option<HepSettings>,
+    /// `[log]`.
+    pub log: Log,
     /// What is no fault, but rarely meant.
     pub warnings: Vec<Fault>,
+}
+
+/// `[log]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// `log.filter`: from which level on what is logged, as `RUST_LOG` has it.
+    pub filter: String,
+    /// `log.redact_numbers`.
+    pub redact_numbers: bool,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { filter: "info".to_owned(), redact_numbers: false }
+    }
 }
 
 /// `[admin]`.

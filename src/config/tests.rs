@@ -767,6 +767,7 @@ mod load;
 mod matching;
 mod mistakes;
 mod numbers;
+mod observing;
 mod profiles;
 mod providers_page;
 mod records;

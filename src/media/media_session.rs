@@ -53,6 +53,11 @@ impl MediaSession {
         self.watches.push(Default::default());
     }
 
+    /// Whether the call is on hold.
+    pub fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     /// One stream.
     pub fn stream(&self, number: u8) -> Option<&Stream> {
         self.streams.get(usize::from(number))
@@ -346,6 +351,27 @@ mod tests {
         assert!(mos < 2.0, "the lossy stream's: {mos}");
         assert_eq!((report.from_a.expected, report.from_a.reordered), (19, 0));
         assert_eq!(report.from_b, DirectionReport::default());
+    }
+
+    #[test]
+    fn while_it_goes_on_it_tells_where_each_peer_is() {
+        let mut media = joined(1);
+        for sequence in 0..10 {
+            hear(&mut media, sequence, at(1 + u64::from(sequence)));
+        }
+        let stranger = SocketAddr::from(([192, 0, 2, 66], 4_000));
+        media.receive(A_RTP, stranger, &rtp(11), at(12)).unwrap();
+        let live = media.live(at(20));
+        assert_eq!((live.at, live.is_held, live.streams.len()), (at(20), false, 1));
+        let from_a = &live.streams[0].from_a;
+        assert_eq!((from_a.packets, from_a.last_packet), (10, Some(at(10))));
+        assert_eq!((from_a.signalled, from_a.source), (Some(remote(4_000).rtp), Some(remote(4_000).rtp)));
+        assert_eq!(from_a.claim, Some(crate::media::Claim::Exact));
+        assert_eq!(from_a.stranger, Some(stranger));
+        assert_eq!(from_a.dropped_by[DropReason::SourceMismatch.index()], 1);
+        let from_b = &live.streams[0].from_b;
+        assert_eq!((from_b.packets, from_b.source, from_b.last_packet), (0, None, None));
+        assert_eq!(live.report, media.report());
     }
 
     #[test]

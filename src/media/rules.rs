@@ -8,6 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::live::LiveMedia;
 use super::silence::{OneWay, SilenceLimits};
 use crate::base::{Dscp, Instant, Latch, Realm};
 use crate::rtp::{Formats, PeerReports, Press};
@@ -218,6 +219,11 @@ pub enum MediaCommand {
         /// What, for how long.
         press: Press,
     },
+    /// Say how it is. Answered by `Report`, or by nothing while the driver is behind.
+    Report {
+        /// The session.
+        session: MediaSessionId,
+    },
     /// Close every port and forget the session. Always answered by `Closed`, the ports being free.
     Close {
         /// The session.
@@ -286,6 +292,13 @@ pub enum MediaEvent {
         side: Side,
         /// What, for how long.
         press: Press,
+    },
+    /// How a session is, for whoever asked.
+    Report {
+        /// The session.
+        session: MediaSessionId,
+        /// `None`: there is no such session (any more).
+        live: Option<Box<LiveMedia>>,
     },
     /// The session is gone and its ports are free.
     Closed {

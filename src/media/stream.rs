@@ -86,6 +86,8 @@ pub struct Received {
     pub bytes: u64,
     /// When the first of them came, forwarded or not.
     pub first_packet: Option<Instant>,
+    /// When the last did.
+    pub last_packet: Option<Instant>,
     /// Loss and jitter before us, of the RTP that was taken from the peer, forwarded or not.
     pub quality: Quality,
     /// RTP packets that were read and go on in another form.
@@ -206,6 +208,7 @@ impl Stream {
         }
         let received = &mut self.side_mut(side).received;
         received.first_packet.get_or_insert(now);
+        received.last_packet = Some(now);
         match verdict.forward {
             Forward::To(_) => {
                 received.packets += 1;

@@ -193,6 +193,7 @@ fn session_of(command: &MediaCommand) -> MediaSessionId {
         | MediaCommand::SetHold { session, .. }
         | MediaCommand::SetAnswered { session }
         | MediaCommand::Press { session, .. }
+        | MediaCommand::Report { session }
         | MediaCommand::Close { session } => session,
     }
 }

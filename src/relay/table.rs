@@ -221,6 +221,13 @@ impl Table {
                     entry.media.press(stream, side, press, now);
                 }
             }
+            MediaCommand::Report { session } => {
+                // Who asked waits no longer than a moment, and calls come first.
+                if !self.outbox.is_behind() {
+                    let live = self.entry_mut(session).map(|entry| Box::new(entry.media.live(now)));
+                    self.outbox.send(MediaEvent::Report { session, live });
+                }
+            }
             MediaCommand::Close { session } => self.close(session, sockets),
         }
     }

@@ -17,12 +17,14 @@ use tokio::time::Sleep;
 
 use super::Clock;
 use super::lookups::{Lookups, Resolved};
-use crate::b2bua::{CallReport, Census, Engine, Event, Input, Output, Settings};
+use super::media_questions::{Answer, MediaQuestions};
+use crate::b2bua::{CallFound, CallReport, Census, Direction, Engine, Event, Input, Output, Settings};
 use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport, TrunkName};
-use crate::media::{MediaCommand, MediaEvent};
+use crate::media::{MediaCommand, MediaEvent, MediaSessionId};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{HostReport, TrunkReport};
+use crate::telemetry::hep::{Capture, Captured, call_id_of};
 use crate::telemetry::{CdrSink, Meter, log_calls, log_health, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
@@ -44,6 +46,8 @@ pub enum Command {
     Settings(Arc<Settings>),
     /// Connections that are opened from now on use these certificates.
     Tls(Box<TlsMaterial>),
+    /// Messages are copied to this from now on; none: they are not.
+    Capture(Option<Capture>),
     /// Names are looked up with this resolver from now on.
     Resolver(Box<Resolver>),
     /// Take no new calls.
@@ -57,8 +61,10 @@ pub enum Command {
     Trunks(oneshot::Sender<Vec<TrunkReport>>),
     /// Say which calls there are, the oldest first, and at most so many.
     Calls(usize, oneshot::Sender<Vec<CallReport>>),
-    /// Say how the call of this `id` is.
-    Call(String, oneshot::Sender<Option<CallReport>>),
+    /// Say all of the call of this `id`, which may be cut short.
+    Call(String, oneshot::Sender<CallFound>),
+    /// Say what the relay measures of this session; never answered if it does not say.
+    Media(MediaSessionId, Answer),
     /// Switch a trunk on or off, and say whether there is one of this name.
     SetTrunkEnabled(TrunkName, bool, oneshot::Sender<bool>),
     /// End the call of this `id`, and say whether there was one.
@@ -105,6 +111,8 @@ pub struct Parts {
     pub cdrs: CdrSink,
     /// Asks.
     pub commands: mpsc::Receiver<Command>,
+    /// Takes copies of messages, if anybody wants them.
+    pub capture: Option<Capture>,
 }
 
 /// Which shard's driver an input goes to. A Call-ID or tag of ours carries its shard, another's is
@@ -120,6 +128,10 @@ pub struct Driver {
     clock: Clock,
     parts: Parts,
     lookups: Lookups,
+    /// Who waits for the relay's word on a call.
+    media_questions: MediaQuestions,
+    /// The message that the engine is looking at, until it has let it in: a copy is for the capture.
+    arriving: Option<(Hop, Bytes)>,
     /// Reused: what the listeners gave in this turn.
     arrivals: Vec<Arrival>,
     /// What executing an output gave back: fed once the outputs are through.
@@ -156,6 +168,8 @@ impl Driver {
             clock,
             lookups: Lookups::new(parts.resolver.clone()),
             parts,
+            media_questions: MediaQuestions::default(),
+            arriving: None,
             arrivals: Vec::new(),
             echoes: VecDeque::new(),
             armed: None,
@@ -232,7 +246,11 @@ impl Driver {
 
     fn take(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Message { hop, bytes } => self.feed(Input::Received { hop, bytes }),
+            Arrival::Message { hop, bytes } => {
+                self.arriving = self.parts.capture.as_ref().map(|_| (hop, bytes.clone()));
+                self.feed(Input::Received { hop, bytes });
+                self.arriving = None;
+            }
             Arrival::Undelivered { bytes } => self.feed(Input::Undelivered { bytes }),
             Arrival::Connected { hop } => {
                 self.feed(Input::Connected { hop });
@@ -252,12 +270,19 @@ impl Driver {
     }
 
     fn feed_media(&mut self, first: MediaEvent) {
-        self.feed(Input::Media(first));
+        self.take_media(first);
         for _ in 1..MEDIA_EVENTS_A_TURN {
             match self.parts.media_events.try_recv() {
-                Ok(event) => self.feed(Input::Media(event)),
+                Ok(event) => self.take_media(event),
                 Err(_) => return,
             }
+        }
+    }
+
+    fn take_media(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::Report { session, live } => self.media_questions.answer(session, live),
+            event => self.feed(Input::Media(event)),
         }
     }
 
@@ -282,6 +307,7 @@ impl Driver {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Send { hop, bytes } => {
+                self.copy(Direction::Out, hop, &bytes);
                 if let Err(why) = self.parts.transports.send(hop, bytes.clone()) {
                     self.unsent(hop, why, bytes);
                 }
@@ -307,11 +333,36 @@ impl Driver {
                 match &event {
                     Event::Health(change) => log_health(change, |at| self.clock.time_of_day(at)),
                     Event::Calls(change) => log_calls(change, |at| self.clock.time_of_day(at)),
+                    // Who may not speak is not copied: a flood would be two.
+                    Event::MessageIn { .. } => {
+                        if let Some((hop, bytes)) = self.arriving.take() {
+                            self.copy(Direction::In, hop, &bytes);
+                        }
+                    }
                     _ => {}
                 }
                 self.parts.meter.count(&event);
             }
         }
+    }
+
+    /// The one place where messages are copied for a capture server.
+    fn copy(&self, direction: Direction, hop: Hop, message: &Bytes) {
+        let Some(capture) = &self.parts.capture else { return };
+        let Some(listener) = self.parts.settings.listener(hop.listener) else { return };
+        let (source, destination) = match direction {
+            Direction::In => (hop.peer, listener.bind),
+            Direction::Out => (listener.bind, hop.peer),
+        };
+        let call_id = call_id_of(message).unwrap_or_default();
+        capture.send(Captured {
+            at: self.clock.time_of_day(self.clock.now()),
+            source,
+            destination,
+            transport: hop.transport,
+            message: message.clone(),
+            correlation: self.parts.engine.correlation(call_id),
+        });
     }
 
     fn unsent(&mut self, hop: Hop, why: Unsent, bytes: Bytes) {
@@ -345,6 +396,7 @@ impl Driver {
                 self.feed(Input::Settings(settings));
             }
             Command::Tls(material) => self.parts.transports.set_tls(*material),
+            Command::Capture(capture) => self.parts.capture = capture,
             Command::Resolver(resolver) => {
                 self.lookups.set_resolver(*resolver);
                 self.feed(Input::NameServersChanged);
@@ -363,7 +415,13 @@ impl Driver {
                 let _ = answer.send(self.parts.engine.call_reports(most));
             }
             Command::Call(id, answer) => {
-                let _ = answer.send(self.parts.engine.call_report(&id));
+                let _ = answer.send(self.parts.engine.call_page(self.clock.now(), &id));
+            }
+            Command::Media(session, answer) => {
+                // A relay that is too busy says nothing.
+                if self.parts.relay.command(MediaCommand::Report { session }).is_ok() {
+                    self.media_questions.add(session, answer);
+                }
             }
             Command::SetTrunkEnabled(trunk, enabled, answer) => self.switch_trunk(trunk, enabled, answer),
             Command::HangUp(call, answer) => self.hang_up(call, answer),

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod driver;
 mod lookups;
+mod media_questions;
 pub mod notify;
 pub mod seed;
 pub mod signals;

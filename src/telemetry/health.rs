@@ -46,20 +46,23 @@ impl Metrics {
 
 /// Writes the line of a change, if it is worth one.
 pub fn log_health(change: &HealthChange, time_of_day: impl Fn(Instant) -> SystemTime) {
-    let HealthChange::Target { left, up, .. } = change else { return };
+    let HealthChange::Target { target, left, up, .. } = change else { return };
     let Some(line) = line_of(change, time_of_day) else { return };
+    let (trunk, peer) = (target.trunk.as_str(), target.address);
     match (up, left) {
-        (true, _) => tracing::info!("{line}"),
-        (false, 0) => tracing::error!("{line}"),
-        (false, _) => tracing::warn!("{line}"),
+        (true, _) => tracing::info!(trunk, %peer, "{line}"),
+        (false, 0) => tracing::error!(trunk, %peer, "{line}"),
+        (false, _) => tracing::warn!(trunk, %peer, "{line}"),
     }
 }
 
 /// Writes the line of how a trunk's calls go.
 pub fn log_calls(change: &CallsChange, time_of_day: impl Fn(Instant) -> SystemTime) {
     match change {
-        CallsChange::Failing { .. } => tracing::warn!("{}", line_of_calls(change, time_of_day)),
-        CallsChange::Well { .. } => tracing::info!("{}", line_of_calls(change, time_of_day)),
+        CallsChange::Failing { trunk, .. } => {
+            tracing::warn!(%trunk, "{}", line_of_calls(change, time_of_day));
+        }
+        CallsChange::Well { trunk, .. } => tracing::info!(%trunk, "{}", line_of_calls(change, time_of_day)),
     }
 }
 

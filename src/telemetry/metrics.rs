@@ -95,6 +95,7 @@ pub struct Metrics {
     cdr_posts: IntCounterVec,
     cdr_spool_records: IntGauge,
     cdr_spool_bytes: IntGauge,
+    hep: IntCounterVec,
     /// One scrape at a time: counters that others own are advanced to what those say.
     scrape: Mutex<()>,
 }
@@ -146,6 +147,7 @@ impl Metrics {
             cdr_posts: counters(&registry, names::CDR_POSTS, &["result"])?,
             cdr_spool_records: gauge(&registry, names::CDR_SPOOL_RECORDS)?,
             cdr_spool_bytes: gauge(&registry, names::CDR_SPOOL_BYTES)?,
+            hep: counters(&registry, names::HEP_PACKETS, &["result"])?,
             scrape: Mutex::new(()),
             registry,
         };
@@ -160,6 +162,8 @@ impl Metrics {
         }
         for result in PostResult::ALL {
             metrics.cdr_posts.with_label_values(&[result.as_str()]);
+        for result in ["sent", "dropped"] {
+            metrics.hep.with_label_values(&[result]);
         }
         Ok(metrics)
     }
@@ -230,6 +234,9 @@ impl Metrics {
     pub fn set_cdr_spool(&self, records: u64, bytes: u64) {
         self.cdr_spool_records.set(i64::try_from(records).unwrap_or(i64::MAX));
         self.cdr_spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// Counts a copy of a message for the capture server.
+    pub fn count_hep(&self, sent: bool) {
+        self.hep.with_label_values(&[if sent { "sent" } else { "dropped" }]).inc();
     }
 
     /// The text exposition format, with the gauges as `census` has them. `None` for the census

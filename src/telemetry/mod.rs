@@ -6,12 +6,14 @@ pub mod cdr;
 mod configured;
 mod families;
 mod health;
+pub mod hep;
 pub mod log;
 mod meter;
 mod metrics;
 pub mod names;
 pub mod notices;
 mod one_way;
+pub mod redact;
 pub mod reference;
 pub(crate) mod rfc3339;
 

@@ -175,8 +175,14 @@ pub const CDR_SPOOL_RECORDS: Name =
 pub const CDR_SPOOL_BYTES: Name =
     name("drawbridge_cdr_spool_bytes", "Bytes of the copies that wait for the server of cdr.post.");
 
+/// Counter by result.
+pub const HEP_PACKETS: Name = name(
+    "drawbridge_hep_packets_total",
+    "Copies of SIP messages for the capture server by result: sent, or dropped by a full queue or the network.",
+);
+
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 35] = [
+pub const ALL: [Name; 36] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -207,9 +213,5 @@ pub const ALL: [Name; 35] = [
     CONFIG_RELOADS,
     CONFIG_LAST_RELOAD_SUCCESSFUL,
     CDRS,
-    CDRS_RECOVERED,
-    CDRS_WAITING,
-    CDR_POSTS,
-    CDR_SPOOL_RECORDS,
-    CDR_SPOOL_BYTES,
+CDR_POSTS, CDR_SPOOL_BYTES, CDR_SPOOL_RECORDS, CDRS_RECOVERED, CDRS_WAITING, HEP_PACKETS,
 ];

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::one_way;
-use crate::b2bua::{AuthenticationFault, Event, RegistrationChange};
+use super::{one_way, redact};
+use crate::b2bua::{AuthenticationFault, EndedBy, Event, RegistrationChange};
 use crate::routing::Ambiguity;
 
 /// Writes the line of an event that is worth one; most are only counted.
@@ -24,7 +24,15 @@ pub fn log(event: &Event) {
             );
         }
         Event::OneWay(told) => {
-            tracing::warn!(call = told.call, "one-way audio: {}", one_way::text(told));
+            let leg = if told.silent == EndedBy::Caller { "ingress" } else { "egress" };
+            tracing::warn!(
+                call = told.call,
+                trunk = told.place.trunk.as_ref().map(|trunk| trunk.as_str()),
+                leg,
+                realm = told.place.realm.as_str(),
+                "one-way audio: {}",
+                one_way::text(told)
+            );
         }
         Event::Registration { trunk, host, change, .. } => {
             let at = host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));
@@ -38,7 +46,7 @@ fn log_registration(trunk: &str, at: &str, change: &RegistrationChange) {
     match change {
         RegistrationChange::Begins => {}
         RegistrationChange::Registered { at: target, expires } => {
-            tracing::info!(trunk, "registered{at} ({target}) for {} s", expires.as_secs());
+            tracing::info!(trunk, peer = %target, "registered{at} ({target}) for {} s", expires.as_secs());
         }
         RegistrationChange::Failed { fault, retry, remaining } => {
             let remaining = match remaining.filter(|remaining| *remaining > Duration::ZERO) {
@@ -46,6 +54,8 @@ fn log_registration(trunk: &str, at: &str, change: &RegistrationChange) {
                 None => String::new(),
             };
             let retry = retry.as_secs();
+            let fault = fault.to_string();
+            let fault = redact::words(&fault);
             tracing::warn!(trunk, "cannot register{at}: {fault}; next try in {retry} s{remaining}");
         }
         RegistrationChange::Expired => {

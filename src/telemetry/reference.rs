@@ -74,6 +74,7 @@ const GROUPS: &[Group] = &[
             names::TLS_CERTIFICATE_EXPIRY,
             names::CONFIG_RELOADS,
             names::CONFIG_LAST_RELOAD_SUCCESSFUL,
+            names::HEP_PACKETS,
             names::CDRS,
             names::CDRS_RECOVERED,
             names::CDRS_WAITING,
@@ -186,6 +187,7 @@ fn values(metric: &str, label: &str) -> Option<String> {
         }
         ("drawbridge_config_reloads_total", "result") => listed(&["ok", "refused"]),
         ("drawbridge_cdr_posts_total", "result") => listed(&["sent", "retried", "refused", "dropped"]),
+        ("drawbridge_hep_packets_total", "result") => listed(&["sent", "dropped"]),
         ("drawbridge_cdrs_total", "result") => listed(&["written", "lost"]),
         (_, "version") => "of the program".to_owned(),
         (_, "engine") => format!("of the relay: {}", listed(&["io_uring", "portable"])),

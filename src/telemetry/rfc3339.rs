@@ -12,6 +12,23 @@ pub(crate) fn utc_millis(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
+/// Milliseconds since 1970 of a time as [`utc_millis`] writes it, whatever the machine's clock says by now.
+pub(crate) fn millis_of(text: &str) -> Option<u64> {
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second, millis) = (number(11..13)?, number(14..16)?, number(17..19)?, number(20..23)?);
+    if text.len() != "2026-03-21T09:05:07.042Z".len() || !(1..=12).contains(&month) || year < 1970 {
+        return None;
+    }
+    // Years are counted from 1 March, as in `date_of`.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, of_era) = (year / 400, year % 400);
+    let of_year = (153 * month + 2) / 5 + day.checked_sub(1)?;
+    let days = era * 146_097 + 365 * of_era + of_era / 4 - of_era / 100 + of_year;
+    let seconds = days.checked_sub(719_468)? * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(seconds * 1_000 + millis)
+}
+
 /// Year, month and day of the proleptic Gregorian calendar, `days` after 1970-01-01.
 fn date_of(days: u64) -> (u64, u64, u64) {
     // Years are counted from 1 March, so that the leap day is a year's last, in eras of 400 years.
@@ -36,6 +53,15 @@ mod tests {
         let shown = |seconds, millis| {
             utc_millis(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis))
         };
+        for millis in [0, 951_782_400_005, 951_868_799_999, 1_709_251_199_000, 4_107_542_400_000] {
+            let text = utc_millis(UNIX_EPOCH + Duration::from_millis(millis));
+            assert_eq!(millis_of(&text), Some(millis), "{text}");
+        }
+        for strange in
+            ["", "soon", "2026-00-21T09:05:07.042Z", "2026-03-00T09:05:07.042Z", "é026-03-21T09:05:07.042Z"]
+        {
+            assert_eq!(millis_of(strange), None, "{strange}");
+        }
         assert_eq!(shown(0, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(shown(951_782_400, 5), "2000-02-29T00:00:00.005Z");
         assert_eq!(shown(951_868_799, 999), "2000-02-29T23:59:59.999Z");

@@ -31,7 +31,7 @@ impl CallMedia {
     }
 
     /// Every session of the call.
-    pub(super) fn sessions(&self) -> impl Iterator<Item = MediaSessionId> {
+    pub(in crate::b2bua) fn sessions(&self) -> impl Iterator<Item = MediaSessionId> {
         let tails = [&self.tail_a, &self.tail_b].into_iter().flatten().map(|tail| tail.session);
         self.id.into_iter().chain(tails)
     }

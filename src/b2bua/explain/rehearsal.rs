@@ -231,6 +231,7 @@ fn relayed(command: MediaCommand) -> Option<MediaEvent> {
         MediaCommand::SetRemote { .. }
         | MediaCommand::SetHold { .. }
         | MediaCommand::SetAnswered { .. }
+        | MediaCommand::Report { .. }
         | MediaCommand::Press { .. } => None,
     }
 }

@@ -285,6 +285,7 @@ impl Lab {
             MediaCommand::SetRemote { .. }
             | MediaCommand::SetHold { .. }
             | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Report { .. }
             | MediaCommand::Press { .. } => return,
         };
         self.engine.handle(self.now, Input::Media(event));

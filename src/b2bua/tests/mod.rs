@@ -5,6 +5,7 @@ mod attacks;
 mod balance;
 mod basic_calls;
 mod bodies;
+mod call_page;
 mod cancel_races;
 mod carriers;
 mod challenges;

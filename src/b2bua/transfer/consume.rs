@@ -163,10 +163,13 @@ impl Engine {
         let numbers = numbers_of(call, by, referred);
         let trunk = leg.trunk.clone();
         let hop = leg.hop;
+        // What is said to whom is called belongs to the call that asks for it.
+        let ladder = call.ladder;
         let snapshot = self.snapshots.hold();
         let mut errand = Call::new(id, snapshot, a, numbers, invite, now, hop);
         errand.transfer = Transfer::Errand(key);
         errand.has_no_record = true;
+        errand.ladder = ladder;
         self.event(Event::CallBegan { trunk });
         Ok(self.calls.insert(errand))
     }

@@ -151,6 +151,10 @@ impl Engine {
         there.tags_b.push(went.clone());
         put_count(here, slot, other_counted);
         put_count(there, other_slot, counted);
+        for (call, slot) in [(&*here, slot), (&*there, other_slot)] {
+            let call_id = call.leg(slot).map(|leg| leg.call_id.clone()).unwrap_or_default();
+            self.ladders.bind(call.ladder, &call_id, slot);
+        }
         self.dialogs.insert(came, (key, slot));
         self.dialogs.insert(went, (other, other_slot));
         if nobodys_leg && slot == Side::B {

@@ -1,19 +1,14 @@
-//! The SIP ladder of one call: its four parties as columns, each message as an arrow.
+//! The SIP ladder of one call of the demo.
 //!
 //! Drawn from what the two user agents recorded: what the caller saw passed between it and the
 //! SBC's near side, what the callee saw between the SBC's far side and it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::trace::{Said, Step, Trace, Way};
 use crate::base::Instant;
-use crate::cli::style::{Ink, Line, Palette};
-
-/// Where the four life lines stand, in a picture of 100 columns.
-const LIFE_LINES: [usize; 4] = [18, 46, 64, 92];
-/// Where the time ends.
-const TIME_END: usize = 9;
+use crate::cli::ladder::{self, Gap, Head, Heads, Mark, Row};
+use crate::cli::style::{Ink, Palette};
 
 /// One party at the head of its column.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,63 +33,32 @@ pub struct Ladder {
     pub media: Option<(Instant, [String; 2])>,
 }
 
-/// One row of the picture.
-#[derive(Debug)]
-struct Row {
-    at: Instant,
-    arrow: Arrow,
-    label: String,
-    ink: Ink,
-}
-
-/// Between which life lines, and which way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Arrow {
-    /// Between caller and SBC.
-    Near(Heads),
-    /// Between SBC and callee.
-    Far(Heads),
-}
-
-/// Where an arrow points.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Heads {
-    Left,
-    Right,
-    Both,
-}
-
 impl Ladder {
     /// Draws it, a line each.
     pub fn draw(&self, palette: Palette) -> Vec<String> {
-        let rows = self.rows();
-        let begin = rows.first().map_or(Instant::ZERO, |row| row.at);
-        let mut lines = self.head();
-        lines.extend(rows.iter().map(|row| row.draw(begin)));
-        lines.push(life_lines());
-        lines.iter().map(|line| line.print(palette)).collect()
+        let mut rows = self.rows();
+        rows.sort_by_key(|(at, _)| *at);
+        let begin = rows.first().map_or(Instant::ZERO, |(at, _)| *at);
+        let rows: Vec<Row> =
+            rows.into_iter().map(|(at, row)| Row { after: at.since(begin), ..row }).collect();
+        let heads = self
+            .parties
+            .each_ref()
+            .map(|party| Head { title: party.title.to_owned(), address: party.address.to_string() });
+        ladder::draw(&heads, &rows, palette)
     }
 
-    fn head(&self) -> Vec<Line> {
-        let mut lines = [Line::default(), Line::default()];
-        for (column, party) in LIFE_LINES.iter().zip(&self.parties) {
-            lines[0].put_centred(*column, Ink::Bold, party.title);
-            lines[1].put_centred(*column, Ink::Faint, &party.address.to_string());
-        }
-        lines.into_iter().chain([life_lines()]).collect()
-    }
-
-    /// Everything in order of time; at one instant, the caller's side first.
-    fn rows(&self) -> Vec<Row> {
-        let near = self.caller.0.iter().map(|step| Row::of(step, Arrow::Near(heads(step.way, Way::Sent))));
-        let far = self.callee.0.iter().map(|step| Row::of(step, Arrow::Far(heads(step.way, Way::Received))));
+    /// Everything with its time; at one instant, the caller's side comes first.
+    fn rows(&self) -> Vec<(Instant, Row)> {
+        let near = self.caller.0.iter().map(|step| row(step, Gap::Near, heads(step.way, Way::Sent)));
+        let far = self.callee.0.iter().map(|step| row(step, Gap::Far, heads(step.way, Way::Received)));
         let media = self.media.iter().flat_map(|(at, [caller, callee])| {
-            [(Arrow::Near(Heads::Both), caller), (Arrow::Far(Heads::Both), callee)]
-                .map(|(arrow, label)| Row { at: *at, arrow, label: label.clone(), ink: Ink::Media })
+            [(Gap::Near, caller), (Gap::Far, callee)].map(|(gap, label)| {
+                let mark = Mark::Arrow(gap, Heads::Both);
+                (*at, Row { after: Default::default(), mark, label: label.clone(), ink: Ink::Media })
+            })
         });
-        let mut rows: Vec<Row> = near.chain(far).chain(media).collect();
-        rows.sort_by_key(|row| row.at);
-        rows
+        near.chain(far).chain(media).collect()
     }
 }
 
@@ -102,62 +66,15 @@ fn heads(way: Way, rightward: Way) -> Heads {
     if way == rightward { Heads::Right } else { Heads::Left }
 }
 
-impl Row {
-    fn of(step: &Step, arrow: Arrow) -> Row {
-        let label = match &step.said {
-            Said::Request { method, .. } if step.again => format!("{} again", method.label()),
-            Said::Response { .. } if step.again => format!("{} again", step.said),
-            Said::Request { .. } | Said::Response { .. } => step.said.to_string(),
-        };
-        Row { at: step.at, arrow, label, ink: ink(&step.said) }
-    }
-
-    /// An arrow between two life lines, with the label in its middle.
-    fn draw(&self, begin: Instant) -> Line {
-        let [caller, near, far, callee] = LIFE_LINES;
-        let (from, to, heads) = match self.arrow {
-            Arrow::Near(heads) => (caller, near, heads),
-            Arrow::Far(heads) => (far, callee, heads),
-        };
-        let inside = to - from - 1;
-        let stroke = if heads == Heads::Both { "═" } else { "─" };
-        let time = milliseconds(self.at.since(begin));
-
-        let mut line = life_lines();
-        line.put(TIME_END.saturating_sub(time.len()), Ink::Faint, &time);
-        line.put(from + 1, self.ink, &stroke.repeat(inside));
-        if matches!(heads, Heads::Left | Heads::Both) {
-            line.put(from + 1, self.ink, "◄");
-        }
-        if matches!(heads, Heads::Right | Heads::Both) {
-            line.put(to - 1, self.ink, "►");
-        }
-        // Outside the label there is room for a blank, a bit of the stroke and a head.
-        let label: String = self.label.chars().take(inside - 4).collect();
-        line.put_centred((from + to) / 2, self.ink, &format!(" {label} "));
-        line
-    }
-}
-
-fn life_lines() -> Line {
-    let mut line = Line::default();
-    for column in LIFE_LINES {
-        line.put(column, Ink::Faint, "│");
-    }
-    line
-}
-
-fn ink(said: &Said) -> Ink {
-    match said {
-        Said::Request { .. } => Ink::Request,
-        Said::Response { status, .. } if status.is_provisional() => Ink::Provisional,
-        Said::Response { status, .. } if status.is_success() => Ink::Good,
-        Said::Response { .. } => Ink::Bad,
-    }
-}
-
-fn milliseconds(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+fn row(step: &Step, gap: Gap, heads: Heads) -> (Instant, Row) {
+    let (label, status) = match &step.said {
+        Said::Request { method, .. } if step.again => (format!("{} again", method.label()), None),
+        Said::Request { .. } => (step.said.to_string(), None),
+        Said::Response { status, .. } if step.again => (format!("{} again", step.said), Some(*status)),
+        Said::Response { status, .. } => (step.said.to_string(), Some(*status)),
+    };
+    let mark = Mark::Arrow(gap, heads);
+    (step.at, Row { after: Default::default(), mark, label, ink: ladder::ink(status) })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! `drawbridge calls` and `drawbridge call ID`.
+//! `drawbridge calls`.
 
 use serde_json::Value;
 
-use super::columns::{Cell, count, items, list, moment, number, span, table, text};
+use super::columns::{Cell, count, items, number, span, table, text};
 use crate::cli::style::{Ink, Palette};
 
 pub(super) fn page(body: &Value, palette: Palette) -> String {
@@ -21,32 +21,6 @@ pub(super) fn page(body: &Value, palette: Palette) -> String {
     table(&["CALL", "PHASE", "FOR", "FROM", "TO", "IN", "OUT"], &rows, palette) + &end
 }
 
-pub(super) fn one(call: &Value, palette: Palette) -> String {
-    let leg = |leg: &Value| match leg.is_object() {
-        true => format!("{} ({}), {}", whose(leg), text(leg, "realm"), text(leg, "remote")),
-        false => "no target yet".to_owned(),
-    };
-    let mut entries = vec![
-        ("call", Cell::in_ink(text(call, "id"), Ink::Bold)),
-        ("phase", phase(call)),
-        ("from", Cell::chosen(text(call, "from"), Ink::Plain)),
-        ("to", Cell::chosen(text(call, "to"), Ink::Plain)),
-        ("in", Cell::new(leg(&call["ingress"]))),
-        ("out", Cell::new(leg(&call["egress"]))),
-        (
-            "start",
-            Cell::new(format!("{}, {} ago", moment(text(call, "start")), span(number(call, "seconds")))),
-        ),
-    ];
-    if let Some(answer) = call["answer"].as_str() {
-        entries.push(("answer", Cell::new(moment(answer))));
-    }
-    if call["emergency"] == true {
-        entries.push(("emergency", Cell::in_ink("a call for help", Ink::Bad)));
-    }
-    list(&entries, palette)
-}
-
 fn row(call: &Value) -> Vec<Cell> {
     let leg = |leg: &Value| Cell::new(if leg.is_object() { whose(leg) } else { "-" });
     vec![
@@ -60,7 +34,7 @@ fn row(call: &Value) -> Vec<Cell> {
     ]
 }
 
-fn phase(call: &Value) -> Cell {
+pub(super) fn phase(call: &Value) -> Cell {
     let phase = text(call, "phase");
     let ink = match phase {
         "answered" => Ink::Good,
@@ -71,7 +45,7 @@ fn phase(call: &Value) -> Cell {
 }
 
 /// The trunk, or the address of who is let in by a realm's list.
-fn whose(leg: &Value) -> &str {
+pub(super) fn whose(leg: &Value) -> &str {
     leg["trunk"].as_str().unwrap_or_else(|| text(leg, "remote"))
 }
 
@@ -117,33 +91,5 @@ mod tests {
             7 calls: the 2 oldest are shown
         "#]]
         .assert_eq(&page(&served, Palette::PLAIN));
-        expect![[r#"
-            call       00ab
-            phase      answered
-            from       +14155550100
-            to         911
-            in         10.0.0.9:5060 (trusted), 10.0.0.9:5060
-            out        sinch (untrusted), 192.0.2.1:5060
-            start      2026-03-21 09:05:07 UTC, 1 min 2 s ago
-            answer     2026-03-21 09:05:07 UTC
-            emergency  a call for help
-        "#]]
-        .assert_eq(&one(&served["calls"][0], Palette::PLAIN));
-    }
-
-    #[test]
-    fn one_call_is_told_with_its_legs() {
-        expect![[r#"
-            call       00ab
-            phase      answered
-            from       +14155550100
-            to         911
-            in         10.0.0.9:5060 (trusted), 10.0.0.9:5060
-            out        sinch (untrusted), 192.0.2.1:5060
-            start      2026-03-21 09:05:07 UTC, 1 min 2 s ago
-            answer     2026-03-21 09:05:09 UTC
-            emergency  a call for help
-        "#]]
-        .assert_eq(&one(&call(), Palette::PLAIN));
     }
 }

@@ -482,3 +482,27 @@ pub(super) const CDR: Section = Section {
         ),
     ],
 };
+
+pub(super) const LOG: Section = Section {
+    table: "[log]",
+    text: "What is logged, to the journal or to standard error.",
+    keys: &[
+        key("log.filter", "string", As("\"info\""), Any("`error`, `warn`, `info`, `debug`, `trace`, `off`; `part=level` for parts"), Reload,
+            r#""info,drawbridge::transport=debug""#,
+            "`DRAWBRIDGE_LOG` in the environment counts before it at the start; `drawbridge log` changes it until the next change here."),
+        key("log.redact_numbers", "true or false", As("false"), Any(""), Reload, "true",
+            "Numbers in the log are shown as `+1415xxxxx23`. Records of calls and the API have them whole."),
+    ],
+};
+
+pub(super) const HEP: Section = Section {
+    table: "[hep]",
+    text: "A copy of each SIP message for a capture server (Homer), as HEP version 3. Absent: none.",
+    keys: &[
+        key("hep.collector", "address, with or without a port", Required, Any("port 9060"), Reload, r#""192.0.2.9:9060""#,
+            "Where copies go. They are not encrypted, those of TLS neither. No call waits for them."),
+        key("hep.transport", "word", As("\"udp\""), OneOf(&["udp"]), Reload, r#""udp""#, "There is no other."),
+        key("hep.id", "number", As("2001"), Between("1", "4294967295"), Reload, "2002", "The number by which the server knows this node."),
+        key("hep.password", "string", Means("none"), Any(""), Reload, r#""${SECRET}""#, "Goes with each copy, if the server asks for one."),
+    ],
+};

@@ -308,3 +308,28 @@ fn received_tos(socket: &UdpSocket) -> u8 {
         *libc::CMSG_DATA(first)
     }
 }
+
+/// An operator asks how a call is while it goes on.
+#[test]
+fn a_session_tells_how_it_is_and_goes_on() {
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        for sequence in 0..5 {
+            passes(&a.rtp, stream.a.rtp(), &b.rtp, &rtp(sequence));
+        }
+        setup.command(MediaCommand::Report { session: ONE });
+        let MediaEvent::Report { session: ONE, live: Some(live) } = setup.event() else {
+            panic!("no report")
+        };
+        let from_a = &live.streams[0].from_a;
+        assert_eq!((from_a.packets, from_a.bytes, from_a.lost), (5, 5 * 172, 0));
+        assert_eq!((from_a.signalled, from_a.source), (Some(a.rtp_address()), Some(a.rtp_address())));
+        assert!(from_a.last_packet.is_some_and(|last| last <= live.at));
+        assert_eq!(live.streams[0].from_b.last_packet, None);
+        passes(&b.rtp, stream.b.rtp(), &a.rtp, &rtp(7));
+        let stranger = MediaSessionId(77);
+        setup.command(MediaCommand::Report { session: stranger });
+        assert_eq!(setup.event(), MediaEvent::Report { session: stranger, live: None });
+        assert_eq!(setup.close(ONE).from_a, live.report.from_a);
+    });
+}

@@ -396,6 +396,7 @@ fn describe(command: &MediaCommand) -> String {
         MediaCommand::SetHold { held: false, .. } => "resume".to_owned(),
         MediaCommand::SetAnswered { .. } => "answered".to_owned(),
         MediaCommand::Press { side, .. } => format!("press {side:?}"),
+        MediaCommand::Report { .. } => "report".to_owned(),
         MediaCommand::Close { .. } => "close".to_owned(),
     }
 }

@@ -469,6 +469,7 @@ impl<'a> World<'a> {
             MediaCommand::SetRemote { .. }
             | MediaCommand::SetHold { .. }
             | MediaCommand::SetAnswered { .. }
+            | MediaCommand::Report { .. }
             | MediaCommand::Press { .. } => return,
         };
         self.engine.handle(self.now, Input::Media(event));
