@@ -146,9 +146,8 @@ mod tests {
     fn every_page_is_described_once_and_named_once() {
         let description = description();
         let paths = description["paths"].as_object().unwrap();
-        let verbs = paths.values().map(|path| {
-            ["get", "post"].iter().filter(|verb| path.get(verb).is_some()).count()
-        });
+        let verbs =
+            paths.values().map(|path| ["get", "post"].iter().filter(|verb| path.get(verb).is_some()).count());
         assert_eq!(verbs.sum::<usize>(), PAGES.len(), "one is there twice");
         let names: BTreeSet<&str> = PAGES.iter().map(|page| page.id).collect();
         assert_eq!(names.len(), PAGES.len(), "an id is there twice");

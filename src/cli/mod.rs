@@ -9,6 +9,7 @@ mod keys;
 mod ladder;
 mod media_bench;
 mod operator;
+mod packaged;
 mod profiles;
 mod style;
 mod trunk;
@@ -161,6 +162,9 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
 
 Exit status: 0 if every call completed and media flowed both ways, byte for byte; else 1.")]
     Demo(demo::DemoArgs),
+    /// Write the files of a package that are made from this command line
+    #[command(hide = true, after_help = packaged::EXAMPLES)]
+    Packaged(packaged::PackagedArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -190,6 +194,7 @@ pub fn main() -> ExitCode {
         Command::Keys { key } => keys::run(key.as_deref()),
         Command::Media(command) => media_bench::run(&command),
         Command::Demo(args) => demo::run(&args),
+        Command::Packaged(args) => packaged::run(&args),
     }
 }
 

@@ -269,7 +269,7 @@ fn posted(post: &PostSettings) -> String {
         list(&names),
         secrets.finish() as u32,
         spool.display(),
-        if tls.is_some() { ", TLS" } else { "" },
+        tls.as_ref().map(|tls| format!(", {tls:?}")).unwrap_or_default(),
     )
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Files change in flocks (a package upgrade, a rename and its directory): quiet for so long, they
 /// are read.
@@ -21,6 +22,8 @@ pub struct FileWatch {
     _watcher: RecommendedWatcher,
     /// Room for one: "something changed" need not be said twice.
     changes: mpsc::Receiver<()>,
+    /// A change was seen and not told yet: when it is told at the latest.
+    due: Option<Instant>,
 }
 
 impl FileWatch {
@@ -49,21 +52,27 @@ impl FileWatch {
                 watcher.watch(&other, RecursiveMode::NonRecursive)?;
             }
         }
-        Ok(FileWatch { _watcher: watcher, changes })
+        Ok(FileWatch { _watcher: watcher, changes, due: None })
     }
 
-    /// Waits for a change, and then until the files are quiet. May be cancelled.
+    /// Waits for a change, and then until the files are quiet. May be cancelled: the next call tells a change
+    /// that this one has seen.
+    #[allow(clippy::disallowed_methods, reason = "the shell's own clock, for files and not for calls")]
     pub async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
-            return std::future::pending().await;
-        }
-        let quiet = async {
-            while tokio::time::timeout(QUIET, self.changes.recv()).await.is_ok_and(|change| change.is_some())
-            {
+        let due = match self.due {
+            Some(due) => due,
+            None => {
+                if self.changes.recv().await.is_none() {
+                    return std::future::pending().await;
+                }
+                *self.due.insert(Instant::now() + LONGEST_WAIT)
             }
         };
+        let quiet =
+            async { while timeout(QUIET, self.changes.recv()).await.is_ok_and(|change| change.is_some()) {} };
         // Either is a time to read the files.
-        let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
+        let _ = timeout_at(due, quiet).await;
+        self.due = None;
     }
 }
 
@@ -95,12 +104,28 @@ mod tests {
         let mut watch = FileWatch::start(&config, []).unwrap();
 
         std::fs::write(directory.join("trunks.d/new.toml"), "b").unwrap();
-        tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap();
+        timeout(PATIENCE, watch.changed()).await.unwrap();
         std::fs::write(directory.join("draft.toml"), "c").unwrap();
         std::fs::rename(directory.join("draft.toml"), &config).unwrap();
-        tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap();
+        timeout(PATIENCE, watch.changed()).await.unwrap();
         assert_eq!(std::fs::read_to_string(&config).unwrap(), "c");
         assert!(watch.changes.try_recv().is_err());
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_change_is_not_lost_when_the_wait_for_quiet_is_cancelled() {
+        let directory = std::env::temp_dir().join(format!("drawbridge-watch-cancel-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let config = directory.join("drawbridge.toml");
+        let mut watch = FileWatch::start(&config, []).unwrap();
+        std::fs::write(&config, "a").unwrap();
+        // As a timer of the daemon does: after the change was seen, before the files were quiet.
+        while watch.due.is_none() {
+            assert!(timeout(QUIET / 3, watch.changed()).await.is_err());
+        }
+        timeout(PATIENCE, watch.changed()).await.unwrap();
+        assert!(watch.due.is_none());
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -162,6 +162,7 @@ impl Metrics {
         }
         for result in PostResult::ALL {
             metrics.cdr_posts.with_label_values(&[result.as_str()]);
+        }
         for result in ["sent", "dropped"] {
             metrics.hep.with_label_values(&[result]);
         }
@@ -234,6 +235,8 @@ impl Metrics {
     pub fn set_cdr_spool(&self, records: u64, bytes: u64) {
         self.cdr_spool_records.set(i64::try_from(records).unwrap_or(i64::MAX));
         self.cdr_spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Counts a copy of a message for the capture server.
     pub fn count_hep(&self, sent: bool) {
         self.hep.with_label_values(&[if sent { "sent" } else { "dropped" }]).inc();
