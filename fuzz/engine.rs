@@ -381,7 +381,7 @@ impl<'a> World<'a> {
                 assert!(self.records.iter().all(|known| known.id != cdr.id), "two records of one call");
                 self.records.push(*cdr);
             }
-            Output::Event(Event::CallBegan { trunk }) => *self.counted.entry(trunk).or_default() += 1,
+            Output::Event(Event::CallBegan { trunk, .. }) => *self.counted.entry(trunk).or_default() += 1,
             Output::Event(Event::CallEnded { trunk }) => *self.counted.entry(trunk).or_default() -= 1,
             Output::Event(_) | Output::OpenCall(_) => {}
         }

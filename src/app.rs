@@ -112,6 +112,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         configuration: Arc::new(ArcSwap::from_pointee(as_started(config, clock))),
         clock,
         started: clock.now(),
+        live: admin::Live::default(),
     };
     let (driver, driver_ended) = start_driver(runtime, clock, parts)?;
     let (http, stop_http) = start_http(admin_listener, socket, view.clone())?;

@@ -14,6 +14,7 @@ mod golden;
 mod log;
 mod names;
 mod openapi;
+mod page;
 mod problem;
 mod reload;
 mod routes;
@@ -29,6 +30,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,6 +45,7 @@ use crate::runtime::Clock;
 use crate::runtime::driver::{Command, Vitals};
 use crate::telemetry::{CdrState, Metrics, RelayTotals};
 
+pub use page::Live;
 pub use reload::{RELOADS_WAITING, Reload, ReloadReport, ReloadRequest};
 pub use socket::{AdminSocket, SocketFault};
 
@@ -70,6 +73,8 @@ pub struct View {
     pub clock: Clock,
     /// When the process began.
     pub started: Instant,
+    /// Who watches the page.
+    pub live: Live,
 }
 
 /// A snapshot of the configuration and how it came to be.
@@ -118,11 +123,14 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, Limits::default());
     let socket = socket.map(AdminSocket::watched).transpose()?;
-    let http = finished(routes::on_http()).with_state(view.clone());
+    let door = page::Door::of(&listener);
+    let http = finished(routes::on_http().merge(page::pages()));
+    let http = http.layer(middleware::from_fn_with_state(door, page::guard)).with_state(view.clone());
     tokio::select! {
         // Connections are not waited for: a scraper that keeps one open must not hold up the end.
         served = async { axum::serve(listener, http).await } => served,
-        served = serve_socket(socket, view) => served,
+        served = serve_socket(socket, view.clone()) => served,
+        () = page::watch(&view) => Ok(()),
         _ = stop => Ok(()),
     }
 }
@@ -144,7 +152,7 @@ async fn no_such_page() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is no such page",
-        "see /api/v1/status, /api/v1/trunks, /api/v1/calls, /metrics, /healthz and /readyz; /api/v1/openapi.json has all",
+        "see /, /api/v1/status, /api/v1/trunks, /api/v1/calls, /metrics, /healthz and /readyz; /api/v1/openapi.json has all",
     )
 }
 

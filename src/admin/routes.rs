@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::problem::Problem;
-use super::{View, call, calls, changes, log, openapi, reload, status, trunks};
+use super::{View, call, calls, changes, log, openapi, page, reload, status, trunks};
 
 /// One page.
 pub(super) struct Page {
@@ -150,6 +150,36 @@ pub(super) const PAGES: &[Page] = &[
         else_: &[NO_CALL, UNRESPONSIVE],
     },
     Page {
+        path: "/api/v1/history",
+        on: On::Both,
+        serves: || get(page::history),
+        id: "history",
+        text: "How calls went lately: answered, post-dial delay, opinion score, calls a second.",
+        takes: None,
+        gives: Gives::Json(of::<page::History>),
+        else_: &[],
+    },
+    Page {
+        path: "/api/v1/snapshot",
+        on: On::Both,
+        serves: || get(page::snapshot),
+        id: "snapshot",
+        text: "What the status page shows of the node at this moment.",
+        takes: None,
+        gives: Gives::Json(of::<page::Snapshot>),
+        else_: &[],
+    },
+    Page {
+        path: "/api/v1/events",
+        on: On::Both,
+        serves: || get(page::events),
+        id: "events",
+        text: "The same once a second, as server-sent events of the kind snapshot.",
+        takes: None,
+        gives: Gives::Text("text/event-stream"),
+        else_: &[(503, "as many are watching as may")],
+    },
+    Page {
         path: "/api/v1/log",
         on: On::Both,
         serves: || get(log::show),
@@ -261,7 +291,7 @@ async fn only_on_the_socket() -> Problem {
 
 #[cfg(test)]
 mod tests {
-    /// A page that stood elsewhere would not be described.
+    /// A page that stood elsewhere would not be described. Those for browsers are no part of the API.
     #[test]
     fn no_page_is_routed_but_here() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/admin");
@@ -271,7 +301,10 @@ mod tests {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     directories.push(path);
-                } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("routes.rs") {
+                } else if path.extension().is_some_and(|end| end == "rs")
+                    && !path.ends_with("routes.rs")
+                    && !path.ends_with("page/mod.rs")
+                {
                     let text = std::fs::read_to_string(&path).unwrap();
                     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
                     assert!(!text.contains(".route("), "{}: write it into PAGES", path.display());

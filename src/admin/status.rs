@@ -12,9 +12,9 @@ use super::names::NameStatus;
 use super::trunks::{AttemptsBody, RefusalBody};
 use crate::base::{ByRealm, Instant, Realm};
 use crate::config::Fault;
-use crate::routing::TrunkReport;
+use crate::routing::{HostReport, TrunkReport};
 use crate::runtime::Clock;
-use crate::runtime::driver::Command;
+use crate::runtime::driver::{Command, Vitals};
 use crate::telemetry::rfc3339::utc_millis;
 use crate::telemetry::{CdrReport, CdrSettings};
 
@@ -139,40 +139,52 @@ pub(super) async fn status(State(view): State<View>) -> Json<Status> {
     let vitals = view.vitals().await;
     let trunks = view.ask(Command::Trunks).await;
     let hosts = if vitals.is_some() { view.hosts().await } else { None };
-    let configuration = view.configuration.load();
-    let running = &configuration.running;
-    let census = vitals.map(|vitals| vitals.census);
-    Json(Status {
-        version: env!("CARGO_PKG_VERSION"),
-        node: running.node.clone(),
-        engine: view.relay.engine_name(),
-        started: utc_millis(view.clock.time_of_day(view.started)),
-        uptime_seconds: view.clock.now().since(view.started).as_secs(),
-        state: match vitals {
-            Some(vitals) if vitals.draining => "draining",
-            Some(_) => "serving",
-            None => "unresponsive",
-        },
-        drain_deadline: vitals
-            .and_then(|vitals| vitals.drain_deadline)
-            .map(|at| utc_millis(view.clock.time_of_day(at))),
-        calls: census.map(|census| census.calls),
-        transactions: census.map(|census| census.transactions),
-        media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
-        failing_trunks: trunks.as_ref().map(|reports| failing(reports, view.clock)),
-        trunks: trunks.map(|reports| count_by_state(&reports)),
-        dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
-        cdrs: CdrStatus::of(&running.cdr, view.cdrs.report()),
-        configuration: ConfigurationStatus {
-            since: utc_millis(view.clock.time_of_day(configuration.since)),
-            listeners: running.listeners.len(),
-            trunks: running.routing.trunks.len(),
-            routes: running.routing.routes.len(),
-            last_reload_successful: configuration.refused.is_empty(),
-            faults: configuration.refused.clone(),
-            waiting_for_restart: configuration.waiting_for_restart.clone(),
-        },
-    })
+    Json(Status::of(&view, vitals, trunks.as_deref(), hosts))
+}
+
+impl Status {
+    /// Of what the driver said; `None` where it did not answer.
+    pub(super) fn of(
+        view: &View,
+        vitals: Option<Vitals>,
+        trunks: Option<&[TrunkReport]>,
+        hosts: Option<Vec<HostReport>>,
+    ) -> Status {
+        let configuration = view.configuration.load();
+        let running = &configuration.running;
+        let census = vitals.map(|vitals| vitals.census);
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            node: running.node.clone(),
+            engine: view.relay.engine_name(),
+            started: utc_millis(view.clock.time_of_day(view.started)),
+            uptime_seconds: view.clock.now().since(view.started).as_secs(),
+            state: match vitals {
+                Some(vitals) if vitals.draining => "draining",
+                Some(_) => "serving",
+                None => "unresponsive",
+            },
+            drain_deadline: vitals
+                .and_then(|vitals| vitals.drain_deadline)
+                .map(|at| utc_millis(view.clock.time_of_day(at))),
+            calls: census.map(|census| census.calls),
+            transactions: census.map(|census| census.transactions),
+            media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
+            failing_trunks: trunks.map(|reports| failing(reports, view.clock)),
+            trunks: trunks.map(count_by_state),
+            dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
+            cdrs: CdrStatus::of(&running.cdr, view.cdrs.report()),
+            configuration: ConfigurationStatus {
+                since: utc_millis(view.clock.time_of_day(configuration.since)),
+                listeners: running.listeners.len(),
+                trunks: running.routing.trunks.len(),
+                routes: running.routing.routes.len(),
+                last_reload_successful: configuration.refused.is_empty(),
+                faults: configuration.refused.clone(),
+                waiting_for_restart: configuration.waiting_for_restart.clone(),
+            },
+        }
+    }
 }
 
 fn failing(reports: &[TrunkReport], clock: Clock) -> Vec<FailingTrunk> {

@@ -178,7 +178,7 @@ pub(super) fn no_such_trunk(name: &str) -> Problem {
 }
 
 impl TrunkBody {
-    fn of(report: &TrunkReport, clock: Clock) -> TrunkBody {
+    pub(super) fn of(report: &TrunkReport, clock: Clock) -> TrunkBody {
         let time = |at: Instant| utc_millis(clock.time_of_day(at));
         TrunkBody {
             name: report.name.as_str().to_owned(),

@@ -114,7 +114,7 @@ impl Engine {
         let has_room = self.count_on_trunk(now, Some(trunk), emergency).is_ok();
         if has_room {
             self.count_on_node(now, key, emergency);
-            self.event(Event::CallBegan { trunk: Some(trunk.clone()) });
+            self.event(Event::CallBegan { trunk: Some(trunk.clone()), arrived: false });
         }
         if let Some(call) = self.calls.get_mut(key) {
             call.plan.passed_full |= !has_room;
@@ -359,6 +359,12 @@ impl Engine {
             call.record.answer = Some(now);
             call.record.status = 200;
             call.a.incoming = None;
+            let answered = Event::CallAnswered {
+                trunk: call.b.as_ref().and_then(|leg| leg.trunk.clone()),
+                rang_after: call.record.ring.map(|ring| ring.since(call.record.start)),
+                after: now.since(call.record.start),
+            };
+            self.event(answered);
         }
         self.expect_talk(key);
         let longest = [Side::A, Side::B].map(|side| self.timeouts_of(key, side).duration);

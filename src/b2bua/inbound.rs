@@ -162,7 +162,7 @@ impl Engine {
         self.dialogs.insert(local_tag, (key, Side::A));
         self.invites.insert(invite, key);
         self.servers.insert(server, key);
-        self.event(Event::CallBegan { trunk });
+        self.event(Event::CallBegan { trunk, arrived: true });
         key
     }
 

@@ -1,6 +1,7 @@
 //! The engine's two mouths: everything that can happen to it, and everything that it can ask for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -167,6 +168,17 @@ pub enum Event {
     CallBegan {
         /// `None` for a source that a realm's allowlist let in.
         trunk: Option<TrunkName>,
+        /// Whether it is the INVITE that came, and not a target that is tried or a transfer's own call.
+        arrived: bool,
+    },
+    /// The caller of a call that came was passed the 2xx.
+    CallAnswered {
+        /// Whose callee answered.
+        trunk: Option<TrunkName>,
+        /// From the INVITE to the first 18x passed on; `None`: there was none.
+        rang_after: Option<Duration>,
+        /// From the INVITE to the answer.
+        after: Duration,
     },
     /// A target or a trunk is up or down from now on, or gone; or a probe was answered.
     Health(HealthChange),

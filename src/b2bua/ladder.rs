@@ -19,7 +19,7 @@ use slotmap::SlotMap;
 
 use crate::base::{Hop, Instant, Realm, Transport};
 use crate::media::Side;
-use crate::sip::{Message, Method};
+use crate::sip::{Message, Method, Status};
 
 /// So many of a call's first messages are kept whatever follows: they say how it was set up.
 pub(super) const FIRST_KEPT: usize = 24;
@@ -368,7 +368,7 @@ fn without_password(uri: &[u8]) -> (&[u8], &[u8]) {
 fn fingerprint_of(message: &Message) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     message.request_uri_raw().hash(&mut hasher);
-    message.status().map(|status| status.code()).hash(&mut hasher);
+    message.status().map(Status::code).hash(&mut hasher);
     message.reason().hash(&mut hasher);
     message.cseq().map(|cseq| (cseq.number, cseq.method.label())).hash(&mut hasher);
     message.top_via().and_then(|via| via.branch()).hash(&mut hasher);

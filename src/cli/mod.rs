@@ -12,6 +12,7 @@ mod operator;
 mod packaged;
 mod profiles;
 mod style;
+mod top;
 mod trunk;
 mod trunk_test;
 
@@ -100,6 +101,12 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
     /// List the trunks with their state, calls and targets
     #[command(after_help = operator::TRUNKS_EXAMPLES)]
     Trunks(operator::DaemonArgs),
+    /// Watch trunks, calls and media, live
+    ///
+    /// A screen that is drawn anew each second, like htop: what the status page shows, in a terminal of 80
+    /// by 24 or more. It changes nothing.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::TopArgs),
     /// End a call with BYE on both legs, or refuse it with 480 before it is answered
     #[command(after_help = operator::HANGUP_EXAMPLES)]
     Hangup(operator::CallArgs),
@@ -184,6 +191,7 @@ pub fn main() -> ExitCode {
         Command::Calls(args) => operator::calls(&args),
         Command::Call(args) => operator::call(&args),
         Command::Trunks(args) => operator::trunks(&args),
+        Command::Top(args) => top::run(&args),
         Command::Hangup(args) => operator::hang_up(&args),
         Command::Reload(args) => operator::reload(&args),
         Command::Log(args) => operator::log(&args),

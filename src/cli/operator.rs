@@ -126,7 +126,7 @@ pub(super) fn calls(args: &DaemonArgs) -> ExitCode {
 
 /// One call.
 pub(super) fn call(args: &CallArgs) -> ExitCode {
-    ask(&args.daemon, &format!("/api/v1/calls/{}", client::segment(&args.id)), call::page)
+    ask(&args.daemon, &call_path(&args.id), call::page)
 }
 
 /// How the trunks are.
@@ -175,6 +175,29 @@ pub(super) fn drain(args: &DrainArgs) -> ExitCode {
 /// Takes new calls again.
 pub(super) fn undrain(args: &DaemonArgs) -> ExitCode {
     tell(args, "/api/v1/undrain", drain::undrained)
+}
+
+/// What the daemon answers to one question, for `top`; else why not, for people.
+pub(super) fn read(args: &DaemonArgs, path: &str) -> Result<Value, String> {
+    let answer = Daemon::of(args).and_then(|daemon| daemon.get(path)).and_then(Answer::success);
+    answer.map_err(|failure| failure.to_string())
+}
+
+/// What `call` prints, for `top`.
+pub(super) fn call_page(about: &Value) -> String {
+    call::page(about, Palette::PLAIN)
+}
+
+/// Where a call is asked for.
+pub(super) fn call_path(id: &str) -> String {
+    format!("/api/v1/calls/{}", client::segment(id))
+}
+
+impl DaemonArgs {
+    /// Whether a machine reads the answer.
+    pub(super) fn is_for_machines(&self) -> bool {
+        self.json
+    }
 }
 
 type Page = fn(&Value, Palette) -> String;

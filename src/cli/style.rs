@@ -22,6 +22,8 @@ pub enum Ink {
     Bad,
     /// Audio.
     Media,
+    /// Where the cursor is.
+    Selected,
 }
 
 /// Whether to colour.
@@ -32,7 +34,6 @@ pub struct Palette {
 
 impl Palette {
     /// No colours.
-    #[cfg(test)]
     pub const PLAIN: Palette = Palette { colours: false };
 
     /// For standard output: colours on a terminal, unless NO_COLOR is set and not empty
@@ -64,6 +65,7 @@ impl Ink {
             Ink::Good => Some("32"),
             Ink::Bad => Some("1;31"),
             Ink::Media => Some("35"),
+            Ink::Selected => Some("7"),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod driver;
+pub mod load;
 mod lookups;
 mod media_questions;
 pub mod notify;

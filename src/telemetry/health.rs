@@ -126,7 +126,7 @@ fn line_of(change: &HealthChange, time_of_day: impl Fn(Instant) -> SystemTime) -
     Some(format!("trunk {trunk}: {at} is down{why}; {rest}"))
 }
 
-fn reason(why: &DownBecause, clock: impl Fn(Instant) -> String) -> String {
+pub(super) fn reason(why: &DownBecause, clock: impl Fn(Instant) -> String) -> String {
     if let Some(until) = why.aside_until {
         return format!("it answered 503 and asks to be left alone until {}", clock(until));
     }

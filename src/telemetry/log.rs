@@ -11,6 +11,7 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::redact;
 use crate::b2bua::{Cdr, CdrLeg};
+use crate::base::TrunkName;
 
 /// The environment variable with the filter at the start, instead of `log.filter`: `DRAWBRIDGE_LOG=debug`.
 pub const FILTER_VARIABLE: &str = "DRAWBRIDGE_LOG";
@@ -106,7 +107,7 @@ pub fn call_ended(cdr: &Cdr) {
         call = cdr.id,
         from = %redact::number(&cdr.from),
         to = %redact::number(&cdr.to),
-        trunk = cdr.egress.as_ref().unwrap_or(&cdr.ingress).trunk.as_ref().map(|trunk| trunk.as_str()),
+        trunk = cdr.egress.as_ref().unwrap_or(&cdr.ingress).trunk.as_ref().map(TrunkName::as_str),
         peer = %cdr.egress.as_ref().unwrap_or(&cdr.ingress).remote,
         ingress = trunk(&cdr.ingress),
         egress = cdr.egress.as_ref().map_or_else(|| "-".to_owned(), trunk),

@@ -69,8 +69,17 @@ impl Meter {
             Event::Registration { trunk, is_registered, .. } => {
                 self.metrics.set_registered(trunk.as_str(), *is_registered);
             }
-            Event::CallBegan { trunk } => self.trunk(trunk.as_ref()).active.inc(),
-            Event::Health(change) => self.metrics.show_health(change),
+            Event::CallBegan { trunk, arrived } => {
+                self.trunk(trunk.as_ref()).active.inc();
+                self.metrics.history.call_began(self.known(trunk.as_ref()), *arrived);
+            }
+            Event::CallAnswered { trunk, rang_after, after } => {
+                self.metrics.history.call_answered(self.known(trunk.as_ref()), *rang_after, *after);
+            }
+            Event::Health(change) => {
+                self.metrics.show_health(change);
+                self.metrics.history.health_changed(change);
+            }
             Event::OneWay(told) => self.trunk(told.place.trunk.as_ref()).one_way.inc(),
             // Are logged, not counted: the records have the attempts.
             Event::SourceShared(_) | Event::Calls(_) => {}
@@ -101,6 +110,7 @@ impl Meter {
                 if self.trunks.contains_key(&attempt.trunk) { attempt.trunk.as_str() } else { NO_TRUNK };
             self.metrics.attempts.with_label_values(&[name, code_label(attempt.result).as_ref()]).inc();
         }
+        self.metrics.history.call_ended(cdr, |trunk| self.trunks.contains_key(trunk));
         let Some(media) = &cdr.media else { return };
         self.trunk(cdr.ingress.trunk.as_ref()).observe_media(&media.from_a);
         if let Some(egress) = &cdr.egress {
@@ -129,8 +139,12 @@ impl Meter {
         name.and_then(|name| self.trunks.get(name)).unwrap_or(&self.no_trunk)
     }
 
+    fn known<'a>(&self, name: Option<&'a TrunkName>) -> Option<&'a TrunkName> {
+        name.filter(|name| self.trunks.contains_key(*name))
+    }
+
     fn label<'a>(&self, leg: &'a CdrLeg) -> &'a str {
-        leg.trunk.as_ref().filter(|name| self.trunks.contains_key(*name)).map_or(NO_TRUNK, TrunkName::as_str)
+        self.known(leg.trunk.as_ref()).map_or(NO_TRUNK, TrunkName::as_str)
     }
 }
 

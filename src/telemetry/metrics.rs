@@ -11,6 +11,7 @@ use prometheus::{Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, Int
 
 use super::cdr::PostResult;
 use super::families::{Families, Family, counter, counters, gauge, gauges, histograms};
+use super::history::History;
 use super::names;
 use crate::b2bua::Census;
 use crate::base::{ByRealm, Realm, Transport};
@@ -96,6 +97,8 @@ pub struct Metrics {
     cdr_spool_records: IntGauge,
     cdr_spool_bytes: IntGauge,
     hep: IntCounterVec,
+    /// The last day, second by second and minute by minute.
+    pub history: History,
     /// One scrape at a time: counters that others own are advanced to what those say.
     scrape: Mutex<()>,
 }
@@ -148,6 +151,7 @@ impl Metrics {
             cdr_spool_records: gauge(&registry, names::CDR_SPOOL_RECORDS)?,
             cdr_spool_bytes: gauge(&registry, names::CDR_SPOOL_BYTES)?,
             hep: counters(&registry, names::HEP_PACKETS, &["result"])?,
+            history: History::default(),
             scrape: Mutex::new(()),
             registry,
         };

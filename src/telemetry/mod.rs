@@ -7,6 +7,7 @@ mod configured;
 mod families;
 mod health;
 pub mod hep;
+pub mod history;
 pub mod log;
 mod meter;
 mod metrics;

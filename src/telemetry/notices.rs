@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{one_way, redact};
 use crate::b2bua::{AuthenticationFault, EndedBy, Event, RegistrationChange};
+use crate::base::TrunkName;
 use crate::routing::Ambiguity;
 
 /// Writes the line of an event that is worth one; most are only counted.
@@ -27,7 +28,7 @@ pub fn log(event: &Event) {
             let leg = if told.silent == EndedBy::Caller { "ingress" } else { "egress" };
             tracing::warn!(
                 call = told.call,
-                trunk = told.place.trunk.as_ref().map(|trunk| trunk.as_str()),
+                trunk = told.place.trunk.as_ref().map(TrunkName::as_str),
                 leg,
                 realm = told.place.realm.as_str(),
                 "one-way audio: {}",

@@ -475,7 +475,7 @@ fn every_call_that_began_on_a_trunk_ends_on_it() {
 /// `calls_active` of a trunk, as its metric is made.
 fn gauge(lab: &Lab, name: &str) -> i32 {
     lab.events.iter().fold(0, |sum, event| match event {
-        Event::CallBegan { trunk: Some(trunk) } if trunk.as_str() == name => sum + 1,
+        Event::CallBegan { trunk: Some(trunk), .. } if trunk.as_str() == name => sum + 1,
         Event::CallEnded { trunk: Some(trunk) } if trunk.as_str() == name => sum - 1,
         _ => sum,
     })

@@ -247,7 +247,7 @@ fn what_a_transfer_counted_is_given_back() {
     }
     let count = |name: &str| {
         lab.events.iter().fold(0, |sum, event| match event {
-            crate::b2bua::Event::CallBegan { trunk: Some(trunk) } if trunk.as_str() == name => sum + 1,
+            crate::b2bua::Event::CallBegan { trunk: Some(trunk), .. } if trunk.as_str() == name => sum + 1,
             crate::b2bua::Event::CallEnded { trunk: Some(trunk) } if trunk.as_str() == name => sum - 1,
             _ => sum,
         })

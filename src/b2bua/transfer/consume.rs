@@ -170,7 +170,7 @@ impl Engine {
         errand.transfer = Transfer::Errand(key);
         errand.has_no_record = true;
         errand.ladder = ladder;
-        self.event(Event::CallBegan { trunk });
+        self.event(Event::CallBegan { trunk, arrived: false });
         Ok(self.calls.insert(errand))
     }
 

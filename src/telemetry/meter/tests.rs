@@ -136,8 +136,8 @@ fn events_and_gauges_reach_the_page_and_totals_of_the_relay_are_not_added_twice(
     let out = Event::MessageOut { realm, transport: Transport::Udp, kind: "INVITE", retransmission: true };
     meter.count(&out);
     meter.count(&Event::Dropped { realm, reason: DropReason::SourceNotAllowed });
-    meter.count(&Event::CallBegan { trunk: Some(TrunkName::from("a")) });
-    meter.count(&Event::CallBegan { trunk: Some(TrunkName::from("b")) });
+    meter.count(&Event::CallBegan { trunk: Some(TrunkName::from("a")), arrived: true });
+    meter.count(&Event::CallBegan { trunk: Some(TrunkName::from("b")), arrived: true });
     meter.add_trunks(&[TrunkName::from("b")]);
     meter.count_unsent(realm, Unsent::QueueFull);
     meter.count(&Event::CancelLost { realm });

@@ -1,0 +1,169 @@
+// What both pages share: elements, figures as people read them, and how old the data is.
+// Whatever came from the network is put into the page as text, never as markup.
+
+export const byId = (id) => document.getElementById(id);
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function build(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+export const el = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
+export const svg = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
+
+/** Writes only what differs: nothing is announced or selected anew without need. */
+export function setText(element, text) {
+  const told = String(text);
+  if (element.textContent !== told) element.textContent = told;
+}
+
+export function setData(element, name, value) {
+  if (element.dataset[name] !== String(value)) element.dataset[name] = value;
+}
+
+/** Makes the children of `parent` those of `items`, in their order; elements stay, and so does the focus. */
+export function reconcile(parent, items, keyOf, make, update) {
+  const known = (parent.known ??= new Map());
+  const wanted = new Set();
+  let place = parent.firstElementChild;
+  for (const item of items) {
+    const key = keyOf(item);
+    if (wanted.has(key)) continue;
+    wanted.add(key);
+    let element = known.get(key);
+    if (!element) {
+      element = make(item);
+      known.set(key, element);
+    }
+    update(element, item);
+    if (element === place) place = place.nextElementSibling;
+    else parent.insertBefore(element, place);
+  }
+  for (const [key, element] of known) {
+    if (!wanted.has(key)) {
+      element.remove();
+      known.delete(key);
+    }
+  }
+}
+
+/** A table with its head; roles are said, for its cells are stacked where the page is narrow. */
+export function table(label, shape, heads) {
+  const body = el("tbody", { role: "rowgroup" });
+  const cells = heads.map(([text, kind]) => el("th", { scope: "col", role: "columnheader", class: kind }, text));
+  const head = el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...cells));
+  const whole = el("table", { class: `table ${shape}`, role: "table", "aria-label": label }, head, body);
+  return { whole: el("div", { class: "frame" }, whole), body };
+}
+
+// ---------------------------------------------------------------------------------------- figures
+
+const NONE = "–";
+
+export const number = (value) => (value === null || value === undefined ? NONE : Number(value).toLocaleString("en"));
+
+export function decimal(value, digits) {
+  return value === null || value === undefined ? NONE : Number(value).toFixed(digits);
+}
+
+/** 0–1 as per cent; never 100 where something is missing. */
+export function percent(share) {
+  if (share === null || share === undefined) return NONE;
+  const tenths = share < 1 ? Math.min(Math.round(share * 1000), 999) : 1000;
+  return tenths >= 1000 ? "100" : (tenths / 10).toFixed(1);
+}
+
+export function millis(value) {
+  if (value === null || value === undefined) return [NONE, ""];
+  if (value >= 10000) return [(value / 1000).toFixed(0), "s"];
+  if (value >= 1000) return [(value / 1000).toFixed(1), "s"];
+  return [value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1), "ms"];
+}
+
+export function span(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
+  if (days > 0) return `${days} d ${hours} h`;
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  if (minutes > 0) return `${minutes} min ${whole % 60} s`;
+  return `${whole} s`;
+}
+
+/** How long a call lasts, in figures that line up: 0:07, 1:02:03. */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (value) => String(value).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
+export const hour = (rfc3339) => (rfc3339 ?? "").slice(11, 19);
+
+export function moment(rfc3339) {
+  return rfc3339 ? `${rfc3339.slice(0, 10)} ${rfc3339.slice(11, 19)} UTC` : NONE;
+}
+
+export const count = (many, thing) => `${number(many)} ${thing}${many === 1 ? "" : "s"}`;
+
+export function bits(perSecond) {
+  if (perSecond >= 1e9) return `${(perSecond / 1e9).toFixed(1)} Gbit/s`;
+  if (perSecond >= 1e6) return `${(perSecond / 1e6).toFixed(1)} Mbit/s`;
+  return `${(perSecond / 1e3).toFixed(0)} kbit/s`;
+}
+
+// ------------------------------------------------------------------------------------------- life
+
+/** Says once to those who listen that something changed; figures are not announced. */
+export function announce(text) {
+  setText(byId("announce"), text);
+}
+
+/** How old what is shown is, and what the lamp says of it. */
+export class Freshness {
+  #last = null;
+  #over = false;
+
+  constructor(limitSeconds) {
+    this.limit = limitSeconds;
+    this.lost = false;
+    setInterval(() => this.#look(), 1000);
+  }
+
+  heard() {
+    this.#last = performance.now();
+    this.#look();
+  }
+
+  /** Nothing more will come, and that is well. */
+  end(text) {
+    this.#over = true;
+    this.lost = false;
+    this.#show("over", text);
+  }
+
+  #look() {
+    if (this.#over || document.hidden) return;
+    if (this.#last === null) {
+      if (performance.now() > this.limit * 1000) this.#show("lost", "no connection to the daemon");
+      return;
+    }
+    const age = Math.floor((performance.now() - this.#last) / 1000);
+    const lost = age >= this.limit;
+    if (lost !== this.lost) {
+      this.lost = lost;
+      announce(lost ? "Connection lost: what is shown is old." : "Connected again.");
+    }
+    this.#show(lost ? "lost" : "live", lost ? `connection lost, data is ${age} s old` : "live");
+  }
+
+  #show(is, text) {
+    setData(byId("live"), "is", is);
+    setText(byId("live-text"), text);
+    document.body.classList.toggle("lost", is === "lost");
+  }
+}

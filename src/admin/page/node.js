@@ -1,0 +1,351 @@
+// The page of the node: how it is, its traffic, its calls. trunks.js draws the trunks.
+
+import { announce, bits, byId, count, decimal, duration, el, Freshness, millis, moment, number, percent, reconcile, setData, setText, span, svg, table } from "./common.js";
+import { chart, draw, rolling } from "./chart.js";
+import { drawTrunks } from "./trunks.js";
+
+const SECONDS_KEPT = 300;
+/** Fewer points do not fill a chart. */
+const POINTS_MIN = 60;
+/** No more rows are drawn: a search finds the others. */
+const ROWS_MAX = 200;
+
+const fresh = new Freshness(3);
+let history = { seconds: [], minutes: [] };
+let snapshot = null;
+let told = null;
+
+// ---------------------------------------------------------------------------------------- readings
+
+const spread = (values) => Math.max(...values.filter((value) => value !== null && value !== undefined), 0);
+
+/** Each reading: what its figure, its note and its line are made of. */
+const READINGS = [
+  {
+    name: "Active calls",
+    value: ({ status }) => [number(status.calls), ""],
+    note: ({ window }) => `${number(window.active_max)} at most`,
+    line: (points) => points.map((point) => point?.active ?? null),
+    told: (value) => number(value),
+  },
+  {
+    name: "New calls",
+    value: ({ recent }) => [decimal(recent, recent < 10 ? 1 : 0), "/s"],
+    note: ({ window }) => `${count(window.calls, "call")} came`,
+    line: (points, step) => points.map((point) => (point ? point.calls / step : null)),
+    told: (value) => `${decimal(value, 1)} a second`,
+  },
+  {
+    name: "Answered", short: "ASR", long: "Answer-seizure ratio: calls that were answered",
+    value: ({ window }) => [percent(window.asr), window.asr === null ? "" : "%"],
+    note: ({ window }) => `${number(window.answered)} of ${count(window.attempts, "attempt")}`,
+    line: (points, step) => rolling(points, "answered", "attempts", step === 1 ? 30 : 15),
+    range: () => [0, 1], told: (value) => `${percent(value)} per cent`,
+  },
+  {
+    name: "Delivered", short: "NER", long: "Network effectiveness ratio: answered, busy, rang or declined by the callee",
+    value: ({ window }) => [percent(window.ner), window.ner === null ? "" : "%"],
+    note: ({ window }) => (window.refused > 0 ? `${number(window.refused)} more refused here` : `${number(window.effective)} of ${count(window.attempts, "attempt")}`),
+    line: (points, step) => rolling(points, "effective", "attempts", step === 1 ? 30 : 15),
+    range: () => [0, 1], told: (value) => `${percent(value)} per cent`,
+    is: ({ window }) => (window.attempts >= 10 && window.ner < 0.5 ? "bad" : window.attempts >= 10 && window.ner < 0.9 ? "warn" : "good"),
+  },
+  {
+    name: "Post-dial delay", short: "PDD", long: "From the INVITE to the first ringing that the caller hears; median",
+    value: ({ window }) => millis(window.delay_p50_ms),
+    note: ({ window }) => (window.delay_p95_ms === null ? "none rang" : `95 % within ${millis(window.delay_p95_ms).join(" ")}`),
+    line: (points) => points.map((point) => point?.delay_p50_ms ?? null), dots: true,
+    told: (value) => millis(value).join(" "),
+  },
+  {
+    name: "Opinion score", short: "MOS", long: "Mean opinion score of calls that ended, 1.0 to 4.5",
+    value: ({ window }) => [decimal(window.mos, 2), ""],
+    note: ({ window }) => (window.mos === null ? "no call with media ended" : "of calls that ended"),
+    line: (points) => points.map((point) => point?.mos ?? null), dots: true,
+    range: () => [1, 4.5], told: (value) => decimal(value, 2),
+    is: ({ window }) => (window.mos !== null && window.mos < 3.1 ? "bad" : window.mos !== null && window.mos < 3.6 ? "warn" : "good"),
+  },
+  {
+    name: "Media",
+    value: ({ second }) => [number(second?.packets), "packets/s"],
+    note: ({ second, window }) => `${bits((second?.bytes ?? 0) * 8)}, ${number(window.dropped)} dropped`,
+    line: (points, step) => points.map((point) => (point ? point.packets / step : null)),
+    told: (value) => `${number(Math.round(value))} packets a second`,
+  },
+  {
+    name: "Relay load", long: "Share of the time that the busiest media worker's thread runs",
+    value: ({ second }) => [percent(second?.relay_load), second?.relay_load === null ? "" : "%"],
+    note: ({ second, loads }) => `${loads.length > 1 ? `of ${loads.length} workers; ` : ""}engine ${percent(second?.engine_load)} %`,
+    line: (points) => points.map((point) => point?.relay_load ?? null),
+    range: (values) => [0, Math.max(0.25, spread(values))], told: (value) => `${percent(value)} per cent`,
+    is: ({ second }) => ((second?.relay_load ?? 0) > 0.9 ? "bad" : (second?.relay_load ?? 0) > 0.7 ? "warn" : "good"),
+  },
+];
+
+function makeReading(reading) {
+  const name = reading.short ? el("abbr", { title: reading.long }, `${reading.name} `, el("span", { class: "short" }, reading.short)) : reading.name;
+  const figure = el("span");
+  const unit = el("small");
+  const parts = { figure, unit, note: el("p", { class: "note" }), chart: chart() };
+  const element = el("article", { class: "reading" }, el("h3", { title: reading.long }, name), el("p", { class: "value" }, figure, unit), parts.note, parts.chart);
+  element.parts = parts;
+  return element;
+}
+
+const isDay = () => document.querySelector("input[name=range]:checked").value === "minutes";
+
+function drawReadings() {
+  const day = isDay();
+  const points = day ? history.minutes : history.seconds;
+  const recent = history.seconds.slice(-10).filter((point) => point);
+  const facts = {
+    status: snapshot.status,
+    second: snapshot.second,
+    loads: snapshot.relay_loads,
+    window: day ? snapshot.windows.day : snapshot.windows.five_minutes,
+    recent: recent.reduce((sum, point) => sum + point.calls, 0) / Math.max(recent.length, 1),
+  };
+  reconcile(byId("readings"), READINGS, (reading) => reading.name, makeReading, (element, reading) => {
+    const [figure, unit] = reading.value(facts);
+    const note = reading.note(facts);
+    setText(element.parts.figure, figure);
+    setText(element.parts.unit, unit);
+    setText(element.parts.note, note);
+    element.parts.note.title = note;
+    setData(element, "is", reading.is?.(facts) ?? "good");
+    const values = reading.line(points, day ? 60 : 1);
+    const known = values.filter((value) => value !== null && value !== undefined);
+    const over = day ? "24 hours" : "5 minutes";
+    const label = known.length === 0
+      ? `${reading.name}: nothing in the last ${over}`
+      : `${reading.name} in the last ${over}: from ${reading.told(Math.min(...known))} to ${reading.told(Math.max(...known))}`;
+    const range = reading.range?.(values) ?? [0, Math.max(spread(values) * 1.1, 1)];
+    draw(element.parts.chart, values, { capacity: Math.max(values.length, POINTS_MIN), range, dots: reading.dots, label });
+  });
+}
+
+// -------------------------------------------------------------------------------------------- head
+
+const STATES = { serving: ["good", "serving"], draining: ["warn", "draining, no new calls"], unresponsive: ["bad", "the engine does not answer"] };
+
+function drawHead({ status }) {
+  setText(byId("node"), status.node);
+  const [is, words] = STATES[status.state] ?? ["warn", status.state];
+  const until = status.drain_deadline ? ` until ${moment(status.drain_deadline)}` : "";
+  setData(byId("state"), "is", is);
+  setText(byId("state"), words + until);
+  setText(byId("about"), `Drawbridge ${status.version}, media by ${status.engine}, up ${span(status.uptime_seconds)}`);
+  document.title = `${status.node}: ${status.state}, ${count(status.calls ?? 0, "call")}`;
+}
+
+function notices({ status }) {
+  const all = [];
+  const { faults, waiting_for_restart: waiting } = status.configuration;
+  if (faults.length > 0) {
+    all.push({ key: "refused", is: "bad", title: `The files on disk are refused (${count(faults.length, "fault")}).`, text: "What was in force before still is.", faults });
+  }
+  for (const trunk of status.failing_trunks ?? []) {
+    const most = trunk.attempts?.recent?.most;
+    const met = most ? `${most.reason} to ${most.times} of the last ${count(trunk.attempts.recent.attempts, "call")}, last ${most.last.slice(11, 19)}.` : "";
+    const refused = trunk.refused ? `No credentials of ours are taken since ${moment(trunk.refused.since)}: ${trunk.refused.reason}. ` : "";
+    all.push({ key: `failing ${trunk.name}`, is: "bad", title: `Calls over ${trunk.name} fail.`, text: refused + met });
+  }
+  if (waiting.length > 0) {
+    all.push({ key: "restart", is: "warn", title: "Some keys wait for a restart:", text: waiting.join(", ") });
+  }
+  return all;
+}
+
+function drawNotices() {
+  const all = notices(snapshot);
+  const place = byId("notices");
+  place.hidden = all.length === 0;
+  reconcile(place, all, (notice) => notice.key, () => el("div", { class: "notice" }), (element, notice) => {
+    const text = JSON.stringify(notice);
+    if (element.told === text) return;
+    element.told = text;
+    setData(element, "is", notice.is);
+    const faults = (notice.faults ?? []).map((fault) => el("li", {},
+      el("code", {}, `${fault.file}:${fault.line}:${fault.column}`), ` ${fault.key ? `${fault.key}: ` : ""}${fault.message}`,
+      fault.cure ? el("span", { class: "cure" }, `; ${fault.cure}`) : null));
+    element.replaceChildren(el("strong", {}, notice.title), ` ${notice.text}`, faults.length > 0 ? el("ul", {}, ...faults) : "");
+  });
+}
+
+// ------------------------------------------------------------------------------------------- facts
+
+function gauge(used, limit) {
+  const share = limit > 0 ? Math.min(used / limit, 1) : 0;
+  return svg("svg", { class: "gauge", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("rect", { class: "track", width: 100, height: 8 }), svg("rect", { class: "fill", width: share * 100, height: 8 }));
+}
+
+function facts({ status, relay_loads: loads }) {
+  const { configuration } = status;
+  const rows = [
+    ["In force since", `${moment(configuration.since)}: ${count(configuration.listeners, "listener")}, ${count(configuration.trunks, "trunk")}, ${count(configuration.routes, "route")}`],
+    ["Files on disk", configuration.last_reload_successful ? "are what is in force" : `refused, ${count(configuration.faults.length, "fault")}: see above`],
+  ];
+  for (const realm of ["trusted", "untrusted"]) {
+    const ports = status.media_ports?.[realm];
+    if (ports) rows.push([`Media ports, ${realm}`, `${number(ports.in_use)} of ${number(ports.limit)} in use`, gauge(ports.in_use, ports.limit)]);
+  }
+  if (loads.length > 1) rows.push(["Media workers", loads.map((load) => `${percent(load)} %`).join(", ")]);
+  rows.push(["Transactions", number(status.transactions)]);
+  for (const name of status.dns ?? []) {
+    const leads = name.endpoints.map((endpoint) => endpoint.address).join(", ") || "nowhere";
+    rows.push([`DNS ${name.name}`, `${name.state}, leads to ${leads}${name.fault ? `; ${name.fault}` : ""}`]);
+  }
+  return rows;
+}
+
+function drawFacts() {
+  const list = byId("facts");
+  const rows = facts(snapshot);
+  const text = JSON.stringify(rows.map(([name, value]) => [name, value]));
+  if (list.told === text) return;
+  list.told = text;
+  list.replaceChildren(...rows.flatMap(([name, value, picture]) => [el("dt", {}, name), el("dd", {}, picture, value)]));
+}
+
+// ------------------------------------------------------------------------------------------- calls
+
+const PHASES = { answered: "good", ringing: "warn", setup: "new", ending: "off" };
+let calls = { total: 0, calls: [], at: 0 };
+let callTable = null;
+
+const party = (leg) => (leg ? leg.trunk ?? leg.remote : "–");
+
+function matches(call, words) {
+  const text = [call.id, call.from, call.to, call.phase, call.ingress?.trunk, call.ingress?.remote, call.egress?.trunk, call.egress?.remote].join(" ").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+function makeCall(call) {
+  const [link, phase, time, ingress, egress] = [el("a", { href: `/calls/${encodeURIComponent(call.id)}` }), el("span", { class: "mark" }), el("td", { role: "cell", class: "figure", "data-label": "For" }), el("td", { role: "cell", class: "wrap", "data-label": "In" }), el("td", { role: "cell", class: "wrap", "data-label": "Out" })];
+  const row = el("tr", { role: "row" },
+    el("th", { scope: "row", role: "rowheader", class: "wrap" }, link, call.emergency ? el("span", { class: "under" }, "emergency") : null),
+    el("td", { role: "cell", "data-label": "Phase" }, phase), time, ingress, egress);
+  row.parts = { link, phase, time, ingress, egress };
+  return row;
+}
+
+function drawCalls() {
+  const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = calls.calls.filter((call) => matches(call, words));
+  const shown = found.slice(0, ROWS_MAX);
+  const place = byId("call-list");
+  if (!callTable) {
+    callTable = table("Calls in progress", "compact", [["From and to"], ["Phase"], ["For", "figure"], ["In"], ["Out"]]);
+    callTable.none = el("p", { class: "empty" });
+    place.append(callTable.whole, callTable.none);
+  }
+  callTable.whole.hidden = shown.length === 0;
+  callTable.none.hidden = shown.length > 0;
+  setText(callTable.none, words.length > 0 && calls.total > 0 ? "No call in progress matches." : "No call is in progress.");
+  const parts = [calls.total > 0 ? number(calls.total) : ""];
+  if (words.length > 0) parts.push(`${number(found.length)} match`);
+  if (found.length > shown.length) parts.push(`the first ${ROWS_MAX} are shown`);
+  if (calls.total > calls.calls.length) parts.push(`looked at the ${number(calls.calls.length)} oldest`);
+  setText(byId("calls-aside"), parts.filter(Boolean).join(", "));
+  const since = (performance.now() - calls.at) / 1000;
+  reconcile(callTable.body, shown, (call) => call.id, makeCall, (row, call) => {
+    setText(row.parts.link, `${call.from || "unknown"} → ${call.to || "unknown"}`);
+    setText(row.parts.phase, call.phase);
+    setData(row.parts.phase, "is", PHASES[call.phase] ?? "new");
+    setText(row.parts.time, duration(call.seconds + (fresh.lost ? 0 : since)));
+    setText(row.parts.ingress, party(call.ingress));
+    setText(row.parts.egress, party(call.egress));
+  });
+}
+
+// -------------------------------------------------------------------------------------------- life
+
+/** What people who do not see the page are told: changes of state, not figures. */
+function tellChanges() {
+  const now = new Map([["node", `The node is ${snapshot.status.state}.`]]);
+  now.set("files", snapshot.status.configuration.last_reload_successful ? "The configuration on disk is in force." : "The configuration on disk is refused.");
+  for (const trunk of snapshot.trunks ?? []) now.set(`trunk ${trunk.name}`, `Trunk ${trunk.name} is ${trunk.state}.`);
+  if (told) {
+    const news = [...now].filter(([key, text]) => told.has(key) && told.get(key) !== text).map(([, text]) => text);
+    if (news.length > 0) announce(news.join(" "));
+  }
+  told = now;
+}
+
+function drawAll() {
+  if (!snapshot) return;
+  drawHead(snapshot);
+  drawNotices();
+  drawReadings();
+  drawTrunks(snapshot, isDay());
+  drawFacts();
+  drawCalls();
+}
+
+async function ask(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  if (!answer.ok) throw new Error(String(answer.status));
+  return answer.json();
+}
+
+async function askHistory() {
+  try {
+    const { seconds, minutes } = await ask("/api/v1/history");
+    history = { seconds: seconds.points, minutes: minutes.points };
+    drawAll();
+  } catch {
+    // The next time it comes.
+  }
+}
+
+async function askCalls() {
+  let pause = 2000;
+  if (!document.hidden) {
+    try {
+      calls = { ...(await ask("/api/v1/calls")), at: performance.now() };
+      drawCalls();
+      pause = calls.total > ROWS_MAX ? 5000 : 2000;
+    } catch {
+      // The lamp says that nothing comes.
+    }
+  }
+  setTimeout(askCalls, pause);
+}
+
+let source = null;
+
+function connect() {
+  source?.close();
+  source = new EventSource("/api/v1/events");
+  source.addEventListener("open", askHistory);
+  source.addEventListener("snapshot", (event) => {
+    snapshot = JSON.parse(event.data);
+    if (snapshot.second) history.seconds = [...history.seconds, snapshot.second].slice(-SECONDS_KEPT);
+    fresh.heard();
+    tellChanges();
+    drawAll();
+  });
+  source.addEventListener("error", () => {
+    // An answer other than 200 (too many watch) ends it for good: so it is asked anew.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || connect(), 5000);
+  });
+}
+
+document.addEventListener("visibilitychange", () => {
+  // Who does not look does not watch.
+  if (document.hidden) source?.close();
+  else connect();
+});
+for (const radio of document.querySelectorAll("input[name=range]")) radio.addEventListener("change", drawAll);
+byId("search").addEventListener("input", drawCalls);
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target instanceof HTMLInputElement && event.target.type === "search";
+  if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    byId("search").focus();
+  }
+});
+setInterval(askHistory, 60000);
+connect();
+askCalls();
