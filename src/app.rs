@@ -87,6 +87,7 @@ pub fn start(config: Config) -> Result<RunningApp, StartFault> {
         Relay::start(settings::relay(&config), clock).map_err(|error| StartFault::relay(&config, error))?;
     let relay = Arc::new(relay);
     metrics.set_build(env!("CARGO_PKG_VERSION"), relay.engine_name());
+    metrics.set_configuration(&config);
     metrics.set_zero_copy(relay.sends_without_copy());
     files::warn_of_few(&config);
 

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -28,7 +29,7 @@ use crate::telemetry::rfc3339::utc_millis;
 /// The relay says how a session is within so long, or the page does without.
 const RELAY_PATIENCE: Duration = Duration::from_millis(300);
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct CallPageBody {
     id: String,
     /// `active` or `ended`.
@@ -74,7 +75,7 @@ pub(super) struct CallPageBody {
     messages_gap_after: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LegBody {
     realm: &'static str,
     trunk: Option<String>,
@@ -94,14 +95,14 @@ struct LegBody {
     holding: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SessionTimerBody {
     seconds: u64,
     /// `us` or `peer`.
     refresher: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RouteBody {
     name: String,
     /// Its source, and its pattern of numbers if it has any.
@@ -112,7 +113,7 @@ struct RouteBody {
     waiting: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct AttemptBody {
     trunk: String,
     /// Null where DNS knew none.
@@ -122,28 +123,28 @@ struct AttemptBody {
     ms: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum AttemptStatus {
     Code(u16),
     Word(&'static str),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TransferBody {
     by: &'static str,
     to: String,
     status: u16,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TimerBody {
     name: &'static str,
     leg: Option<&'static str>,
     at: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct MessageBody {
     at: String,
     leg: &'static str,

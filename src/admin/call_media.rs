@@ -1,5 +1,6 @@
 //! The media of one call, as the relay measures it: while the call goes on, and as it was at the end.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::call::DroppedBy;
@@ -9,7 +10,7 @@ use crate::media::{
     StreamKind,
 };
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct MediaBody {
     /// Whether this is as it is now; false: as it was at the end.
     live: bool,
@@ -21,7 +22,7 @@ pub(super) struct MediaBody {
     streams: Vec<StreamBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DirectionBody {
     packets: u64,
     bytes: u64,
@@ -45,7 +46,7 @@ struct DirectionBody {
     rtcp: Option<PeerBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PeerBody {
     lost: u64,
     loss: f64,
@@ -55,7 +56,7 @@ struct PeerBody {
     mos: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct StreamBody {
     /// `rtp`, `srtp` or `fax`.
     kind: &'static str,
@@ -63,7 +64,7 @@ struct StreamBody {
     b_to_a: StreamDirectionBody,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct StreamDirectionBody {
     packets: u64,
     bytes: u64,
@@ -79,7 +80,7 @@ struct StreamDirectionBody {
 }
 
 /// Who sends it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SourceBody {
     /// Where the peer's SDP says that it is.
     signalled: Option<String>,

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -16,7 +17,7 @@ use crate::telemetry::rfc3339::utc_millis;
 /// One answer lists no more: what it costs to make is time that calls wait.
 const CALLS_LISTED_MAX: usize = 1_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Calls {
     /// How many there are; more than are listed, if there are many.
     total: usize,
@@ -24,7 +25,7 @@ pub(super) struct Calls {
     calls: Vec<CallBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct CallBody {
     id: String,
     from: String,
@@ -41,7 +42,7 @@ pub(super) struct CallBody {
     emergency: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LegBody {
     realm: &'static str,
     trunk: Option<String>,

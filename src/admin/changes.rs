@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -21,55 +21,27 @@ use crate::base::TrunkName;
 use crate::runtime::driver::Command;
 use crate::telemetry::rfc3339::utc_millis;
 
-/// The paths, with what the socket does there.
-const ENABLE: &str = "/api/v1/trunks/{name}/enable";
-const DISABLE: &str = "/api/v1/trunks/{name}/disable";
-const HANG_UP: &str = "/api/v1/calls/{id}/hangup";
-const RELOAD: &str = "/api/v1/reload";
-const DRAIN: &str = "/api/v1/drain";
-const UNDRAIN: &str = "/api/v1/undrain";
-
 /// Reading files, certificates among them, and handing them to the engine takes no longer.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(20);
 /// A drain that lasts longer wants no deadline.
 const DEADLINE_MAX_S: u64 = 86_400;
 
-/// What the socket serves beside the reads.
-pub(super) fn on_the_socket(reads: Router<View>) -> Router<View> {
-    reads
-        .route(ENABLE, post(enable))
-        .route(DISABLE, post(disable))
-        .route(HANG_UP, post(hang_up))
-        .route(RELOAD, post(reload))
-        .route(DRAIN, post(drain))
-        .route(UNDRAIN, post(undrain))
-        .route(super::log::PATH, post(super::log::change))
-}
-
-/// What HTTP says of the same paths: anybody on this host may be there.
-pub(super) fn on_http(reads: Router<View>) -> Router<View> {
-    [ENABLE, DISABLE, HANG_UP, RELOAD, DRAIN, UNDRAIN]
-        .iter()
-        .fold(reads, |router, path| router.route(path, any(only_on_the_socket)))
-        .route(super::log::PATH, post(only_on_the_socket))
-}
-
-async fn only_on_the_socket() -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "HTTP serves what can be read, and changes nothing",
-        "ask at the admin socket: drawbridge has a command for it, and curl --unix-socket reaches it, too",
-    )
-}
-
 /// What stands in the path.
 type Named = Result<Path<String>, PathRejection>;
 
-async fn enable(view: State<View>, peer: ConnectInfo<Peer>, name: Named) -> Result<Response, Problem> {
+pub(super) async fn enable(
+    view: State<View>,
+    peer: ConnectInfo<Peer>,
+    name: Named,
+) -> Result<Response, Problem> {
     switch(view, peer, name?, true).await
 }
 
-async fn disable(view: State<View>, peer: ConnectInfo<Peer>, name: Named) -> Result<Response, Problem> {
+pub(super) async fn disable(
+    view: State<View>,
+    peer: ConnectInfo<Peer>,
+    name: Named,
+) -> Result<Response, Problem> {
     switch(view, peer, name?, false).await
 }
 
@@ -89,13 +61,13 @@ async fn switch(
     Ok(Json(trunk).into_response())
 }
 
-#[derive(Serialize)]
-struct HungUp {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct HungUp {
     call: String,
     hung_up: bool,
 }
 
-async fn hang_up(
+pub(super) async fn hang_up(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     id: Named,
@@ -109,7 +81,10 @@ async fn hang_up(
     Ok(Json(HungUp { call: id, hung_up: true }).into_response())
 }
 
-async fn reload(State(view): State<View>, ConnectInfo(peer): ConnectInfo<Peer>) -> Result<Response, Problem> {
+pub(super) async fn reload(
+    State(view): State<View>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Response, Problem> {
     let (answer, report) = oneshot::channel();
     let nobody_reads = || {
         Problem::new(
@@ -137,15 +112,15 @@ async fn reload(State(view): State<View>, ConnectInfo(peer): ConnectInfo<Peer>) 
 }
 
 /// What a drain may say.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DrainRequest {
+pub(super) struct DrainRequest {
     /// After so long the calls that are left are ended.
     deadline_seconds: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Drained {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Drained {
     /// `draining` or `serving`.
     state: &'static str,
     calls: usize,
@@ -153,7 +128,7 @@ struct Drained {
     deadline: Option<String>,
 }
 
-async fn drain(
+pub(super) async fn drain(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Result<Option<Json<DrainRequest>>, JsonRejection>,
@@ -172,7 +147,7 @@ async fn drain(
     state(&view).await
 }
 
-async fn undrain(
+pub(super) async fn undrain(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<Peer>,
 ) -> Result<Response, Problem> {

@@ -5,22 +5,21 @@ use axum::Json;
 use axum::extract::ConnectInfo;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::socket::Peer;
 use crate::telemetry::log;
 
-pub(super) const PATH: &str = "/api/v1/log";
-
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct LogBody {
     /// As it was written; null: the process has no log of its own.
     filter: Option<String>,
 }
 
 /// What is wanted.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogRequest {
     filter: String,

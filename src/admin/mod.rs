@@ -13,9 +13,11 @@ mod connections;
 mod golden;
 mod log;
 mod names;
+mod openapi;
 mod page;
 mod problem;
 mod reload;
+mod routes;
 mod socket;
 mod status;
 mod trunks;
@@ -30,7 +32,6 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::sync::{mpsc, oneshot};
 
 use self::connections::{Bounded, Limits};
@@ -123,7 +124,7 @@ pub async fn serve(
     let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, Limits::default());
     let socket = socket.map(AdminSocket::watched).transpose()?;
     let door = page::Door::of(&listener);
-    let http = finished(changes::on_http(reads()).merge(page::pages()));
+    let http = finished(routes::on_http().merge(page::pages()));
     let http = http.layer(middleware::from_fn_with_state(door, page::guard)).with_state(view.clone());
     tokio::select! {
         // Connections are not waited for: a scraper that keeps one open must not hold up the end.
@@ -136,26 +137,11 @@ pub async fn serve(
 
 async fn serve_socket(socket: Option<Guarded>, view: View) -> io::Result<()> {
     let Some(socket) = socket else { return std::future::pending().await };
-    let router = finished(changes::on_the_socket(reads())).with_state(view);
+    let router = finished(routes::on_the_socket()).with_state(view);
     // A reload may take its time.
     let limits = Limits { patience: Duration::from_secs(30), ..Limits::default() };
     let service = router.into_make_service_with_connect_info::<Peer>();
     axum::serve(Bounded::new(socket, limits), service).await
-}
-
-/// What both serve.
-fn reads() -> Router<View> {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/api/v1/status", get(status::status))
-        .route("/api/v1/trunks", get(trunks::list))
-        .route("/api/v1/trunks/{name}", get(trunks::one))
-        .route("/api/v1/calls", get(calls::list))
-        .route("/api/v1/calls/{id}", get(call::one))
-        .route(log::PATH, get(log::show))
-        .merge(page::api())
 }
 
 fn finished(router: Router<View>) -> Router<View> {
@@ -166,7 +152,7 @@ async fn no_such_page() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is no such page",
-        "see /, /api/v1/status, /api/v1/trunks, /api/v1/calls, /api/v1/history, /metrics, /healthz and /readyz",
+        "see /, /api/v1/status, /api/v1/trunks, /api/v1/calls, /metrics, /healthz and /readyz; /api/v1/openapi.json has all",
     )
 }
 

@@ -1,11 +1,12 @@
 //! What is known of the names of trunks, as JSON: where they lead, how old that is, what DNS said last.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::routing::{Endpoint, HostReport};
 
 /// One name.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct NameStatus {
     /// The host as it is configured, with the port and the transport that are written.
     name: String,
@@ -23,7 +24,7 @@ pub(super) struct NameStatus {
     endpoints: Vec<EndpointStatus>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct EndpointStatus {
     host: String,
     address: String,

@@ -1,5 +1,6 @@
 //! What a reload answers to who asked for it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -12,7 +13,7 @@ pub type ReloadRequest = oneshot::Sender<ReloadReport>;
 pub const RELOADS_WAITING: usize = 4;
 
 /// How a reload went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reload {
     /// The files are in force.
@@ -24,7 +25,7 @@ pub enum Reload {
 }
 
 /// How a reload went, and what of it there is to say.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ReloadReport {
     /// In a word.
     pub outcome: Reload,

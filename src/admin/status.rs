@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -20,7 +21,7 @@ use crate::telemetry::{CdrReport, CdrSettings};
 /// Of so many failing trunks the status tells.
 const FAILING_MAX: usize = 20;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Status {
     version: &'static str,
     node: String,
@@ -48,7 +49,7 @@ pub(super) struct Status {
 }
 
 /// Counted since the start.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CdrStatus {
     /// Where they are written; null: nowhere.
     path: Option<String>,
@@ -65,7 +66,7 @@ struct CdrStatus {
     post: Option<PostStatus>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PostStatus {
     /// Without its query.
     url: String,
@@ -100,26 +101,26 @@ impl CdrStatus {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FailingTrunk {
     name: String,
     attempts: AttemptsBody,
     refused: Option<RefusalBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct MediaPorts {
     trusted: PortUse,
     untrusted: PortUse,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PortUse {
     in_use: usize,
     limit: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ConfigurationStatus {
     /// When the configuration in force was taken.
     since: String,

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -16,12 +17,12 @@ use crate::runtime::driver::Command;
 use crate::telemetry::rfc3339::utc_millis;
 use crate::telemetry::told_fault;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Trunks {
     trunks: Vec<TrunkBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct TrunkBody {
     name: String,
     realm: &'static str,
@@ -43,19 +44,19 @@ pub(super) struct TrunkBody {
     registrations: Vec<RegistrationBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SwitchedBody {
     enabled: bool,
     since: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LimitsBody {
     calls: Option<u32>,
     cps: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TargetBody {
     host: String,
     address: String,
@@ -70,7 +71,7 @@ struct TargetBody {
     latency_ms: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FailingBody {
     times: u32,
     /// So many, and it is down.
@@ -78,7 +79,7 @@ struct FailingBody {
 }
 
 /// Since the start, or since the trunk is configured.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct AttemptsBody {
     total: u64,
     answered: u64,
@@ -93,7 +94,7 @@ pub(super) struct AttemptsBody {
     recent: RecentBody,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct AttemptFailureBody {
     at: String,
     /// A SIP status, `timeout`, `transport` or `dns`.
@@ -102,14 +103,14 @@ struct AttemptFailureBody {
 }
 
 /// The last of the hour, at most 20; those that were given up left out.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RecentBody {
     attempts: usize,
     /// What they met most often.
     most: Option<FrequentBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FrequentBody {
     code: String,
     reason: String,
@@ -117,19 +118,19 @@ struct FrequentBody {
     last: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct RefusalBody {
     since: String,
     reason: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FailureBody {
     at: String,
     reason: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RegistrationBody {
     /// The host of the trunk; null: whichever takes it.
     host: Option<String>,

@@ -130,6 +130,7 @@ impl Reloader {
         if self.commands.send(Command::Settings(engine)).await.is_err() {
             tracing::error!("the engine has ended: the configuration reaches nobody");
         }
+        self.metrics.set_configuration(&config);
         self.configuration.store(Arc::new(Configuration {
             running: config,
             since: self.clock.now(),

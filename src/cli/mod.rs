@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod explain;
+mod keys;
 mod ladder;
 mod media_bench;
 mod operator;
@@ -139,6 +140,16 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage.")]
         /// The profile to print
         name: Option<String>,
     },
+    /// List the keys of the configuration, or say what one is for
+    ///
+    /// Without KEY, every table with its keys and what holds where a key is not written. With KEY (a path
+    /// as faults name it, a table, or a word), what it is for, its type, its bounds, and when a new value
+    /// takes effect. Reads no file.
+    #[command(after_help = keys::EXAMPLES)]
+    Keys {
+        /// media.timeout, trunk.sinch.health, timeout …
+        key: Option<String>,
+    },
     /// Do something with the media relay
     #[command(
         subcommand,
@@ -188,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Undrain(args) => operator::undrain(&args),
         Command::Trunk(command) => trunk::run(&command),
         Command::Profiles { file, name } => profiles::run(&file.config, name.as_deref()),
+        Command::Keys { key } => keys::run(key.as_deref()),
         Command::Media(command) => media_bench::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Packaged(args) => packaged::run(&args),

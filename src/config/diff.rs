@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
 use crate::routing::{
-    CallerIdPolicy, Credentials, Health, Limits, Register, Route, TierTrunk, Timeouts, Trunk, TrunkMatch,
-    TrunkTls,
+    CallerIdPolicy, Credentials, Failover, Health, Limits, Register, Route, TierTrunk, Timeouts, Trunk,
+    TrunkMatch, TrunkTls,
 };
 use crate::telemetry::cdr::{CdrSettings, PostSettings};
 use crate::telemetry::hep::HepSettings;
@@ -269,7 +269,7 @@ fn posted(post: &PostSettings) -> String {
         list(&names),
         secrets.finish() as u32,
         spool.display(),
-        if tls.is_some() { ", TLS" } else { "" },
+        tls.as_ref().map(|tls| format!(", {tls:?}")).unwrap_or_default(),
     )
 }
 
@@ -340,8 +340,10 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
     put("dtmf", word(dtmf));
     put("dscp", dscp.to_string());
     put("codecs", codecs.join(", "));
-    put("failover.codes", list(&failover.codes));
-    put("failover.timeout", format!("{:?}", failover.timeout));
+    let Failover { codes, timeout, after_ringing } = failover;
+    put("failover.codes", list(codes));
+    put("failover.timeout", format!("{timeout:?}"));
+    put("failover.after_ringing", after_ringing.to_string());
     put("health", self::health(health));
     put("limits", limits_text(*limits));
     put("weight", weight.to_string());

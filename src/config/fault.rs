@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// No excerpt and no message is longer, in characters.
@@ -9,7 +10,7 @@ pub(super) const MAX_SHOWN: usize = 160;
 
 /// A fault (or a warning) of the configuration. Never holds a secret: values that were expanded
 /// from the environment or a file are not shown, nor what stands beside a password.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Fault {
     /// The file, as it was named on the command line or found beside it.
     pub file: String,

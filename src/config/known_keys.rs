@@ -1,13 +1,15 @@
 //! Where each key belongs, for who has written one in another place. Read from the samples in `etc/`, which
-//! have every key (a test sees to it).
+//! have every key (a test sees to it), and from the reference.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use toml::de::{DeTable, DeValue};
 
-const FIRST: &str = include_str!("../../etc/drawbridge.toml");
-const SAMPLE: &str = include_str!("../../etc/trunks.d/example.toml.sample");
+use super::reference::SECTIONS;
+
+pub(super) const FIRST: &str = include_str!("../../etc/drawbridge.toml");
+pub(super) const SAMPLE: &str = include_str!("../../etc/trunks.d/example.toml.sample");
 
 /// Whether there is a key of this name anywhere.
 pub(super) fn is_known(key: &str) -> bool {
@@ -41,6 +43,13 @@ fn homes() -> &'static BTreeMap<String, Vec<String>> {
             let text = uncommented(text);
             let (tree, _) = DeTable::parse_recoverable(&text);
             walk(tree.get_ref(), &[], &mut homes);
+        }
+        // Those that the samples have in the middle of a comment.
+        for path in SECTIONS.iter().flat_map(|section| section.keys.iter().map(|key| key.path)) {
+            let parts: Vec<&str> = path.split('.').collect();
+            if let [table @ .., key] = parts.as_slice() {
+                homes.entry((*key).to_owned()).or_insert_with(|| vec![home(table)]);
+            }
         }
         homes
     })

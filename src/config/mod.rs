@@ -23,6 +23,7 @@ mod numbers;
 mod profile;
 mod reader;
 mod records;
+pub mod reference;
 mod registration;
 mod relay;
 mod sections;

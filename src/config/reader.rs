@@ -16,6 +16,12 @@ use super::profile::{self, Packs};
 use super::source::Source;
 use super::syntax::SyntaxFault;
 
+#[cfg(test)]
+thread_local! {
+    /// Every key that this thread has asked for: those that there are.
+    pub(super) static ASKED: RefCell<BTreeSet<String>> = RefCell::default();
+}
+
 /// Faults and warnings as they are found.
 pub(super) struct Report<'a> {
     sources: &'a [Source],
@@ -192,6 +198,10 @@ impl<'a> Table<'a> {
     /// The value of a key that is known from now on.
     pub(super) fn value(&self, key: &'static str) -> Option<Value<'a>> {
         self.known.borrow_mut().push(key);
+        #[cfg(test)]
+        ASKED.with_borrow_mut(|asked| {
+            asked.insert(format!("{}.{key}", self.path).trim_start_matches('.').to_owned())
+        });
         self.peek(key)
     }
 

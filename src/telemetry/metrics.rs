@@ -6,16 +6,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::{Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
 
 use super::cdr::PostResult;
+use super::families::{Families, Family, counter, counters, gauge, gauges, histograms};
 use super::history::History;
-use super::names::{self, Name};
+use super::names;
 use crate::b2bua::Census;
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::DropReason;
@@ -59,7 +56,7 @@ impl From<&RelayCounters> for RelayTotals {
 /// Every metric of the process.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: Families,
     pub(super) calls_active: IntGaugeVec,
     trunk_registered: IntGaugeVec,
     pub(super) calls: IntCounterVec,
@@ -88,6 +85,8 @@ pub struct Metrics {
     media_stalls: IntCounterVec,
     media_worker_restarts: IntCounter,
     media_zero_copy: IntGauge,
+    pub(super) calls_limit: IntGaugeVec,
+    pub(super) certificate_expiry: IntGaugeVec,
     build_info: IntGaugeVec,
     reloads: IntCounterVec,
     last_reload_successful: IntGauge,
@@ -110,7 +109,7 @@ impl Metrics {
     /// # Errors
     /// A name or a label that Prometheus does not allow: a fault of this program.
     pub fn new() -> Result<Metrics, prometheus::Error> {
-        let registry = Registry::new();
+        let registry = Families::new();
         let metrics = Metrics {
             calls_active: gauges(&registry, names::CALLS_ACTIVE, &["trunk"])?,
             trunk_registered: gauges(&registry, names::TRUNK_REGISTERED, &["trunk"])?,
@@ -140,6 +139,8 @@ impl Metrics {
             media_stalls: counters(&registry, names::MEDIA_STALLS, &["reason"])?,
             media_worker_restarts: counter(&registry, names::MEDIA_WORKER_RESTARTS)?,
             media_zero_copy: gauge(&registry, names::MEDIA_ZERO_COPY)?,
+            calls_limit: gauges(&registry, names::CALLS_LIMIT, &["trunk"])?,
+            certificate_expiry: gauges(&registry, names::TLS_CERTIFICATE_EXPIRY, &["certificate"])?,
             build_info: gauges(&registry, names::BUILD_INFO, &["version", "engine"])?,
             reloads: counters(&registry, names::CONFIG_RELOADS, &["result"])?,
             last_reload_successful: gauge(&registry, names::CONFIG_LAST_RELOAD_SUCCESSFUL)?,
@@ -170,6 +171,11 @@ impl Metrics {
             metrics.hep.with_label_values(&[result]);
         }
         Ok(metrics)
+    }
+
+    /// How each family is described.
+    pub fn families(&self) -> Vec<Family> {
+        self.registry.told()
     }
 
     /// Says once which version and relay engine run.
@@ -305,33 +311,3 @@ const MOS: &[f64] = &[1.5, 2.0, 2.6, 3.1, 3.4, 3.6, 3.8, 4.0, 4.1, 4.2, 4.3, 4.4
 const JITTER_SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
 /// Audible from about 1 %.
 const LOSS_RATIO: &[f64] = &[0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
-
-fn registered<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: C,
-) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn counters(registry: &Registry, name: Name, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    registered(registry, IntCounterVec::new(Opts::new(name.name, name.help), labels)?)
-}
-
-fn counter(registry: &Registry, name: Name) -> Result<IntCounter, prometheus::Error> {
-    registered(registry, IntCounter::new(name.name, name.help)?)
-}
-
-fn gauges(registry: &Registry, name: Name, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    registered(registry, IntGaugeVec::new(Opts::new(name.name, name.help), labels)?)
-}
-
-fn gauge(registry: &Registry, name: Name) -> Result<IntGauge, prometheus::Error> {
-    registered(registry, IntGauge::new(name.name, name.help)?)
-}
-
-/// Every histogram is by trunk.
-fn histograms(registry: &Registry, name: Name, buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
-    let options = HistogramOpts::new(name.name, name.help).buckets(buckets.to_vec());
-    registered(registry, HistogramVec::new(options, &["trunk"])?)
-}

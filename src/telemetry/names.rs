@@ -2,7 +2,7 @@
 //! are built on them. The help texts stand beside them, for `# HELP` and for the documentation.
 
 /// A metric's name and what it counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Name {
     /// As it is exposed.
     pub name: &'static str,
@@ -130,6 +130,16 @@ pub const RTP_JITTER_SECONDS: Name = name(
 pub const RTP_LOSS_RATIO: Name = name(
     "drawbridge_rtp_loss_ratio",
     "Share of RTP packets lost on the way from a trunk to us, one value for each call.",
+);
+/// Gauge by trunk.
+pub const CALLS_LIMIT: Name = name(
+    "drawbridge_calls_limit",
+    "limits.calls: of the trunk, and of the node where trunk is \"-\"; no value where there is none.",
+);
+/// Gauge by certificate.
+pub const TLS_CERTIFICATE_EXPIRY: Name = name(
+    "drawbridge_tls_certificate_expiry_timestamp_seconds",
+    "When a certificate of ours ends (the first of its chain to do so), in seconds since 1970.",
 );
 /// Counter by result.
 pub const CONFIG_RELOADS: Name =

@@ -24,6 +24,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::base::{ListenerId, PeerIdentity};
 
@@ -75,6 +76,8 @@ pub struct ServerTls {
     fingerprint: [u8; 32],
     /// A file that others may read, and none but us should.
     pub exposed_key: bool,
+    /// When the first certificate of the chain to end does, in seconds since 1970; absent: it cannot be read.
+    pub expires: Option<i64>,
 }
 
 /// What a trunk is shown, and how it is verified.
@@ -85,6 +88,8 @@ pub struct ClientTls {
     fingerprint: [u8; 32],
     /// As in [`ServerTls`].
     pub exposed_key: bool,
+    /// As in [`ServerTls`]; absent as well where we have no certificate.
+    pub expires: Option<i64>,
 }
 
 impl ServerTls {
@@ -106,9 +111,10 @@ impl ServerTls {
                 builder.with_client_cert_verifier(verifier.map_err(|error| unusable("client_ca", &error))?)
             }
         };
+        let expires = expiry(&chain);
         let config = builder.with_single_cert(chain, key).map_err(|error| mismatch(&error))?;
-        let exposed_key = is_exposed(&files.key);
-        Ok(ServerTls { config: Arc::new(config), fingerprint: fingerprint.finalize().into(), exposed_key })
+        let (exposed_key, fingerprint) = (is_exposed(&files.key), fingerprint.finalize().into());
+        Ok(ServerTls { config: Arc::new(config), fingerprint, exposed_key, expires })
     }
 }
 
@@ -128,16 +134,17 @@ impl ClientTls {
             None => verifier(system_roots()?)?,
         };
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::clone(&verifier));
-        let (config, exposed_key) = match &files.own {
-            None => (builder.with_no_client_auth(), false),
+        let (config, exposed_key, expires) = match &files.own {
+            None => (builder.with_no_client_auth(), false, None),
             Some((certificate, key_path)) => {
                 let (chain, key) = own_certificate(certificate, key_path, &mut fingerprint)?;
+                let expires = expiry(&chain);
                 let config = builder.with_client_auth_cert(chain, key).map_err(|error| mismatch(&error))?;
-                (config, is_exposed(key_path))
+                (config, is_exposed(key_path), expires)
             }
         };
         let fingerprint = fingerprint.finalize().into();
-        Ok(ClientTls { config: Arc::new(config), verifier, fingerprint, exposed_key })
+        Ok(ClientTls { config: Arc::new(config), verifier, fingerprint, exposed_key, expires })
     }
 }
 
@@ -257,6 +264,15 @@ fn own_certificate(
         cure: "write the path of a PEM file with a PKCS#8, PKCS#1 or SEC1 key that has no passphrase",
     })?;
     Ok((chain, key))
+}
+
+/// When the first of a chain ends, in seconds since 1970.
+fn expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let end = |certificate: &CertificateDer<'_>| {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    };
+    chain.iter().filter_map(end).min()
 }
 
 fn certificates(

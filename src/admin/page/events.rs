@@ -131,7 +131,7 @@ async fn event(view: &View) -> Bytes {
     format!("event: snapshot\ndata: {text}\n\n").into()
 }
 
-pub(super) async fn events(State(view): State<View>) -> Response {
+pub(in crate::admin) async fn events(State(view): State<View>) -> Response {
     let Some(mut stream) = view.live.join() else {
         let busy = Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

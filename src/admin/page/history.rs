@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::snapshot::ByName;
@@ -11,15 +12,15 @@ use crate::base::Instant;
 use crate::telemetry::history::{Bucket, Past, TRUNK_STEP_S};
 use crate::telemetry::rfc3339::utc_millis;
 
-#[derive(Serialize)]
-pub(super) struct History {
+#[derive(Serialize, JsonSchema)]
+pub(in crate::admin) struct History {
     seconds: Series,
     minutes: Series,
     /// Those that had calls, by name.
     trunks: ByName<TrunkSeries>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Series {
     step_seconds: u32,
     /// When the last point ends; null: there is none.
@@ -29,7 +30,7 @@ struct Series {
 }
 
 /// One second, or one minute.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Point {
     calls: u32,
     attempts: u32,
@@ -50,7 +51,7 @@ pub(super) struct Point {
     relay_load: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TrunkSeries {
     step_seconds: u32,
     /// The last step goes on.
@@ -60,7 +61,7 @@ struct TrunkSeries {
     effective: Vec<u32>,
 }
 
-pub(super) async fn history(State(view): State<View>) -> Json<History> {
+pub(in crate::admin) async fn history(State(view): State<View>) -> Json<History> {
     let configuration = view.configuration.load();
     let trunks = &configuration.running.routing.trunks;
     Json(view.metrics.history.read(|past| {

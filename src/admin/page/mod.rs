@@ -18,8 +18,10 @@ use axum::routing::get;
 use super::View;
 
 pub use events::Live;
-pub(super) use events::watch;
+pub(super) use events::{events, watch};
 pub(super) use guard::{Door, guard};
+pub(super) use history::{History, history};
+pub(super) use snapshot::{Snapshot, snapshot};
 
 /// Scripts, styles and data from here, and nothing else; in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -57,14 +59,6 @@ pub(super) fn pages() -> Router<View> {
     ASSETS
         .into_iter()
         .fold(pages, |router, (path, asset)| router.route(path, get(move || async move { asset })))
-}
-
-/// What they show, which is for others as well.
-pub(super) fn api() -> Router<View> {
-    Router::new()
-        .route("/api/v1/history", get(history::history))
-        .route("/api/v1/snapshot", get(snapshot::snapshot))
-        .route("/api/v1/events", get(events::events))
 }
 
 impl IntoResponse for Asset {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::history::{Point, ratio, tenths};
@@ -23,8 +24,8 @@ const DAY_MINUTES: usize = 1_440;
 /// Steps of a trunk in an hour.
 const HOUR_STEPS: usize = 12;
 
-#[derive(Serialize)]
-pub(super) struct Snapshot {
+#[derive(Serialize, JsonSchema)]
+pub(in crate::admin) struct Snapshot {
     at: String,
     status: Status,
     /// Absent while the driver does not answer.
@@ -36,7 +37,7 @@ pub(super) struct Snapshot {
     windows: Windows,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TrunkNow {
     #[serde(flatten)]
     trunk: TrunkBody,
@@ -46,7 +47,7 @@ struct TrunkNow {
     changes: Vec<Vec<ChangeBody>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TrunkHour {
     calls: u32,
     attempts: u32,
@@ -56,7 +57,7 @@ struct TrunkHour {
     mos: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ChangeBody {
     at: String,
     /// `up`, `new` or `down`.
@@ -64,7 +65,7 @@ struct ChangeBody {
     why: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Windows {
     five_minutes: Window,
     hour: Window,
@@ -72,7 +73,7 @@ struct Windows {
 }
 
 /// What ended in some span of time.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Window {
     /// How much of it is known: less than its length after a start.
     seconds: u32,
@@ -94,7 +95,7 @@ struct Window {
     dropped: u64,
 }
 
-pub(super) async fn snapshot(State(view): State<View>) -> Json<Snapshot> {
+pub(in crate::admin) async fn snapshot(State(view): State<View>) -> Json<Snapshot> {
     Json(Snapshot::of(&view).await)
 }
 

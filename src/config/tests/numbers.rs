@@ -25,7 +25,7 @@ fn what_cannot_be_dialled_is_no_prefix_and_the_node_has_no_access_code() {
              add_prefix = \"00-\"\ntech_prefix = \"sip:1\"\nnumbering = { access_codes = [\"+9\", \"1234567890123456\"] }\n",
         ),
         expect![[r#"
-            drawbridge.toml:13:1: numbering.access_codes: unknown key
+            drawbridge.toml:13:1: numbering.access_codes: unknown key; it belongs in numbering = { … } below [trunk.NAME]
              13 | access_codes = …
                 | ^^^^^^^^^^^^
             drawbridge.toml:16:16: trunk.a.strip_prefix: "" cannot be dialled; write 1 to 15 of 0-9, *, #, +, as in "+"
