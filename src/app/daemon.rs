@@ -215,8 +215,10 @@ async fn changed(watch: Option<&mut FileWatch>) {
     }
 }
 
+/// Its first tick comes after the first interval: what was just asked has not had its time before.
 fn ticker(every: Duration) -> tokio::time::Interval {
     let mut ticker = interval(every);
+    ticker.reset();
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticker
 }

@@ -327,64 +327,6 @@ fn an_empty_file_says_what_is_needed() {
 }
 
 #[test]
-fn how_packets_are_moved_is_read() {
-    let text = "[media]\nworkers = 3\nengine = \"io_uring\"\nbatch = \"1ms\"\nzero_copy = \"off\"\nbusy_poll = \"50us\"\npin = false\n";
-    let relay = valid(text).relay;
-    assert_eq!(
-        (relay.workers, relay.engine, relay.zero_copy),
-        (Some(3), RelayEngine::IoUring, ZeroCopy::Off)
-    );
-    assert_eq!((relay.batch.as_micros(), relay.busy_poll.as_micros(), relay.pin), (1_000, 50, false));
-    assert!(valid("[media]\nbatch = \"0us\"\n").relay.batch.is_zero());
-}
-
-#[test]
-fn what_would_be_heard_or_is_no_setting_of_the_relay_is_refused() {
-    let text = "[media]\nbatch = \"6ms\"\nzero_copy = \"always\"\nbusy_poll = \"2000us\"\npin = \"yes\"\nengine = \"epoll\"\n";
-    let expected = expect![[r#"
-        drawbridge.toml:13:9: media.batch: this is out of range; write "0us" to "5ms"
-         13 | batch = "…"
-            |         ^^^
-        drawbridge.toml:14:13: media.zero_copy: "always" is not known here; write "auto" or "on" or "off"
-         14 | zero_copy = "…"
-            |             ^^^
-        drawbridge.toml:15:13: media.busy_poll: this is out of range; write "0us" to "1ms"
-         15 | busy_poll = "…"
-            |             ^^^
-        drawbridge.toml:16:7: media.pin: this is a string; write true or false, without quotes
-         16 | pin = "…"
-            |       ^^^
-        drawbridge.toml:17:10: media.engine: "epoll" is not known here; write "auto" or "io_uring" or "portable"
-         17 | engine = "…"
-            |          ^^^
-    "#]];
-    expect_faults(&minimal_and(text), expected);
-}
-
-#[test]
-fn ports_that_the_kernel_gives_away_are_warned_of_with_the_line_to_type() {
-    let text = minimal_and("[media]\nports = \"30000-40000\"\n");
-    let source = Source::new("drawbridge.toml".to_owned(), text, Kind::Main);
-    let warnings = |reserved: &'static str| {
-        let file = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
-            Some("ip_local_port_range") => Ok("32768\t60999\n".to_owned()),
-            Some("ip_local_reserved_ports") => Ok(reserved.to_owned()),
-            _ => Err("no such file".to_owned()),
-        };
-        let config = check(std::slice::from_ref(&source), &Surroundings::new(&|_| None, &file)).unwrap();
-        config.warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>()
-    };
-    let told = warnings("8080\n");
-    for expected in [
-        "drawbridge.toml:13:9: media.ports: the kernel gives ports 32768-39999 to any program",
-        "sysctl -w net.ipv4.ip_local_reserved_ports=8080,30000-39999",
-    ] {
-        assert!(told.contains(expected), "{told}");
-    }
-    assert_eq!(warnings("8080,30000-40000\n"), "");
-}
-
-#[test]
 fn a_syntax_error_has_its_place_and_the_other_files_are_still_read() {
     let trunk = "[trunk.a]\nhots = \"x\"\n";
     expect![[r#"
@@ -587,51 +529,6 @@ fn a_trunk_is_in_the_trust_domain_by_its_realm_or_by_its_key() {
 }
 
 #[test]
-fn secrets_are_shown_nowhere() {
-    let trunk = |password: &str| {
-        format!(
-            "[trunk.a]\nhost = \"a.example\"\nusername = \"u\"\npassword = {password}\nport = \"${{SECRET}}\"\n"
-        )
-    };
-    let text = minimal_and(&format!(
-        "{}domain = \"${{SECRET}}!\"\npasswrod = \"hunter2\"\nsend_numbers = \"${{SECRET}}\"\n",
-        trunk("\"hunter2\"")
-    ));
-    let found = read(&[("drawbridge.toml", &text)]).unwrap_err();
-    let shown: String = found.iter().map(|fault| format!("{fault}\n{fault:?}\n")).collect();
-    assert!(!shown.contains("hunter2"), "{shown}");
-    assert!(!serde_json::to_string(&found).unwrap().contains("hunter2"));
-    assert_eq!(found.len(), 4, "{shown}");
-    let config = valid("[trunk.a]\nhost = \"a.example\"\nusername = \"u\"\npassword = \"${SECRET}\"\n");
-    assert!(!format!("{config:?}").contains("hunter2"));
-}
-
-#[test]
-fn no_text_that_may_be_a_secret_is_repeated() {
-    let broken = minimal_and("[trunk.a]\nsceret = hunter2\n");
-    let braces = minimal_and("[node]\nname = \"a${hunter2!}\"\n[cdr]\npath = \"${file:hunter2}\"\n");
-    let spread = minimal_and("[trunk.a]\nhost = \"\"\"\nhunter2\"\"\"\nport = 0\n");
-    let beside = minimal_and("[trunk.a]\nhost = \"a.example\"\nport = 0\nlimits = { code = \"hunter2\" }\n");
-    for text in [broken, braces, spread, beside] {
-        let found = faults(&[("drawbridge.toml", &text)]);
-        assert!(!found.contains("hunter2"), "{found}");
-    }
-    let long = minimal_and(&format!("[node]\nname = \"{}\"\n", "é".repeat(100_000)));
-    let found = faults(&[("drawbridge.toml", &long)]);
-    assert!(found.lines().all(|line| line.chars().count() < 400), "{}", found.len());
-}
-
-#[test]
-fn a_dash_is_no_trunk_and_nothing_is_no_password() {
-    let text = minimal_and(
-        "[trunk.-]\nhost = \"a.example\"\n[trunk.a]\nhost = \"b.example\"\nusername = \"u\"\npassword = \"\"\n",
-    );
-    let found = faults(&[("drawbridge.toml", &text)]);
-    assert!(found.contains("trunk.-: this is no trunk name"), "{found}");
-    assert!(found.contains("trunk.a.password: the password is empty"), "{found}");
-}
-
-#[test]
 fn the_admin_socket_is_needed_where_it_is_written_and_none_where_it_is_empty() {
     let admin = |socket: &str| valid(&format!("[admin]\nsocket = \"{socket}\"\n")).admin;
     let written = admin("/run/drawbridge/admin.sock");
@@ -695,29 +592,6 @@ fn two_trunks_of_one_name_and_host_are_one_fault() {
 }
 
 #[test]
-fn a_key_moves_no_cursor_and_a_header_is_not_shown() {
-    let more = "[trunk.a]\nhost = \"a.example\"\n\"x\\u001b[2J\" = 1\n\
-                headers = { set = { X-Token = \"hunter2\\u0007\" } }\n";
-    let found = faults(&[("drawbridge.toml", &minimal_and(more))]);
-    assert!(!found.contains(['\u{1b}', '\u{7}']) && !found.contains("hunter2"), "{found}");
-    assert!(found.contains("trunk.a.x\u{fffd}[2J: unknown key"), "{found}");
-    assert!(found.contains("headers.set.X-Token: this holds a control character"), "{found}");
-}
-
-#[test]
-fn a_registration_is_told_without_the_name_that_nobody_can_guess() {
-    let trunk = |user: &str| {
-        let account = "username = \"u\"\npassword = \"p\"\nregister";
-        valid(&format!("[trunk.a]\nhost = \"a.example\"\n{account} = {{ contact_user = \"{user}\" }}\n"))
-    };
-    let lines = diff(&trunk("hunter2"), &trunk("hunter3"));
-    assert_eq!(lines, ["trunk a: register.contact_user changed"]);
-    let without = valid("[trunk.a]\nhost = \"a.example\"\nusername = \"u\"\npassword = \"p\"\n");
-    let lines = diff(&without, &trunk("hunter2"));
-    assert_eq!(lines, ["trunk a: register false → for 3600s at all", "trunk a: register.contact_user added"]);
-}
-
-#[test]
 fn a_difference_is_one_line_a_change_without_secrets() {
     let old = contract();
     let mut new = contract();
@@ -771,7 +645,9 @@ mod observing;
 mod profiles;
 mod providers_page;
 mod records;
+mod relay;
 mod samples;
+mod secrets;
 mod silence;
 mod tls;
 
