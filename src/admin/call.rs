@@ -47,9 +47,9 @@ pub(super) struct CallPageBody {
     end: Option<String>,
     /// Since the start; of one that ended, from its start to its end.
     seconds: u64,
-    ingress: LegBody,
+    ingress: CallLegBody,
     /// Absent before a target is tried.
-    egress: Option<LegBody>,
+    egress: Option<CallLegBody>,
     /// Absent where none was looked for, or none matched.
     route: Option<RouteBody>,
     /// Of one that ended: the final status that the caller got, `answered`, `failed`, `cancelled` or `rejected`,
@@ -76,7 +76,7 @@ pub(super) struct CallPageBody {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct LegBody {
+struct CallLegBody {
     realm: &'static str,
     trunk: Option<String>,
     remote: String,
@@ -226,12 +226,12 @@ impl CallPageBody {
             answer: report.answer.map(time),
             end: end.map(|end| time(end.at)),
             seconds: now.since(report.start).as_secs(),
-            ingress: LegBody::of(&report.ingress, &page.ingress),
+            ingress: CallLegBody::of(&report.ingress, &page.ingress),
             egress: report
                 .egress
                 .as_ref()
                 .zip(page.egress.as_ref())
-                .map(|(leg, more)| LegBody::of(leg, more)),
+                .map(|(leg, more)| CallLegBody::of(leg, more)),
             route: page.route.as_ref().map(|route| RouteBody::of(route, page, clock.now())),
             status: end.map(|end| end.status),
             outcome: end.map(|end| end.outcome.as_str()),
@@ -249,9 +249,9 @@ impl CallPageBody {
     }
 }
 
-impl LegBody {
-    fn of(leg: &ReportedLeg, more: &LegPage) -> LegBody {
-        LegBody {
+impl CallLegBody {
+    fn of(leg: &ReportedLeg, more: &LegPage) -> CallLegBody {
+        CallLegBody {
             realm: leg.realm.as_str(),
             trunk: leg.trunk.as_ref().map(|trunk| trunk.as_str().to_owned()),
             remote: more.remote.to_string(),

@@ -12,7 +12,7 @@ const STALLS: usize = Stall::ALL.len();
 /// `drawbridge_media_stalls_total`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Stall {
-    /// Every receive buffer was in use: packets waited in their sockets.
+    /// Every receive buffer that the kernel was offered was in use: packets waited in their sockets.
     Buffers,
     /// More completions than their queue holds: the kernel kept them back.
     Completions,

@@ -8,7 +8,7 @@
 //! | send | EMSGSIZE | longer than the way there takes | dropped, `send_too_long` |
 //! | send | any other: EINVAL, EAFNOSUPPORT, EADDRNOTAVAIL, ENOMEM, EBADF … | the address is no address from here; the host is out of memory; a fault of ours | dropped, `send_failed` |
 //! | receive | ECANCELED | we asked for it | the socket closes |
-//! | receive | ENOBUFS | every buffer is in use | stall `buffers`; again when this batch has given its buffers back |
+//! | receive | ENOBUFS | every buffer that the kernel was offered is in use | stall `buffers`; more are offered, and it goes on with this batch's sends |
 //! | receive | EAGAIN, EINTR, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENETDOWN | nothing came; or the network's answer to an earlier send | again at once |
 //! | receive | any other: ENOMEM, EBADF, EINVAL … | the host is out of memory; a fault of ours | again at once, eight times in a row; then stall `receive`, and again each second (io_uring). The portable engine counts each as a stall `receive`, and epoll says when again |
 //! | wait | ETIME, EINTR | time is over, a signal | one looks at what is there |
@@ -37,7 +37,7 @@ pub(super) fn of_send(errno: i32) -> DropReason {
 pub(super) enum AfterReceive {
     /// It goes on at once.
     Again,
-    /// It goes on when buffers were given back.
+    /// It goes on, with more buffers to choose from.
     AgainWithBuffers,
     /// It goes on, but not for ever without a pause.
     Suspect,

@@ -102,7 +102,7 @@ function drawMessages() {
   const place = byId("ladder-drawing");
   const width = Math.max(Math.floor(place.clientWidth - 20), 300);
   byId("ladder-details").hidden = messages.length === 0;
-  const dropped = call.messages_dropped ? `the ${call.messages_dropped} before are not kept` : "";
+  const dropped = call.messages_dropped ? `${call.messages_dropped} after the first ${call.messages_gap_after ?? 0} are not kept` : "";
   setText(byId("ladder-aside"), [messages.length > 0 ? `${messages.length}, seconds since the first` : "", dropped].filter(Boolean).join("; "));
   redraw(place, [messages, width], () => (messages.length === 0 ? [el("p", { class: "empty" }, "No message is kept of this call.")] : [drawLadder({ ...call, messages }, width)]));
   redraw(byId("ladder-table"), messages, () => {

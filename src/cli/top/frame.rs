@@ -116,7 +116,7 @@ impl Frame<'_> {
             "PDD {}, 95 % within {}, answered after {}, MOS {}",
             millis(&window["delay_p50_ms"]),
             millis(&window["delay_p95_ms"]),
-            millis(&window["setup_p50_ms"]),
+            millis(&window["answer_p50_ms"]),
             decimal(&window["mos"], 2),
         );
         let ports = |realm: &str| {

@@ -244,7 +244,7 @@ pub(super) const MEDIA: Section = Section {
             Between("\"0us\"", "\"5ms\""),
             Restart,
             r#""1ms""#,
-            "For how long packets may gather, which spares CPU and delays each by so much at most.",
+            "For how long packets may gather, which spares CPU and delays each by so much, as a rule at most ([the pace](media.md#the-pace)).",
         ),
         key(
             "media.zero_copy",

@@ -250,8 +250,10 @@ mod tests {
 
     #[test]
     fn the_kernel_is_offered_few_until_it_was_short_of_them() {
-        let ring = io_uring::IoUring::new(8);
-        let Ok(ring) = ring else { return };
+        let ring = match io_uring::IoUring::new(8) {
+            Ok(ring) => ring,
+            Err(error) => return super::super::super::tests::refused(&error),
+        };
         let mut buffers = Buffers::register(&ring.submitter(), 1_024).unwrap();
         assert_eq!((buffers.offered, buffers.idle.len()), (OFFERED_AT_FIRST, 768));
         // Taken, and used: the last of them are the first to be offered again.

@@ -29,7 +29,7 @@ use crate::base::Instant;
 use crate::media::DropReason;
 
 /// A receive that ends with an error this often in a row goes on only after [`FAULT_PAUSE`].
-const FAULTS_MAX: u8 = 8;
+const RECEIVE_FAULTS_MAX: u8 = 8;
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// One worker's ring and what it knows of each slot.
@@ -193,7 +193,7 @@ impl RingSockets {
             }
             AfterReceive::Suspect => {
                 state.faults = state.faults.saturating_add(1);
-                if state.faults == FAULTS_MAX {
+                if state.faults == RECEIVE_FAULTS_MAX {
                     table.count_stall(Stall::Receive);
                     tracing::warn!(errno, "a media socket keeps failing to receive");
                 }
@@ -227,9 +227,9 @@ impl RingSockets {
             if !state.is_open || state.is_receiving || state.is_closing {
                 continue;
             }
-            if state.faults >= FAULTS_MAX {
+            if state.faults >= RECEIVE_FAULTS_MAX {
                 // One try a pause: the next error brings it back here.
-                state.faults = FAULTS_MAX - 1;
+                state.faults = RECEIVE_FAULTS_MAX - 1;
                 self.paused.push(slot);
             } else {
                 state.is_receiving = true;

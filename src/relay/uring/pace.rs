@@ -11,14 +11,15 @@
 
 use std::time::Duration;
 
-use super::super::settings::BATCH_MAX;
 use crate::base::Instant;
 
 /// Over how long the rate is measured: one packet of each stream, at the usual 20 ms.
 const WINDOW: Duration = Duration::from_millis(20);
 /// How long a wait for a number may last. No shorter than a tick of the kernel (4 ms at the usual
 /// 250 Hz), or its timer would be set each time.
-pub(super) const BACKSTOP: Duration = BATCH_MAX;
+pub(super) const BACKSTOP: Duration = Duration::from_millis(5);
+/// A wait that took so many times as long as a batch, or ended with [`BACKSTOP`], was late.
+const LATE_AFTER: u32 = 2;
 /// One packet that came too late outweighs so many that were in time: the 99th percentile stays
 /// within the bound.
 const LATE_COST: i64 = 200;
@@ -87,7 +88,8 @@ impl Pace {
         wait
     }
 
-    /// A wait has ended with so many packets.
+    /// A wait has ended with so many packets (completions, that is: a wake-up or a send that failed counts as
+    /// one, and changes nothing that matters).
     pub(super) fn note(&mut self, now: Instant, packets: usize) {
         let (before, wait) = self.last;
         self.last.0 = now;
@@ -100,7 +102,8 @@ impl Pace {
         }
         if let Wait::Count(count) = wait {
             // More than were waited for: it was the worker that came late, not the packets.
-            let is_late = now.since(before) > 2 * self.batch && packets <= count;
+            let bound = (LATE_AFTER * self.batch).min(BACKSTOP);
+            let is_late = now.since(before) >= bound && packets <= count;
             self.judge(now, i64::try_from(packets).unwrap_or(i64::MAX).max(1), is_late);
         }
     }
@@ -223,6 +226,19 @@ mod tests {
         clock.bursts(300, 50);
         let late = clock.bursts(300, 50 * 60);
         assert!(late < 0.01, "{late}");
+    }
+
+    #[test]
+    fn with_a_long_batch_the_end_of_a_wait_is_late_as_well() {
+        let batch = Duration::from_millis(4);
+        let mut clock = Clock { pace: Pace::new(batch, Instant::ZERO), now: Instant::ZERO };
+        for _ in 0..100 {
+            clock.wait(batch, 40);
+        }
+        assert_eq!(clock.pace.plan(), Wait::Count(41));
+        clock.wait(BACKSTOP, 30);
+        clock.wait(BACKSTOP, 30);
+        assert_eq!(clock.pace.plan(), Wait::Time);
     }
 
     #[test]

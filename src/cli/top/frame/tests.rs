@@ -17,7 +17,7 @@ fn data() -> Data {
             "second": { "packets": 2_900, "bytes": 498_800, "relay_load": 0.052, "engine_load": 0.017 },
             "relay_loads": [0.052, 0.031],
             "windows": { "five_minutes": { "active_max": 30, "asr": 0.8182, "ner": 0.9394, "attempts": 330,
-                "delay_p50_ms": 215.0, "delay_p95_ms": 1_400.0, "setup_p50_ms": 4_210.0, "mos": 4.401, "dropped": 19 } },
+                "delay_p50_ms": 215.0, "delay_p95_ms": 1_400.0, "answer_p50_ms": 4_210.0, "mos": 4.401, "dropped": 19 } },
             "trunks": [
                 { "name": "pbx", "state": "up", "calls": 29, "limits": { "calls": null },
                   "hour": { "asr": null, "ner": null, "mos": null },
