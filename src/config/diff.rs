@@ -1,7 +1,6 @@
 //! What a reload changes, for people; and what of it has to wait for a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use super::{Config, Listener};
@@ -180,6 +179,10 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     for (name, value) in calls(&config.calls) {
         put(format!("calls.{name}"), value);
     }
+    if let Some(PostSettings { url, headers, .. }) = &config.cdr.post {
+        let secrets = Shown::Secret(format!("{} {headers:?}", url.target));
+        flat.insert("cdr.post, its query and headers".to_owned(), secrets);
+    }
     if let Some(password) = hep_password {
         flat.insert("hep.password".to_owned(), Shown::Secret(password));
     }
@@ -258,16 +261,13 @@ fn records(cdr: &CdrSettings, put: &mut impl FnMut(String, String)) {
     put("cdr.post".to_owned(), post.as_ref().map_or("none".to_owned(), posted));
 }
 
-/// What is not shown (a query, headers) is told by its hash, so that its change is seen.
+/// Without the query and the values of headers, which may be secrets.
 fn posted(post: &PostSettings) -> String {
     let PostSettings { url, headers, timeout, batch, spool, spool_max, tls } = post;
-    let mut secrets = DefaultHasher::new();
-    (&url.target, headers).hash(&mut secrets);
     let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
     format!(
-        "{url} within {timeout:?}, {batch} at once, headers {} ({:08x}), spool {} of {spool_max} bytes{}",
+        "{url} within {timeout:?}, {batch} at once, headers {}, spool {} of {spool_max} bytes{}",
         list(&names),
-        secrets.finish() as u32,
         spool.display(),
         tls.as_ref().map(|tls| format!(", {tls:?}")).unwrap_or_default(),
     )

@@ -116,7 +116,7 @@ impl Journal {
 
     /// Whether it wants [`Journal::open`].
     pub(super) fn is_closed(&self) -> bool {
-        self.path.is_some() && self.file.is_none() && !self.is_taken
+        self.path.is_some() && self.file.is_none()
     }
 
     /// Whether it holds a call or a record.
@@ -136,11 +136,13 @@ impl Journal {
         let opened = match open_locked(&path) {
             Ok(Some(file)) => read_left(&file).map(|left| (file, left)),
             Ok(None) => {
-                tracing::error!(
-                    path = %path.display(),
-                    "the journal of open calls is another process's: calls open at a crash of this one are \
-                     not recorded; give each daemon a cdr.path of its own"
-                );
+                if !self.is_taken {
+                    tracing::error!(
+                        path = %path.display(),
+                        "the journal of open calls is another process's: as long as that runs, calls open at a \
+                         crash of this one are not recorded; give each daemon a cdr.path of its own"
+                    );
+                }
                 self.is_taken = true;
                 return Left::default();
             }
@@ -148,6 +150,7 @@ impl Journal {
         };
         match opened {
             Ok((file, left)) => {
+                self.is_taken = false;
                 self.length = file.metadata().map_or(0, |metadata| metadata.len());
                 self.file = Some(file);
                 for (id, record) in &left.records {

@@ -144,8 +144,9 @@ impl Writer {
     pub(super) fn take(&mut self, job: Job) {
         match job {
             Job::Write(cdr) => {
-                log::call_ended(&cdr);
+                // A journal that hangs must not hold up the file.
                 self.write(&cdr);
+                log::call_ended(&cdr);
             }
             Job::Open(cdr) => self.note_open(&cdr),
             Job::Configure(settings) => self.configure(*settings),
@@ -270,12 +271,15 @@ impl Writer {
             waiting.wants_file = false;
             self.state.count_written();
         }
-        if let Some(post) = self.post.as_ref().filter(|_| waiting.wants_spool) {
-            post.push(&waiting.line)?;
-        }
-        // A spool that is not to be had keeps nothing back.
-        if waiting.wants_spool && self.post.is_none() {
-            self.state.count_posts(PostResult::Dropped, 1);
+        if waiting.wants_spool {
+            let pushed = self.post.as_ref().map(|post| post.push(&waiting.line));
+            if let Some(Err(error)) = &pushed {
+                self.state.set_post_fault(Some(format!("the spool takes nothing: {error}")));
+            }
+            // A spool that is not to be had keeps nothing back: the file is what counts, and has a disk of its own.
+            if !matches!(pushed, Some(Ok(_))) {
+                self.state.count_posts(PostResult::Dropped, 1);
+            }
         }
         waiting.wants_spool = false;
         Ok(())
