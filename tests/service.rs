@@ -4,6 +4,7 @@
 
 mod site;
 
+use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
@@ -60,4 +61,27 @@ fn systemd_hears_of_the_start_of_life_of_reloads_and_of_the_end() {
     manager.hear("STOPPING=1");
     let (status, log) = daemon.stop();
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_the_start_nor_the_watchdog_nor_the_end() {
+    let site = Site::new("stalled");
+    let manager = Manager::new(&site);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // What a pipe holds (pipe(7)): the first line finds it full.
+    writer.write_all(&[b'\n'; 65_536]).unwrap();
+    let child = site
+        .command("run")
+        .env("NOTIFY_SOCKET", site.directory.join("notify"))
+        .env("WATCHDOG_USEC", "400000")
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let daemon = Daemon::of(&site, child);
+    manager.hear("READY=1");
+    for _ in 0..3 {
+        manager.hear("WATCHDOG=1");
+    }
+    assert_eq!(daemon.stop().0.code(), Some(0));
+    drop(reader);
 }

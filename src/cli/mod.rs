@@ -19,6 +19,7 @@ mod trunk_test;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -29,6 +30,8 @@ use crate::{app, telemetry};
 const FAILED: u8 = 1;
 /// Exit status: wrong usage, as clap has it.
 const USAGE: u8 = 2;
+/// The end waits no longer for a log that nobody takes.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A B2BUA session border controller with an io_uring media relay.
 ///
@@ -219,7 +222,9 @@ fn run(file: &ConfigFile) -> ExitCode {
     let _ = telemetry::log::start(&config.log.filter);
     telemetry::redact::set_redacting(config.log.redact_numbers);
     warn(&config);
-    app::daemon::run(&file.config, config).unwrap_or_else(|message| {
+    let ended = app::daemon::run(&file.config, config);
+    telemetry::log::finish(LAST_LINES);
+    ended.unwrap_or_else(|message| {
         let _ = writeln!(io::stderr(), "drawbridge: {message}");
         ExitCode::from(FAILED)
     })

@@ -1,14 +1,24 @@
 //! Where log lines go: the journal with fields when systemd runs us, else standard error. And which: the filter
-//! can change while the process runs.
+//! can change while the process runs. Whoever says a line never waits for either (`log/queue.rs`).
 
-use std::io::IsTerminal;
+mod journal;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
+use self::journal::{Journal, ToJournal};
+use self::queue::Queue;
+use self::text::{Text, ToQueue};
 use super::redact;
 use crate::b2bua::{Cdr, CdrLeg};
 use crate::base::TrunkName;
@@ -20,13 +30,13 @@ pub const FILTER_CURE: &str =
     "write error, warn, info, debug, trace or off, or more of a part: \"info,drawbridge::transport=debug\"";
 /// No filter is longer.
 const FILTER_MAX_BYTES: usize = 1_024;
-/// `journalctl DRAWBRIDGE_CALL=…` finds all lines of a call.
-const FIELD_PREFIX: &str = "DRAWBRIDGE";
 /// Libraries that say at length what we say shortly; what a filter says of them counts.
 const QUIET: &str = "hickory_proto=error,hickory_resolver=error";
 
 /// The way to the filter of the process's log, and the filter as it was written.
 static LIVE: OnceLock<(reload::Handle<EnvFilter, Registry>, Mutex<String>)> = OnceLock::new();
+/// The way to the thread that writes the process's log.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Whether this is a filter: levels, of all or of a part, with commas.
 ///
@@ -78,8 +88,8 @@ pub fn set_filter(text: &str) -> Result<(), String> {
 /// Sets the process's log up. `DRAWBRIDGE_LOG` counts before `configured`, if it is a filter.
 ///
 /// # Errors
-/// It was set up before.
-pub fn start(configured: &str) -> Result<(), TryInitError> {
+/// It was set up before, or the system gives no thread.
+pub fn start(configured: &str) -> io::Result<()> {
     let asked = std::env::var(FILTER_VARIABLE).ok().filter(|asked| check_filter(asked).is_ok());
     let text = asked.unwrap_or_else(|| configured.to_owned());
     let (filter, handle) = reload::Layer::new(filter(&text));
@@ -87,16 +97,30 @@ pub fn start(configured: &str) -> Result<(), TryInitError> {
     // A process that has a log already keeps that.
     let _ = LIVE.set((handle, Mutex::new(text)));
     if is_journal_stderr()
-        && let Ok(journal) = tracing_journald::layer()
+        && let Ok(journal) = Journal::of_this_machine()
     {
-        return registry.with(journal.with_field_prefix(Some(FIELD_PREFIX.to_owned()))).try_init();
+        let queue = Queue::start(journal)?;
+        registry.with(ToJournal(queue.clone())).try_init().map_err(io::Error::other)?;
+        let _ = QUEUE.set(queue);
+        return Ok(());
     }
+    let queue = Queue::start(Text(io::stderr()))?;
     // Colours are for people: files and pipes get plain text.
+    let has_colours = io::stderr().is_terminal();
     let stderr = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(ToQueue { queue: queue.clone(), has_colours })
+        .with_ansi(has_colours)
         .with_target(false);
-    registry.with(stderr).try_init()
+    registry.with(stderr).try_init().map_err(io::Error::other)?;
+    let _ = QUEUE.set(queue);
+    Ok(())
+}
+
+/// Waits until every line is written, but no longer than this: the process is about to end.
+pub fn finish(patience: Duration) {
+    if let Some(queue) = QUEUE.get() {
+        queue.finish(patience);
+    }
 }
 
 /// One line for each call that is over.
@@ -126,26 +150,4 @@ fn is_journal_stderr() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
     stream == format!("{}:{}", stderr.dev(), stderr.ino())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_is_levels_and_not_any_word() {
-        for good in [
-            "info",
-            "OFF",
-            "warn,drawbridge::transport=debug",
-            "info, drawbridge=trace",
-            "drawbridge::b2bua=off",
-        ] {
-            assert_eq!(check_filter(good), Ok(()), "{good}");
-        }
-        for bad in ["", "inof", "info,drawbrigde", "info,", "drawbridge=loud", "=", "info;debug"] {
-            assert!(check_filter(bad).is_err(), "{bad}");
-        }
-        assert!(check_filter(&"info,".repeat(1_000)).unwrap_err().contains("longer than"));
-    }
 }

@@ -74,5 +74,8 @@ fn what_changes_is_told_without_secrets() {
     assert!(lines.contains(&"cdr.path: none → /a".to_owned()), "{lines:?}");
     let lines = diff(&with("hunter2"), &with("hunter3"));
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("cdr.post, its query and headers") && !lines[0].contains("hunter"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("cdr.post, its query and headers") && !lines[0].contains("hunter"),
+        "{lines:?}"
+    );
 }
