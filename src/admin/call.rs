@@ -17,8 +17,8 @@ use super::call_media::MediaBody;
 use super::calls::no_such_call;
 use super::problem::Problem;
 use crate::b2bua::{
-    Attempt, AttemptResult, CallFound, CallPage, CdrTransfer, LadderMessage, LegPage, NamedTimer,
-    ReportedLeg, RoutePage, Trying,
+    Attempt, CallFound, CallPage, CdrTransfer, LadderMessage, LegPage, NamedTimer, ReportedLeg, RoutePage,
+    Trying,
 };
 use crate::base::Instant;
 use crate::media::{LiveMedia, MediaSessionId, Side};
@@ -288,12 +288,9 @@ impl RouteBody {
 
 impl AttemptBody {
     fn of(attempt: &Attempt) -> AttemptBody {
-        let status = match attempt.result {
-            AttemptResult::Status(code) => AttemptStatus::Code(code),
-            AttemptResult::Timeout => AttemptStatus::Word("timeout"),
-            AttemptResult::Transport => AttemptStatus::Word("transport"),
-            AttemptResult::Dns => AttemptStatus::Word("dns"),
-            AttemptResult::Cancelled => AttemptStatus::Word("cancelled"),
+        let status = match attempt.result.code() {
+            Ok(code) => AttemptStatus::Code(code),
+            Err(word) => AttemptStatus::Word(word),
         };
         AttemptBody {
             trunk: attempt.trunk.as_str().to_owned(),

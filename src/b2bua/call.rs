@@ -343,6 +343,18 @@ impl Call {
         }
     }
 
+    /// Both legs as they are now, as a record tells them: where the call came from, and where it goes if a
+    /// target is tried.
+    pub fn legs_for_record(&self) -> (CdrLeg, Option<CdrLeg>) {
+        let of = |leg: &Leg, remote| CdrLeg {
+            realm: leg.realm,
+            trunk: leg.trunk.clone(),
+            remote,
+            call_id: String::from_utf8_lossy(&leg.call_id).into_owned(),
+        };
+        (of(&self.a, self.record.remote), self.b.as_ref().map(|leg| of(leg, leg.hop.peer)))
+    }
+
     /// Whether a party that asks for a place in it waits for the other's answer.
     pub fn is_replaced(&self) -> bool {
         matches!(self.transfer, Transfer::Replaced(_))

@@ -182,10 +182,6 @@ impl Engine {
     /// What is known of a call, but for what was said in it.
     pub(super) fn write_page(&self, call: &Call) -> CallPage {
         let settings = self.snapshots.get(call.snapshot);
-        let e164 = |number: &Number| match number {
-            Number::E164(number) => Some(number.clone()),
-            Number::Short(_) | Number::Emergency(_) | Number::Name(_) => None,
-        };
         let mut timers: Vec<NamedTimer> = call
             .timers
             .iter()
@@ -195,8 +191,8 @@ impl Engine {
         let (since, record) = (call.plan.since, &call.record);
         CallPage {
             report: CallReport::of(call),
-            to_e164: e164(&call.numbers.called),
-            from_e164: e164(&call.numbers.caller),
+            to_e164: call.numbers.called.e164().map(str::to_owned),
+            from_e164: call.numbers.caller.e164().map(str::to_owned),
             ring: record.ring,
             route: call.plan.route.as_ref().map(|name| RoutePage::of(name, call, &settings)),
             attempts: record.attempts.clone(),

@@ -115,6 +115,22 @@ pub enum AttemptResult {
     Cancelled,
 }
 
+impl AttemptResult {
+    /// The final status; where none came, the word that stands in its place, in records, metrics and pages.
+    ///
+    /// # Errors
+    /// That word.
+    pub const fn code(self) -> Result<u16, &'static str> {
+        match self {
+            AttemptResult::Status(code) => Ok(code),
+            AttemptResult::Timeout => Err("timeout"),
+            AttemptResult::Transport => Err("transport"),
+            AttemptResult::Dns => Err("dns"),
+            AttemptResult::Cancelled => Err("cancelled"),
+        }
+    }
+}
+
 /// Who ended a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EndedBy {
@@ -161,6 +177,26 @@ impl Outcome {
             Outcome::Failed => "failed",
             Outcome::Cancelled => "cancelled",
             Outcome::Rejected => "rejected",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::AttemptFault;
+
+    /// What is told of a trunk's calls is said below, where attempts are not known.
+    #[test]
+    fn an_attempt_ends_in_the_words_in_which_the_failures_of_its_trunk_are_told() {
+        for (result, fault) in [
+            (AttemptResult::Status(503), AttemptFault::Status(503)),
+            (AttemptResult::Timeout, AttemptFault::Silence),
+            (AttemptResult::Transport, AttemptFault::Unsent),
+            (AttemptResult::Dns, AttemptFault::NoAddress),
+        ] {
+            let told = result.code().map_or_else(str::to_owned, |code| code.to_string());
+            assert_eq!(told, fault.to_string());
         }
     }
 }

@@ -245,15 +245,12 @@ const fn unsent_reason(why: Unsent) -> &'static str {
 
 /// A status that no RFC names is counted by its class alone: a peer cannot create series at will.
 fn code_label(result: AttemptResult) -> std::borrow::Cow<'static, str> {
-    match result {
-        AttemptResult::Status(code) => match rsip::StatusCode::from(code) {
+    match result.code() {
+        Ok(code) => match rsip::StatusCode::from(code) {
             rsip::StatusCode::Other(..) => format!("{}xx", (code / 100).min(9)).into(),
             _ => code.to_string().into(),
         },
-        AttemptResult::Timeout => "timeout".into(),
-        AttemptResult::Transport => "transport".into(),
-        AttemptResult::Dns => "dns".into(),
-        AttemptResult::Cancelled => "cancelled".into(),
+        Err(word) => word.into(),
     }
 }
 

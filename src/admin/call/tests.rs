@@ -4,7 +4,7 @@ use expect_test::expect_file;
 
 use super::*;
 use crate::admin::golden;
-use crate::b2bua::{CallEnd, CallPhase, CallReport, Direction, EndedBy, LadderReport, Outcome};
+use crate::b2bua::{AttemptResult, CallEnd, CallPhase, CallReport, Direction, EndedBy, LadderReport, Outcome};
 use crate::base::{Hop, ListenerId, Realm, Transport};
 use crate::media::{DirectionReport, LiveDirection, LiveStream, MediaReport, StreamKind};
 use crate::sip::Message;

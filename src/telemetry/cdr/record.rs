@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::b2bua::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer};
+use crate::b2bua::{Attempt, Cdr, CdrLeg, CdrTransfer};
 use crate::base::{Instant, TrunkName};
 use crate::media::{DirectionReport, PeerReport};
 use crate::runtime::Clock;
@@ -129,12 +129,9 @@ enum AttemptStatus<'a> {
 
 impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
     fn from(attempt: &'a Attempt) -> Self {
-        let status = match attempt.result {
-            AttemptResult::Status(code) => AttemptStatus::Code(code),
-            AttemptResult::Timeout => AttemptStatus::Word(Cow::Borrowed("timeout")),
-            AttemptResult::Transport => AttemptStatus::Word(Cow::Borrowed("transport")),
-            AttemptResult::Dns => AttemptStatus::Word(Cow::Borrowed("dns")),
-            AttemptResult::Cancelled => AttemptStatus::Word(Cow::Borrowed("cancelled")),
+        let status = match attempt.result.code() {
+            Ok(code) => AttemptStatus::Code(code),
+            Err(word) => AttemptStatus::Word(Cow::Borrowed(word)),
         };
         AttemptRecord {
             trunk: Cow::Borrowed(attempt.trunk.as_str()),
