@@ -121,6 +121,8 @@ struct AttemptBody {
     /// A code, `timeout`, `transport`, `dns` or `cancelled`; null: it has not answered.
     status: Option<AttemptStatus>,
     ms: u64,
+    /// From our INVITE until it rang there; null: it did not, or not yet.
+    rang_ms: Option<u64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -297,6 +299,7 @@ impl AttemptBody {
             target: attempt.target.map(|target| target.to_string()),
             status: Some(status),
             ms: attempt.millis,
+            rang_ms: attempt.rang_after.map(millis),
         }
     }
 
@@ -305,9 +308,14 @@ impl AttemptBody {
             trunk: trying.trunk.as_str().to_owned(),
             target: Some(trying.target.to_string()),
             status: None,
-            ms: u64::try_from(now.since(trying.since).as_millis()).unwrap_or(u64::MAX),
+            ms: millis(now.since(trying.since)),
+            rang_ms: trying.rang_after.map(millis),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl TransferBody {

@@ -230,6 +230,8 @@ pub struct Plan {
     /// Whether a provisional response of leg B was passed on: after that no other target is
     /// tried, for the callee may have rung, but by `failover.after_ringing`.
     pub rang: bool,
+    /// When the target of leg B rang, if it did: the first such response of its own.
+    pub rang_at: Option<Instant>,
     /// The best answer so far.
     pub best: Option<Status>,
     /// Whether a target said 503, and not we who could not use what it said.

@@ -78,6 +78,8 @@ pub struct Trying {
     pub target: SocketAddr,
     /// Since when.
     pub since: Instant,
+    /// From then until it rang, if it did.
+    pub rang_after: Option<Duration>,
 }
 
 /// One dialog of a call.
@@ -200,6 +202,7 @@ impl Engine {
                 trunk: target.trunk.clone(),
                 target: target.address,
                 since,
+                rang_after: call.plan.rang_at.map(|rang| rang.since(since)),
             }),
             ingress: self.page_of_leg(call, &call.a, Side::A),
             egress: call.b.as_ref().map(|leg| self.page_of_leg(call, leg, Side::B)),

@@ -1,6 +1,7 @@
 //! The call detail record: what is written of a call when it has ended, whatever the cause.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::base::{Instant, Realm, TrunkName};
 use crate::media::MediaReport;
@@ -96,6 +97,8 @@ pub struct Attempt {
     pub target: Option<SocketAddr>,
     /// How it ended.
     pub result: AttemptResult,
+    /// From our INVITE until it rang there: the first 18x that was passed on. `None`: it did not.
+    pub rang_after: Option<Duration>,
     /// How long it took.
     pub millis: u64,
 }
@@ -115,7 +118,20 @@ pub enum AttemptResult {
     Cancelled,
 }
 
+impl Attempt {
+    /// From our INVITE to the first 18x that was passed on, or to the answer if there was none (RFC 6076 §4.3).
+    pub fn setup(&self) -> Option<Duration> {
+        let answer = || Duration::from_millis(self.millis);
+        self.rang_after.or_else(|| self.result.is_answer().then(answer))
+    }
+}
+
 impl AttemptResult {
+    /// Whether it was answered, with a 2xx.
+    pub const fn is_answer(self) -> bool {
+        matches!(self, AttemptResult::Status(200..=299))
+    }
+
     /// The final status; where none came, the word that stands in its place, in records, metrics and pages.
     ///
     /// # Errors

@@ -38,7 +38,8 @@ pub const CALL_ATTEMPTS: Name = name(
 /// Histogram by trunk.
 pub const CALL_SETUP_SECONDS: Name = name(
     "drawbridge_call_setup_seconds",
-    "From the INVITE to the first 18x passed to the caller, or to the answer if there was none.",
+    "From the INVITE to the first 18x passed on, or to the answer if there was none: of each call on the trunk it came \
+     from, and of each attempt, from our INVITE, on the trunk that was tried.",
 );
 /// Histogram by trunk.
 pub const CALL_DURATION_SECONDS: Name =
