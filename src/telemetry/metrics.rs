@@ -12,7 +12,7 @@ use prometheus::{Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, Int
 use super::cdr::PostResult;
 use super::families::{Families, Family, counter, counters, gauge, gauges, histograms};
 use super::history::History;
-use super::names;
+use super::{log, names};
 use crate::b2bua::Census;
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::DropReason;
@@ -97,6 +97,7 @@ pub struct Metrics {
     cdr_spool_records: IntGauge,
     cdr_spool_bytes: IntGauge,
     hep: IntCounterVec,
+    log_lines_lost: IntCounter,
     /// The last day, second by second and minute by minute.
     pub history: History,
     /// One scrape at a time: counters that others own are advanced to what those say.
@@ -151,6 +152,7 @@ impl Metrics {
             cdr_spool_records: gauge(&registry, names::CDR_SPOOL_RECORDS)?,
             cdr_spool_bytes: gauge(&registry, names::CDR_SPOOL_BYTES)?,
             hep: counters(&registry, names::HEP_PACKETS, &["result"])?,
+            log_lines_lost: counter(&registry, names::LOG_LINES_LOST)?,
             history: History::default(),
             scrape: Mutex::new(()),
             registry,
@@ -257,6 +259,7 @@ impl Metrics {
             self.fill_census(&census);
         }
         self.fill_relay(relay);
+        advance(&self.log_lines_lost, log::lines_lost());
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -274,23 +277,21 @@ impl Metrics {
     fn fill_relay(&self, relay: &RelayTotals) {
         for (realm, direction, packets, bytes) in &relay.relayed {
             let labels = [realm.as_str(), *direction];
-            advance(&self.rtp_packets, &labels, *packets);
-            advance(&self.rtp_bytes, &labels, *bytes);
+            advance(&self.rtp_packets.with_label_values(&labels), *packets);
+            advance(&self.rtp_bytes.with_label_values(&labels), *bytes);
         }
         for (realm, reason, packets) in &relay.rtp_dropped {
-            advance(&self.rtp_dropped, &[realm.as_str(), *reason], *packets);
+            advance(&self.rtp_dropped.with_label_values(&[realm.as_str(), *reason]), *packets);
         }
         for (reason, times) in &relay.stalls {
-            advance(&self.media_stalls, &[*reason], *times);
+            advance(&self.media_stalls.with_label_values(&[*reason]), *times);
         }
-        let restarts = &self.media_worker_restarts;
-        restarts.inc_by(relay.restarts.saturating_sub(restarts.get()));
+        advance(&self.media_worker_restarts, relay.restarts);
     }
 }
 
 /// Brings a counter up to a total that is counted elsewhere and never falls.
-fn advance(counters: &IntCounterVec, labels: &[&str], total: u64) {
-    let counter = counters.with_label_values(labels);
+fn advance(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 

@@ -176,6 +176,12 @@ pub const CDR_SPOOL_RECORDS: Name =
 pub const CDR_SPOOL_BYTES: Name =
     name("drawbridge_cdr_spool_bytes", "Bytes of the copies that wait for the server of cdr.post.");
 
+/// Counter.
+pub const LOG_LINES_LOST: Name = name(
+    "drawbridge_log_lines_lost_total",
+    "Lines of the log that found its queue full, or could not be written: the journal, or who reads standard error, is \
+     too slow.",
+);
 /// Counter by result.
 pub const HEP_PACKETS: Name = name(
     "drawbridge_hep_packets_total",
@@ -183,7 +189,7 @@ pub const HEP_PACKETS: Name = name(
 );
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 36] = [
+pub const ALL: [Name; 37] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -220,4 +226,5 @@ pub const ALL: [Name; 36] = [
     CDRS_RECOVERED,
     CDRS_WAITING,
     HEP_PACKETS,
+    LOG_LINES_LOST,
 ];

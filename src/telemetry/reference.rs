@@ -75,6 +75,7 @@ const GROUPS: &[Group] = &[
             names::CONFIG_RELOADS,
             names::CONFIG_LAST_RELOAD_SUCCESSFUL,
             names::HEP_PACKETS,
+            names::LOG_LINES_LOST,
             names::CDRS,
             names::CDRS_RECOVERED,
             names::CDRS_WAITING,
