@@ -10,7 +10,8 @@ use crate::b2bua::{Attempt, AttemptResult, CdrLeg, CdrTransfer, EndedBy};
 use crate::base::{Realm, TrunkName};
 use crate::media::{DirectionReport, MediaReport, PeerReport};
 
-fn cdr(clock: &Clock) -> Cdr {
+/// A record with every field that there is.
+pub(super) fn cdr(clock: &Clock) -> Cdr {
     let start = clock.now();
     let at = |millis| start + Duration::from_millis(millis);
     Cdr {
