@@ -160,18 +160,15 @@ impl Capture {
     /// Queues a copy; never waits.
     pub fn send(&self, captured: Captured) {
         let protocol = captured.protocol;
-        if protocol == Protocol::Rtcp {
-            if self.rtcp_waiting.fetch_add(1, Relaxed) >= RTCP_WAITING_MAX {
-                self.rtcp_waiting.fetch_sub(1, Relaxed);
-                return self.lose(protocol);
-            }
+        let is_rtcp = protocol == Protocol::Rtcp;
+        let has_share = !is_rtcp || self.rtcp_waiting.fetch_add(1, Relaxed) < RTCP_WAITING_MAX;
+        if has_share && self.jobs.try_send(captured).is_ok() {
+            return;
         }
-        if self.jobs.try_send(captured).is_err() {
-            if protocol == Protocol::Rtcp {
-                self.rtcp_waiting.fetch_sub(1, Relaxed);
-            }
-            self.lose(protocol);
+        if is_rtcp {
+            self.rtcp_waiting.fetch_sub(1, Relaxed);
         }
+        self.lose(protocol);
     }
 
     /// Counts a copy that cannot be sent.

@@ -125,7 +125,7 @@ proptest! {
         let mut at = 0;
         for packet_type in types {
             let Some(header) = bytes.get_mut(at..at + 4).filter(|_| !as_it_is) else { break };
-            (header[0], header[1]) = (0x80 | header[0] & 0x1f, packet_type.max(192).min(223));
+            (header[0], header[1]) = (0x80 | header[0] & 0x1f, packet_type.clamp(192, 223));
             (header[2], header[3]) = (0, header[3] % 24);
             at += 4 * (1 + usize::from(header[3]));
         }
