@@ -240,6 +240,14 @@ impl Engine {
     pub fn correlation(&self, call_id: &[u8]) -> Option<bytes::Bytes> {
         self.ladders.correlation(call_id)
     }
+
+    /// The same of the call whose media this is, until the relay has closed it.
+    pub fn correlation_of_media(&self, session: MediaSessionId) -> Option<bytes::Bytes> {
+        let closing = || self.closing_media.get(&session)?.call;
+        let key = self.media_sessions.get(&session).copied().or_else(closing)?;
+        let call = self.calls.get(key)?;
+        Some(self.correlation(&call.a.call_id).unwrap_or_else(|| call.a.call_id.clone()))
+    }
 }
 
 impl RoutePage {

@@ -18,6 +18,7 @@ fn render(metrics: &Metrics) -> String {
         rtp_dropped: vec![(Realm::Untrusted, "not_rtp", 3)],
         stalls: vec![("buffers", 2)],
         restarts: 1,
+        copies_lost: 2,
     };
     let census = Census {
         transactions: 4,
