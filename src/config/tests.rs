@@ -637,6 +637,7 @@ fn a_difference_is_one_line_a_change_without_secrets() {
 }
 
 mod dns;
+mod health;
 mod load;
 mod matching;
 mod mistakes;

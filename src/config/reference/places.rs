@@ -195,7 +195,7 @@ pub(super) const MEDIA: Section = Section {
             "media.timeout",
             "duration",
             As("\"60s\""),
-            Between("\"5s\"", "\"24h\""),
+            Between("\"1s\"", "\"24h\""),
             Reload,
             r#""90s""#,
             "A call without any RTP, and not on hold, ends after so long (a fax after 5 minutes at least).",
