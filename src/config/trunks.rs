@@ -245,12 +245,15 @@ fn credentials(table: &Table<'_>) -> Option<Credentials> {
         }
         (Some(_), Some(_)) | (None, None) => {}
     }
-    let (username, password) = (username?.text()?.text, password?);
-    let secret = password.text()?.text;
-    if secret.is_empty() {
+    // Each is read, whatever the other lacks: every fault is told at once.
+    let username = username.and_then(|username| username.text());
+    let secret = password.as_ref().and_then(|password| password.text());
+    if let (Some(password), Some(secret)) = (&password, &secret)
+        && secret.text.is_empty()
+    {
         password.fault("the password is empty", "write password = \"${NAME}\", or leave both out");
     }
-    Some(Credentials { username, password: secret })
+    Some(Credentials { username: username?.text, password: secret?.text })
 }
 
 fn send_numbers(table: &Table<'_>) -> Option<NumberForm> {
