@@ -374,7 +374,8 @@ fn bodies(table: &Table<'_>) -> Option<BodyRules> {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+*".contains(&byte))
     };
     let is_type = |text: &Text<'_>| {
-        let fits = text.text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype));
+        let fits = text.text == "*"
+            || text.text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype));
         if !fits {
             text.fault(
                 "is no media type",
