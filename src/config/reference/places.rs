@@ -130,7 +130,7 @@ pub(super) const LISTENER: Section = Section {
             Any("PEM"),
             Reload,
             r#""/etc/drawbridge/tls/ca.pem""#,
-            "Who connects must show a certificate that one of these authorities has signed (mutual TLS).",
+            "Who connects must show a certificate that one of these authorities has signed, or that stands here itself (mutual TLS).",
         ),
     ],
 };

@@ -108,7 +108,7 @@ pub(super) const TRUNK: Section = Section {
             Any("PEM"),
             Reload,
             r#""/etc/drawbridge/tls/ca.pem""#,
-            "Who may have signed the peer's certificate.",
+            "Who may have signed the peer's certificate; or that certificate itself.",
         ),
         key(
             "trunk.NAME.tls.certificate",
