@@ -246,8 +246,8 @@ fn credentials(table: &Table<'_>) -> Option<Credentials> {
         (Some(_), Some(_)) | (None, None) => {}
     }
     // Each is read, whatever the other lacks: every fault is told at once.
-    let username = username.and_then(|username| username.text());
-    let secret = password.as_ref().and_then(|password| password.text());
+    let username = username.as_ref().and_then(Value::text);
+    let secret = password.as_ref().and_then(Value::text);
     if let (Some(password), Some(secret)) = (&password, &secret)
         && secret.text.is_empty()
     {
