@@ -84,6 +84,9 @@ impl Engine {
         if request.number(Header::MaxForwards) == Some(0) {
             return Some(Refusal::of(status(483)));
         }
+        if !emergency && !has_sound_max_forwards(request) {
+            return Some(Refusal { phrase: Some("Bad Max-Forwards Header"), ..Refusal::of(status(400)) });
+        }
         if self.is_own_loop(request)
             || self.branches.is_own(request)
             || self.invites.contains_key(&invite_key(request))
@@ -226,6 +229,13 @@ impl Engine {
             Some(trunk) => self.router.limits().try_begin(trunk, now).map_err(|_| ()),
         }
     }
+}
+
+/// Max-Forwards may be left out, and is a number from 0 to 255 otherwise (RFC 3261 §20.22).
+fn has_sound_max_forwards(request: &Message) -> bool {
+    request.header(Header::MaxForwards).is_none_or(|value| {
+        std::str::from_utf8(value).is_ok_and(|text| !text.starts_with('+') && text.parse::<u8>().is_ok())
+    })
 }
 
 /// Whether it says where the requests of its dialog go. RFC 3261 §8.1.1.8: "The Contact header field

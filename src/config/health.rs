@@ -6,10 +6,11 @@ use super::reader::{Table, Text, Value};
 use crate::routing::{CodePattern, Health};
 
 /// Oftener is no health check but a load.
-const MIN_INTERVAL: Duration = Duration::from_secs(5);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_INTERVAL: Duration = Duration::from_secs(3_600);
-/// The first retransmission goes out after it (timer E): one lost packet is no verdict.
-const MIN_TIMEOUT: Duration = Duration::from_millis(600);
+/// No network is so slow. Below 600 ms no retransmission goes out before it (timer E is 500 ms), so that one packet
+/// that is lost is a failed probe: `down_after` then says how many may be.
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 /// Timer F.
 const MAX_TIMEOUT: Duration = Duration::from_secs(32);
 const MAX_COUNT: u32 = 100;
@@ -32,7 +33,7 @@ pub(super) fn health(table: &Table<'_>) -> Option<Health> {
     });
     Some(Health {
         interval,
-        timeout: timeout.unwrap_or(default.timeout),
+        timeout: timeout.unwrap_or_else(|| shorter(default.timeout, interval)),
         down_after: count("down_after").unwrap_or(default.down_after),
         up_after: count("up_after").unwrap_or(default.up_after),
         alive: alive.unwrap_or(default.alive),
@@ -40,13 +41,17 @@ pub(super) fn health(table: &Table<'_>) -> Option<Health> {
 }
 
 fn timeout(value: &Value<'_>, interval: Duration) -> Option<Duration> {
-    let why = "this is not between the first retransmission and the end of the transaction";
-    let timeout = value.duration_within(MIN_TIMEOUT..=MAX_TIMEOUT, why, None)?;
-    if !interval.is_zero() && timeout >= interval {
-        value.fault("the next probe goes out before this one is over", "write less than interval");
+    let timeout = value.duration_within(MIN_TIMEOUT..=MAX_TIMEOUT, "this is out of range", None)?;
+    if shorter(timeout, interval) < timeout {
+        value.fault("the next probe goes out before this one is over", "write no more than interval");
         return None;
     }
     Some(timeout)
+}
+
+/// A timeout that is no longer than the interval, if there is one.
+fn shorter(timeout: Duration, interval: Duration) -> Duration {
+    if interval.is_zero() { timeout } else { timeout.min(interval) }
 }
 
 /// `"200"` or `"4xx"`.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::reader::Table;
 
+/// No call ends sooner when nothing at all comes.
+const SHORTEST_BOTH: Duration = Duration::from_secs(1);
 /// No call ends sooner for a side that is not heard: people pause, and phones send nothing meanwhile.
 const SHORTEST: Duration = Duration::from_secs(10);
 
@@ -27,8 +29,8 @@ pub(super) fn silence(table: &Table<'_>) -> SilenceTimeouts {
     if let Some(value) = table.value("timeout")
         && let Some(duration) = value.duration()
     {
-        if duration < Duration::from_secs(5) {
-            value.fault("calls would end in every pause", "write at least \"5s\"");
+        if duration < SHORTEST_BOTH {
+            value.fault("calls would end in every pause", "write at least \"1s\"");
         }
         timeouts.nothing = duration;
     }

@@ -245,12 +245,15 @@ fn credentials(table: &Table<'_>) -> Option<Credentials> {
         }
         (Some(_), Some(_)) | (None, None) => {}
     }
-    let (username, password) = (username?.text()?.text, password?);
-    let secret = password.text()?.text;
-    if secret.is_empty() {
+    // Each is read, whatever the other lacks: every fault is told at once.
+    let username = username.as_ref().and_then(Value::text);
+    let secret = password.as_ref().and_then(Value::text);
+    if let (Some(password), Some(secret)) = (&password, &secret)
+        && secret.text.is_empty()
+    {
         password.fault("the password is empty", "write password = \"${NAME}\", or leave both out");
     }
-    Some(Credentials { username, password: secret })
+    Some(Credentials { username: username?.text, password: secret?.text })
 }
 
 fn send_numbers(table: &Table<'_>) -> Option<NumberForm> {
@@ -371,7 +374,8 @@ fn bodies(table: &Table<'_>) -> Option<BodyRules> {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+*".contains(&byte))
     };
     let is_type = |text: &Text<'_>| {
-        let fits = text.text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype));
+        let fits = text.text == "*"
+            || text.text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype));
         if !fits {
             text.fault(
                 "is no media type",

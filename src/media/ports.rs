@@ -1,6 +1,6 @@
 //! Which RTP/RTCP port pairs are free. Pairs are drawn at random, so that an attacker cannot tell
 //! the next call's port from this one's, and rest before they are used again, so that late packets
-//! of one call do not reach the next.
+//! of one call do not reach the next. A call that would find no port takes the one that has rested longest.
 //!
 //! There is one pool for each bound address, whichever realms share that address.
 //!
@@ -50,8 +50,8 @@ impl PortPool {
         }
     }
 
-    /// A free pair of `realm` on the bound `address`; `None` if all are in use or resting, or the
-    /// address is none of the realm's.
+    /// A free pair of `realm` on the bound `address`, or the one that has rested longest; `None` if all are in use or
+    /// held by other programs, or the address is none of the realm's.
     pub fn reserve(&mut self, realm: Realm, address: IpAddr, now: Instant) -> Option<PortPair> {
         if !self.realms[realm].addresses.iter().any(|media| media.bind == address) {
             return None;
@@ -163,11 +163,13 @@ impl AddressPool {
                 self.free.push(port);
             }
         }
-        if self.free.is_empty() {
-            return None;
-        }
-        let chosen = random.below(self.free.len() as u32) as usize;
-        let port = self.free.swap_remove(chosen);
+        let port = if self.free.is_empty() {
+            // Stragglers cost less than a call: they have neither its address nor its source's claim.
+            self.resting_after_release.pop_front()?.1
+        } else {
+            let chosen = random.below(self.free.len() as u32) as usize;
+            self.free.swap_remove(chosen)
+        };
         self.in_use[realm] += 1;
         if let Some(index) = self.index_of(port) {
             self.holders[index] = Some(realm);
@@ -276,15 +278,30 @@ mod tests {
 
     #[test]
     fn a_pair_rests_before_it_is_used_again_and_longer_after_a_failed_bind() {
-        let mut pool = pool((10_000, 10_001), INSIDE, OUTSIDE);
+        let mut pool = pool((10_000, 10_003), INSIDE, OUTSIDE);
         let pair = pool.reserve(Realm::Trusted, INSIDE, Instant::ZERO).unwrap();
         pool.release(pair, Instant::ZERO);
         assert_eq!(pool.in_use(Realm::Trusted), 0);
-        assert_eq!(pool.reserve(Realm::Trusted, INSIDE, Instant::from_millis(1_999)), None);
+        let other = pool.reserve(Realm::Trusted, INSIDE, Instant::from_millis(1_999)).unwrap();
+        assert_ne!(other.rtp_port, pair.rtp_port);
         let again = pool.reserve(Realm::Trusted, INSIDE, Instant::from_millis(2_000)).unwrap();
+        assert_eq!(again.rtp_port, pair.rtp_port);
         pool.mark_unusable(again, Instant::from_millis(2_000));
         assert_eq!(pool.reserve(Realm::Trusted, INSIDE, Instant::from_millis(61_999)), None);
         assert!(pool.reserve(Realm::Trusted, INSIDE, Instant::from_millis(62_000)).is_some());
+    }
+
+    #[test]
+    fn a_call_that_would_find_no_pair_takes_the_one_that_has_rested_longest() {
+        let mut pool = pool((10_000, 10_005), INSIDE, OUTSIDE);
+        let pairs = all(&mut pool, Realm::Trusted, INSIDE, Instant::ZERO);
+        pool.release(pairs[1], Instant::ZERO);
+        pool.release(pairs[0], Instant::from_millis(1));
+        pool.mark_unusable(pairs[2], Instant::from_millis(1));
+        let now = Instant::from_millis(2);
+        let again: Vec<u16> =
+            all(&mut pool, Realm::Trusted, INSIDE, now).iter().map(|pair| pair.rtp_port).collect();
+        assert_eq!(again, [pairs[1].rtp_port, pairs[0].rtp_port]);
     }
 
     #[test]

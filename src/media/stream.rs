@@ -207,14 +207,22 @@ impl Stream {
             (Datagram::Rtcp(packet), PortKind::Rtcp) => {
                 let mut verdict = self.judge_rtcp(side, source, packet.ssrc());
                 self.hear_reports(side, &mut verdict, &packet, now);
-                verdict
+                self.without_names(side, verdict)
             }
             (Datagram::Rtcp(packet), PortKind::Rtp) if self.side(side).is_multiplexed() => {
                 let mut verdict = self.judge_multiplexed(side, source, &Sign::of_rtcp(&packet), now);
                 self.hear_reports(side, &mut verdict, &packet, now);
-                verdict
+                self.without_names(side, verdict)
             }
             (Datagram::Rtp(_) | Datagram::Rtcp(_) | Datagram::Other, _) => Verdict::drop(DropReason::NotRtp),
+        }
+    }
+
+    /// What secured RTCP says cannot be read, and so it crosses.
+    fn without_names(&self, side: Side, verdict: Verdict) -> Verdict {
+        match self.side(side).traits.kind {
+            StreamKind::Rtp => Verdict { transform: Transform::Names, ..verdict },
+            StreamKind::SecuredRtp | StreamKind::Udptl => verdict,
         }
     }
 

@@ -14,6 +14,8 @@ pub enum Transform {
     /// Nothing.
     #[default]
     Keep,
+    /// In RTCP: who its sources say they are is left out (`rtp/names.rs`), by who knows the call's secret.
+    Names,
     /// Another payload type; the marker bit stays.
     PayloadType(u8),
     /// A telephone event takes the place of what the packet carried (RFC 4733 §2.3). Sequence number and
@@ -36,7 +38,7 @@ impl Transform {
     pub fn apply(self, packet: &mut [u8]) -> usize {
         let length = packet.len();
         match self {
-            Transform::Keep => length,
+            Transform::Keep | Transform::Names => length,
             Transform::PayloadType(payload_type) => {
                 if let Some(byte) = packet.get_mut(1) {
                     *byte = (*byte & 0x80) | (payload_type & 0x7f);

@@ -11,9 +11,11 @@
 //! 6. with `country` set, fewer than [`MIN_PLAIN_DIGITS`] digits: a national number of which the
 //!    trunk prefix was left out; more: E.164 without its `+`, as many carriers send it.
 //!
-//! Steps 3 to 6 take valid numbers only (ITU-T E.164 and the country's numbering plan); what looks
-//! like a number and is none is a [`NumberFault`] (484). So `331908817135`, one digit too long for
-//! France and valid nowhere else, is refused and never guessed at. National before prefix, because
+//! Steps 3 to 6 take numbers that their country's numbering plan knows, in this order. If none of them does, what is
+//! written in full (`+`, an international prefix, or in `country` its trunk prefix, its country code, or the ten digits
+//! of North America) is taken if it is as long as numbers are there: new ranges come into use every month, and
+//! `+15551230000` and its like are in every example. Nothing else is guessed at: what looks like a number and is none is
+//! a [`NumberFault`] (484). So is `331908817135`, one digit too long for France and valid nowhere else. National before prefix, because
 //! in some countries `011` begins national numbers (Leeds is 0113).
 //!
 //! A peer may dial an **access code** before the numbers that it calls (`9` for an outside line): it is
@@ -79,7 +81,7 @@ pub fn whole_user_pattern(pattern: &str) -> Result<regex::Regex, regex::Error> {
 /// What a user part turned out to be.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Number {
-    /// `+` and digits (ITU-T E.164), valid in its country's numbering plan.
+    /// `+` and digits (ITU-T E.164), known to its country's numbering plan or of the length of its numbers.
     E164(String),
     /// Matches `numbering.short`; as it was sent.
     Short(String),
@@ -132,7 +134,7 @@ pub enum NumberFault {
     /// No country code begins so (ITU-T E.164 Annex D).
     #[error("no country code begins like this")]
     UnknownCountryCode,
-    /// Its country has no such number.
+    /// Its country has no such number, and none so long.
     #[error("no such number exists in its country's numbering plan")]
     Invalid,
     /// Digits alone, and no country says how to read them.

@@ -48,6 +48,7 @@ impl Settings {
         }
     }
 
+    /// What the plans know comes first, in every reading; then what has the length of a number as it is written.
     fn number(&self, bare: &str, steps: &mut Steps<'_>) -> Result<Planned, NumberFault> {
         if bare.starts_with('+') {
             steps.note(|| "has a +: international".to_owned());
@@ -62,26 +63,41 @@ impl Settings {
             steps.note(|| format!("as dialled in {}", self.country.as_deref().unwrap_or_default()));
             return national.ok_or(NumberFault::NotNational);
         }
-        if let Some(result) = self.prefixed(bare, steps) {
-            return result;
+        if let Some(international) = self.behind_prefix(bare, steps) {
+            return match plan::known(&international) {
+                Ok(number) => Ok(number),
+                Err(_) => match self.national_by_length(bare, steps) {
+                    Some(number) => Ok(number),
+                    None => plan::international(&international).map_err(NumberFault::from),
+                },
+            };
         }
         let Some(country) = &self.country else { return Err(NumberFault::NoCountry) };
-        if bare.len() < MIN_PLAIN_DIGITS {
+        let guessed = if bare.len() < MIN_PLAIN_DIGITS {
             steps.note(|| format!("as dialled in {country}, its trunk prefix left out"));
-            return national.ok_or(NumberFault::NotNational);
-        }
-        steps.note(|| format!("no national number of {country}: E.164 without its +"));
-        plan::international(&format!("+{bare}")).map_err(|_| NumberFault::NotNational)
+            national
+        } else {
+            steps.note(|| format!("no national number of {country}: E.164 without its +"));
+            plan::known(&format!("+{bare}")).ok()
+        };
+        guessed.or_else(|| self.national_by_length(bare, steps)).ok_or(NumberFault::NotNational)
     }
 
-    /// Under the longest prefix that fits; `None` where none does.
-    fn prefixed(&self, bare: &str, steps: &mut Steps<'_>) -> Option<Result<Planned, NumberFault>> {
+    /// With `+` for the longest international prefix that fits; `None` where none does.
+    fn behind_prefix(&self, bare: &str, steps: &mut Steps<'_>) -> Option<String> {
         let fits =
             self.prefixes.iter().filter(|prefix| !prefix.is_empty() && bare.starts_with(prefix.as_str()));
         let prefix = fits.max_by_key(|prefix| prefix.len())?;
         let international = format!("+{}", &bare[prefix.len()..]);
         steps.note(|| format!("international prefix {prefix}: {international}"));
-        Some(plan::international(&international).map_err(NumberFault::from))
+        Some(international)
+    }
+
+    fn national_by_length(&self, bare: &str, steps: &mut Steps<'_>) -> Option<Planned> {
+        let country = self.country.as_deref()?;
+        let number = plan::national_by_length(bare, country)?;
+        steps.note(|| format!("as long as numbers are in {country}, though its plan has none that begin so"));
+        Some(number)
     }
 }
 

@@ -4,7 +4,12 @@ use std::str::FromStr;
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, Region};
 
-/// A valid number, with what its plan says of it.
+/// The country code of the North American plan, whose ten digits are a whole number without a trunk prefix.
+const NANP: i32 = 1;
+/// A number that only its length speaks for has so many digits, its country code included (ITU-T E.164 has 15).
+const BY_LENGTH: std::ops::RangeInclusive<usize> = 8..=15;
+
+/// A number, with what its plan says of it.
 pub(super) struct Planned(PhoneNumber);
 
 /// Why the plans know no such number.
@@ -33,8 +38,21 @@ impl Planned {
     }
 }
 
-/// Reads `+` and digits.
+/// Reads `+` and digits. New ranges come into use before the plans of this program know them, and others are left
+/// free for examples: what is written in full is also taken where only its length is right for its country.
 pub(super) fn international(number: &str) -> Result<Planned, Unplanned> {
+    let parsed = PHONE_NUMBER_UTIL.parse(number, None);
+    if let Ok(read) = &parsed
+        && has_right_length(read)
+        && *number == *PHONE_NUMBER_UTIL.format(read, PhoneNumberFormat::E164)
+    {
+        return parsed.map(Planned).map_err(|_| Unplanned::Invalid);
+    }
+    valid(parsed)
+}
+
+/// Reads `+` and digits that stand for a number only if the plans know it.
+pub(super) fn known(number: &str) -> Result<Planned, Unplanned> {
     valid(PHONE_NUMBER_UTIL.parse(number, None))
 }
 
@@ -44,6 +62,31 @@ pub(super) fn national(number: &str, country: &str) -> Result<Planned, Unplanned
         Some(region) => valid(PHONE_NUMBER_UTIL.parse(number, Some(region))),
         None => Err(Unplanned::UnknownCountryCode),
     }
+}
+
+/// Reads digits as they are dialled in `country`, with its trunk prefix if it has one, or with its country code, where
+/// only the length is that of a number there.
+pub(super) fn national_by_length(number: &str, country: &str) -> Option<Planned> {
+    let region = region(country)?;
+    let read = PHONE_NUMBER_UTIL.parse(number, Some(region)).ok().filter(has_right_length)?;
+    if PHONE_NUMBER_UTIL.get_country_code_for_region(region) != Some(read.country_code) {
+        return None;
+    }
+    let e164 = PHONE_NUMBER_UTIL.format(&read, PhoneNumberFormat::E164);
+    let country_code = read.country_code.to_string();
+    let significant = e164.strip_prefix('+')?.strip_prefix(country_code.as_str())?;
+    let is_whole = (read.country_code == NANP && number == significant)
+        || number.strip_prefix(country_code.as_str()) == Some(significant);
+    let planned = Planned(read);
+    (is_whole || planned.national_digits() == number).then_some(planned)
+}
+
+fn has_right_length(number: &PhoneNumber) -> bool {
+    use rlibphonenumber::NumberLengthType;
+    let e164 = PHONE_NUMBER_UTIL.format(number, PhoneNumberFormat::E164);
+    number.extension().is_empty()
+        && BY_LENGTH.contains(&e164.len().saturating_sub(1))
+        && PHONE_NUMBER_UTIL.is_possible_number_with_reason(number) == Ok(NumberLengthType::IsPossible)
 }
 
 /// Whether a numbering plan is known for this ISO 3166 alpha-2 code (upper case).

@@ -91,6 +91,40 @@ fn what_is_valid_nowhere_is_refused_and_never_shortened() {
 }
 
 #[test]
+fn what_is_written_in_full_need_not_be_in_a_plan_that_may_be_old() {
+    for user in
+        ["+15551230000", "15551230000", "5551230000", "(555) 123-0000", "0015551230000", "01115551230000"]
+    {
+        assert_eq!(e164(Some("US"), user), "+15551230000", "{user}");
+    }
+    assert_eq!(e164(None, "+15551230000"), "+15551230000");
+    for user in ["+447700900123", "07700900123", "447700900123", "00447700900123"] {
+        assert_eq!(e164(Some("GB"), user), "+447700900123", "{user}");
+    }
+    // Digits alone are no other country's number for their length.
+    assert_eq!(fault(Some("US"), "447700900123"), NumberFault::NotNational);
+    // Nor are local numbers, extensions and slips of the finger.
+    for user in ["1000", "5550199", "555123000", "55512300001", "+1555123000", "+155512300001", "+1555"] {
+        assert!(in_country(Some("US")).normalise(user).is_err(), "{user}");
+    }
+    for (country, user) in [("DE", "1000"), ("DE", "10000"), ("DE", "01000"), ("GB", "7700900123")] {
+        assert!(in_country(Some(country)).normalise(user).is_err(), "{user} in {country}");
+    }
+    // What the plans know comes first in every reading: Leeds has no such number, and Belgium has.
+    assert_eq!(e164(Some("GB"), "01132470123456"), "+32470123456");
+}
+
+#[test]
+fn a_number_that_no_plan_knows_has_every_form() {
+    let us = in_country(Some("US"));
+    let number = Number::E164("+15551230000".into());
+    assert_eq!(us.format(&number, "", NumberForm::National), "5551230000");
+    assert_eq!(us.format(&number, "", NumberForm::International), "0015551230000");
+    let number = Number::E164("+447700900123".into());
+    assert_eq!(in_country(Some("GB")).format(&number, "", NumberForm::National), "07700900123");
+}
+
+#[test]
 fn names_and_service_codes_pass_untouched() {
     for user in
         ["support", "anything", "agent_123", "AI.assistant", "1-800-FLOWERS", "*97", "*67", "#31#", "**21*"]

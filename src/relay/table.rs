@@ -6,6 +6,7 @@
 mod copies;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use super::sockets;
 use crate::base::{Instant, Realm, TokenBucket};
 use crate::media::{
     DropReason, Forward, Marking, MediaCommand, MediaEvent, MediaReport, MediaSession, MediaSessionId,
-    PortKind, Side, Silence, SilenceLimits, StreamPorts,
+    PortKind, Side, Silence, SilenceLimits, StreamPorts, Transform,
 };
+use crate::rtp::hide_names;
 
 /// The number of a socket in its worker.
 pub(super) type Slot = u32;
@@ -71,6 +73,8 @@ pub(super) struct Table {
     copies_rtcp: bool,
     outbox: Outbox,
     counters: Arc<WorkerCounters>,
+    /// By which names in RTCP become others that nobody can guess them from.
+    names: RandomState,
 }
 
 /// One session.
@@ -156,6 +160,7 @@ impl Table {
             copies_rtcp: false,
             outbox,
             counters,
+            names: RandomState::new(),
         }
     }
 
@@ -189,7 +194,14 @@ impl Table {
             }
         };
         let slot = place.across.of(destination.from_port);
-        let length = verdict.transform.apply(bytes);
+        let length = match verdict.transform {
+            Transform::Names => {
+                let call = entry.id;
+                hide_names(bytes, |name| self.names.hash_one((call, name)));
+                bytes.len()
+            }
+            transform => transform.apply(bytes),
+        };
         if verdict.is_peer_rtp {
             self.counters.count_sent(place.across_realm, length);
         }

@@ -186,6 +186,26 @@ fn rtcp_crosses_on_the_odd_ports_and_is_not_counted_as_rtp() {
 }
 
 #[test]
+fn rtcp_names_nobody_of_the_other_side() {
+    // An empty receiver report, and the CNAME of its source.
+    const COMPOUND: [u8; 28] = *b"\x80\xc9\0\x01\0\0\0\x09\x81\xca\0\x04\0\0\0\x09\x01\x09@10.1.0.5\0";
+    over_both_engines(|setup| {
+        let (stream, a, b) = setup.joined(ONE);
+        let heard: Vec<Vec<u8>> = (0..2)
+            .map(|_| {
+                a.rtcp.send_to(&COMPOUND, stream.a.rtcp()).unwrap();
+                let mut bytes = [0; 64];
+                let (length, _) = b.rtcp.recv_from(&mut bytes).unwrap();
+                bytes[..length].to_vec()
+            })
+            .collect();
+        assert_eq!((heard[0].len(), &heard[0][..18]), (COMPOUND.len(), &COMPOUND[..18]));
+        assert!(heard[0][18..27].iter().all(u8::is_ascii_hexdigit), "{:?}", &heard[0][18..]);
+        assert_eq!(heard[0], heard[1], "it is the same in the next report");
+    });
+}
+
+#[test]
 fn fax_crosses_both_ways_and_audio_after_it_from_the_same_ports() {
     const UDPTL: [u8; 8] = [0, 2, 1, 0x06, 0, 1, 1, 0x00];
     over_both_engines(|setup| {

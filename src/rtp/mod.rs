@@ -6,6 +6,7 @@
 mod e_model;
 mod event;
 mod formats;
+mod names;
 mod peer_reports;
 mod quality;
 mod rtcp;
@@ -17,6 +18,7 @@ mod udptl;
 pub use e_model::{Impairment, mean_opinion_score};
 pub use event::{EVENT_CLOCK_HZ, Key, KeyListener, Press, TelephoneEvent};
 pub use formats::{Codec, Format, Formats};
+pub use names::hide_names;
 pub use peer_reports::{PeerReports, SentReports, Summaries};
 pub use quality::Quality;
 pub use rtcp::{ReportBlock, RtcpBlock, RtcpPacket, SenderInfo, Statistics, VoipMetrics};

@@ -47,6 +47,19 @@ impl Families {
         self.registry.gather()
     }
 
+    /// HELP and TYPE of the families that have no series yet, as those of trunks while there is none: whoever looks for
+    /// a metric finds that there is one.
+    pub(super) fn described_without(&self, gathered: &[MetricFamily]) -> String {
+        let has_series = |family: &Family| gathered.iter().any(|of| of.name() == family.name.name);
+        self.told()
+            .iter()
+            .filter(|family| !has_series(family))
+            .map(|Family { name, kind, .. }| {
+                format!("# HELP {0} {1}\n# TYPE {0} {kind}\n", name.name, name.help)
+            })
+            .collect()
+    }
+
     /// Adds a collector that describes itself.
     pub(super) fn register(&self, collector: Box<dyn Collector>) -> Result<(), prometheus::Error> {
         self.registry.register(collector)

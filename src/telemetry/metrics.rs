@@ -274,8 +274,11 @@ impl Metrics {
         self.fill_relay(relay);
         advance(&self.log_lines_lost, log::lines_lost());
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let families = self.registry.gather();
+        TextEncoder::new().encode(&families, &mut text)?;
+        let mut text = String::from_utf8_lossy(&text).into_owned();
+        text.push_str(&self.registry.described_without(&families));
+        Ok(text)
     }
 
     fn fill_census(&self, census: &Census) {

@@ -6,6 +6,7 @@
 //!
 //! Must not know: trunks, SIP.
 
+mod pinned;
 mod watched;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use self::pinned::Pinned;
 use crate::base::{ListenerId, PeerIdentity};
 
 /// No file of certificates is larger.
@@ -106,9 +108,11 @@ impl ServerTls {
         let builder = match &files.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let roots = Arc::new(roots("client_ca", path, &mut fingerprint)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
-                builder.with_client_cert_verifier(verifier.map_err(|error| unusable("client_ca", &error))?)
+                let (roots, pins) = roots("client_ca", path, &mut fingerprint)?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+                let verifier = verifier.map_err(|error| unusable("client_ca", &error))?;
+                builder.with_client_cert_verifier(Arc::new(Pinned::new(pins, verifier)))
             }
         };
         let expires = expiry(&chain);
@@ -131,7 +135,7 @@ impl ClientTls {
         let verifier: Arc<dyn ServerCertVerifier> = match &files.ca {
             _ if !files.verify => Arc::new(BelieveAnybody(provider())),
             Some(path) => verifier(roots("ca", path, &mut fingerprint)?)?,
-            None => verifier(system_roots()?)?,
+            None => verifier((system_roots()?, Vec::new()))?,
         };
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::clone(&verifier));
         let (config, exposed_key, expires) = match &files.own {
@@ -292,22 +296,26 @@ fn certificates(
     }
 }
 
-fn roots(key: &'static str, path: &Path, fingerprint: &mut Sha256) -> Result<RootCertStore, TlsFault> {
+/// Authorities, and the certificates that are trusted by themselves.
+type Trusted = (RootCertStore, Vec<CertificateDer<'static>>);
+
+fn roots(key: &'static str, path: &Path, fingerprint: &mut Sha256) -> Result<Trusted, TlsFault> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(key, path, fingerprint)? {
-        store.add(certificate).map_err(|error| TlsFault {
+    let certificates = certificates(key, path, fingerprint)?;
+    for certificate in &certificates {
+        store.add(certificate.clone()).map_err(|error| TlsFault {
             key,
             message: format!("{}: {error}", path.display()),
             cure: "write the path of a PEM file with the certificates of the authorities",
         })?;
     }
-    Ok(store)
+    Ok((store, certificates))
 }
 
-/// Verifies against these authorities, and nothing else.
-fn verifier(roots: RootCertStore) -> Result<Arc<dyn ServerCertVerifier>, TlsFault> {
+/// Verifies against these, and nothing else.
+fn verifier((roots, pins): Trusted) -> Result<Arc<dyn ServerCertVerifier>, TlsFault> {
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-    Ok(verifier.map_err(|error| unusable("ca", &error))?)
+    Ok(Arc::new(Pinned::new(pins, verifier.map_err(|error| unusable("ca", &error))?)))
 }
 
 /// What of the system's store can be read; one odd certificate in it spoils no other.

@@ -72,6 +72,30 @@ fn max_forwards_ends_a_call_and_is_no_matter_for_what_is_asked_of_us() {
 }
 
 #[test]
+fn max_forwards_that_is_no_number_of_hops_is_named_in_a_400() {
+    for bad in ["-1", "256", "abc", "70 1", "+7", ""] {
+        let mut lab = Lab::new();
+        let call = |number| {
+            let invite = text(&invite(PBX, number, "1", Some(SDP_PBX)));
+            invite.replacen("Max-Forwards: 70", &format!("Max-Forwards: {bad}"), 1)
+        };
+        lab.receive_bytes(PBX, call("+442079460000"));
+        lab.take_response(PBX, 100);
+        assert_eq!(lab.take_response(PBX, 400).reason(), b"Bad Max-Forwards Header", "{bad:?}");
+        lab.expect_nothing_left();
+        // Who calls for help is not refused for it.
+        let mut lab = Lab::new();
+        lab.receive_bytes(PBX, call("911"));
+        lab.take_response(PBX, 100);
+        let outgoing = lab.take_request(CARRIER_A, &Method::Invite);
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 486, "callee", None));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        lab.take_response(PBX, 486);
+        lab.expect_nothing_left();
+    }
+}
+
+#[test]
 fn a_request_of_ours_that_a_proxy_sends_back_is_a_loop_even_when_its_call_is_over() {
     let mut lab = Lab::new();
     let (_, outgoing) = begin(&mut lab, Some(SDP_PBX));

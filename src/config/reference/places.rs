@@ -130,7 +130,7 @@ pub(super) const LISTENER: Section = Section {
             Any("PEM"),
             Reload,
             r#""/etc/drawbridge/tls/ca.pem""#,
-            "Who connects must show a certificate that one of these authorities has signed (mutual TLS).",
+            "Who connects must show a certificate that one of these authorities has signed, or that stands here itself (mutual TLS).",
         ),
     ],
 };
@@ -195,7 +195,7 @@ pub(super) const MEDIA: Section = Section {
             "media.timeout",
             "duration",
             As("\"60s\""),
-            Between("\"5s\"", "\"24h\""),
+            Between("\"1s\"", "\"24h\""),
             Reload,
             r#""90s""#,
             "A call without any RTP, and not on hold, ends after so long (a fax after 5 minutes at least).",

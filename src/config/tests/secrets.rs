@@ -48,6 +48,14 @@ fn a_dash_is_no_trunk_and_nothing_is_no_password() {
 }
 
 #[test]
+fn a_password_that_is_not_there_is_told_of_beside_what_else_is_missing() {
+    let text = minimal_and("[trunk.a]\nhost = \"a.example\"\npassword = \"${NOT_SET}\"\n");
+    let found = faults(&[("drawbridge.toml", &text)]);
+    assert!(found.contains("trunk.a.password: there is no username with it"), "{found}");
+    assert!(found.contains("environment variable NOT_SET is not set"), "{found}");
+}
+
+#[test]
 fn a_key_moves_no_cursor_and_a_header_is_not_shown() {
     let more = "[trunk.a]\nhost = \"a.example\"\n\"x\\u001b[2J\" = 1\n\
                 headers = { set = { X-Token = \"hunter2\\u0007\" } }\n";

@@ -20,11 +20,12 @@ fn each_silence_has_a_timeout_of_its_own() {
 
 #[test]
 fn no_timeout_ends_a_call_in_every_pause() {
-    let text = minimal_and("[media]\ntimeout = \"4s\"\none_way_timeout = \"9s\"\nhold_timeout = \"999ms\"\n");
+    let text =
+        minimal_and("[media]\ntimeout = \"999ms\"\none_way_timeout = \"9s\"\nhold_timeout = \"999ms\"\n");
     expect_faults(
         &text,
         expect![[r#"
-            drawbridge.toml:13:11: media.timeout: calls would end in every pause; write at least "5s"
+            drawbridge.toml:13:11: media.timeout: calls would end in every pause; write at least "1s"
              13 | timeout = "…"
                 |           ^^^
             drawbridge.toml:14:19: media.one_way_timeout: calls would end in every pause; write at least "10s", or "0s" to end no call for it

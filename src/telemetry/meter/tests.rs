@@ -30,6 +30,22 @@ fn render(metrics: &Metrics) -> String {
     metrics.render(Some(census), &relay).unwrap()
 }
 
+#[test]
+fn what_has_no_series_yet_is_described_once() {
+    let (metrics, _meter) = meter(&[]);
+    let text = render(&metrics);
+    for name in [
+        "drawbridge_trunk_up gauge",
+        "drawbridge_trunk_registered gauge",
+        "drawbridge_trunk_probe_seconds histogram",
+    ] {
+        assert!(text.contains(&format!("# TYPE {name}\n")), "{name} in {text}");
+    }
+    let described: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+    let unique: std::collections::BTreeSet<&str> = described.iter().copied().collect();
+    assert_eq!(described.len(), unique.len());
+}
+
 fn leg(realm: Realm, trunk: Option<&str>) -> CdrLeg {
     CdrLeg {
         realm,

@@ -196,6 +196,47 @@ async fn a_listener_with_a_client_ca_takes_its_certificates_alone() {
     stage.send(1).await.unwrap();
 }
 
+/// As `openssl req -x509` makes them.
+#[tokio::test]
+async fn a_certificate_that_calls_itself_an_authority_is_trusted_where_it_is_written() {
+    let authority = Authority::new("pinned");
+    let make = |name: &str, days: i64| {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = params.not_before + Duration::from_secs(86_400) * u32::try_from(days).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            authority.write(&format!("{name}.{days}.pem"), &params.self_signed(&key).unwrap().pem());
+        (certificate, authority.write(&format!("{name}.{days}.key"), &key.serialize_pem()))
+    };
+    let (sbc, carrier, other) =
+        (make("sbc.example", 50_000), make("carrier.example", 50_000), make("other.example", 50_000));
+    let old = make("old.example", 30);
+    let mut stage = Stage::new();
+    let client = |ca: &PathBuf, own: &(PathBuf, PathBuf)| {
+        ClientTls::load(&ClientFiles { ca: Some(ca.clone()), own: Some(own.clone()), verify: true }).unwrap()
+    };
+    let everybody = [&carrier.0, &old.0].map(|path| std::fs::read_to_string(path).unwrap()).concat();
+    let client_ca = Some(authority.write("clients.pem", &everybody));
+    let clients = [
+        (1, client(&sbc.0, &carrier), "sbc.example"),
+        (2, client(&sbc.0, &carrier), "carrier.example"),
+        (3, client(&sbc.0, &other), "sbc.example"),
+        (4, client(&sbc.0, &old), "sbc.example"),
+        (5, client(&other.0, &carrier), "sbc.example"),
+    ];
+    let server = ServerFiles { certificate: sbc.0.clone(), key: sbc.1.clone(), client_ca };
+    stage.show(ServerTls::load(&server).unwrap(), &clients);
+    stage.send(1).await.unwrap();
+    let mut stage = Stage::new();
+    stage.show(ServerTls::load(&server).unwrap(), &clients);
+    // Another name, another's certificate, one that is over, and a server that is not the one that was written.
+    for identity in 2..=5 {
+        assert_eq!(stage.send(identity).await, Err(Some(DropReason::TlsHandshake)), "{identity}");
+    }
+}
+
 #[tokio::test]
 async fn a_new_certificate_is_for_new_connections_and_old_ones_live_on() {
     let (before, after) = (Authority::new("before"), Authority::new("after"));
