@@ -169,6 +169,39 @@ fn a_call_is_seen_and_hung_up() {
     daemon.stop();
 }
 
+#[test]
+fn a_call_is_hung_up_by_the_beginning_of_its_id() {
+    let mut site = Site::new("beginnings");
+    let parties = Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    parties.ring("one");
+    let ids = || -> Vec<String> {
+        let calls = json(&site, "calls");
+        calls["calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|call| call["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let first = ids().remove(0);
+    // Three letters do for looking, not for this.
+    assert!(well(&site, &format!("call {}", &first[..3])).contains(&first));
+    let (code, _, err) = run(&site, &format!("hangup {}", &first[..3]));
+    assert_eq!((code, ids().len()), (Some(1), 1), "{err}");
+    parties.ring("two");
+    let short = &first[..6];
+    assert_eq!(well(&site, &format!("hangup {short}")), format!("hung up: {first}\n"));
+    assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 480"));
+    daemon.wait_for("the end", || ids().len() == 1);
+    assert_ne!(ids()[0], first);
+    // What is over is not hung up again, nor is another in its place.
+    let (code, _, err) = run(&site, &format!("hangup {short}"));
+    let told = format!("drawbridge: the call {first} is over; see how it ended: drawbridge call {first}\n");
+    assert_eq!((code, err, ids().len()), (Some(1), told, 1));
+    daemon.stop();
+}
+
 /// Payload and correlation id of a packet of HEP3.
 fn copied(collector: &UdpSocket) -> (String, String) {
     let mut packet = [0; 8_192];

@@ -80,6 +80,11 @@ impl Answer {
         Err(Failure { error, cure: text("cure") })
     }
 
+    /// There is nothing of that name.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// A reload was refused: the answer says why.
     pub(super) fn is_refused_reload(&self) -> bool {
         self.status == StatusCode::UNPROCESSABLE_ENTITY && self.body["outcome"] == "refused"
@@ -99,6 +104,11 @@ impl Daemon {
                 "write a path as admin.socket and restart the daemon, or name one with --socket",
             )),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(socket: &Path) -> Daemon {
+        Daemon { socket: socket.to_owned() }
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
