@@ -24,6 +24,7 @@ use super::FAILED;
 use super::style::Palette;
 use crate::config;
 
+pub(super) use columns::text;
 pub(super) use drain::{DrainArgs, EXAMPLES as DRAIN_EXAMPLES};
 
 pub(super) const STATUS_EXAMPLES: &str = "Examples:

@@ -1,6 +1,6 @@
 //! One exchange with the daemon: HTTP over its admin socket.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use super::DaemonArgs;
-use crate::cli::style::is_obeyed;
+use crate::cli::style::shown;
 use crate::config;
 
 /// The daemon answers sooner, or something is wrong with it.
@@ -62,7 +62,7 @@ impl fmt::Display for Failure {
             cure => format!("{}; {cure}", self.error),
         };
         // It repeats what was typed, and pasted text may hold anything.
-        told.chars().try_for_each(|letter| f.write_char(if is_obeyed(letter) { '\u{fffd}' } else { letter }))
+        f.write_str(&shown(&told))
     }
 }
 
