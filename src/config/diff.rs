@@ -202,9 +202,10 @@ fn media(config: &Config, put: &mut impl FnMut(String, String)) {
 
 /// Who is told what happens: a capture server, and the log.
 fn observers(config: &Config, put: &mut impl FnMut(String, String)) {
-    if let Some(HepSettings { collector, id, password: _, node: _ }) = &config.hep {
+    if let Some(HepSettings { collector, id, password: _, rtcp, node: _ }) = &config.hep {
         put("hep.collector".to_owned(), collector.to_string());
         put("hep.id".to_owned(), id.to_string());
+        put("hep.rtcp".to_owned(), rtcp.to_string());
     }
     put("log.filter".to_owned(), config.log.filter.clone());
     put("log.redact_numbers".to_owned(), config.log.redact_numbers.to_string());
