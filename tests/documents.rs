@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod markdown;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use markdown::anchor;
 use regex::Regex;
 
 fn root() -> PathBuf {
@@ -34,12 +37,6 @@ fn prose(page: &Path) -> String {
         }
     }
     kept
-}
-
-/// As GitHub makes it of a title.
-fn anchor(title: &str) -> String {
-    let kept = title.to_lowercase().replace(' ', "-");
-    kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
 }
 
 fn anchors(page: &Path) -> BTreeSet<String> {

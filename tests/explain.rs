@@ -106,6 +106,34 @@ fn a_call_that_would_be_routed_is_shown_from_end_to_end() {
     assert!(page.lines().all(|line| line.trim_end() == line), "blanks at the end of a line:\n{page}");
 }
 
+/// A URI may hold what a terminal would obey, escaped (RFC 3261 §19.1.2); and what is typed wrong is told again.
+#[test]
+fn no_argument_reaches_the_terminal_as_more_than_text() {
+    let site = Site::new("terminal", CONFIG);
+    let is_text = |text: &str| {
+        text.chars().all(|letter| letter == '\n' || !letter.is_control() && letter != '\u{202e}')
+    };
+    for user in ["%1b%5b2J", "44%0d%0aVia:", "%c2%9b2J", "%e2%80%ae1", "+44%1b"] {
+        let uri = format!("sip:{user}@10.0.0.5");
+        for (from, to) in [(uri.as_str(), "00442079460999"), ("1001", uri.as_str())] {
+            let (_, page, error) =
+                site.explain(&["--realm", "trusted", "--source", "10.0.0.10", "--from", from, "--to", to]);
+            assert!(page.contains('\u{fffd}') && is_text(&page), "{page:?}");
+            assert_eq!(error, "");
+        }
+    }
+    for wrong in [
+        ["--realm", "tr\u{202e}\r"],
+        ["--source", "1\u{9b}"],
+        ["--header", "a\u{7}b: c"],
+        ["--resolve", "a=\r"],
+    ] {
+        let (code, page, error) = site.explain(&wrong);
+        assert_eq!((code, page.as_str()), (2, ""));
+        assert!(error.starts_with("error: invalid value") && is_text(&error), "{error:?}");
+    }
+}
+
 #[test]
 fn refusals_exit_with_one_and_say_status_and_cure() {
     let site = Site::new("refused", CONFIG);

@@ -6,6 +6,9 @@ usage: newcomer.py [--show] [FILE.md ...]      DRAWBRIDGE=FILE names the binary.
 What a page shows as typed is typed: in namespaces of its own, with a network, an /etc, a PBX and a carrier that nobody else
 sees. What it shows as printed must be printed; digits may differ, and a line of "…" stands for any lines.
 
+What is printed differs from run to run in digits, blanks and colours, which are not compared, and in what depends on the machine
+or on the moment: a page writes "…" there, which stands for anything up to what follows it.
+
 Each fenced block is of one kind, so that none is passed over:
 
 - lines that begin with "$ " are commands, those below each are its output;
@@ -15,8 +18,10 @@ Each fenced block is of one kind, so that none is passed over:
 - after <!-- newcomer: tables PATH --> its tables take the place of those of the same name in PATH;
 - after <!-- newcomer: prints COMMAND --> it is what COMMAND prints, in whatever order (two sides of a call are);
 - after <!-- newcomer: appliance --> it is for a machine with systemd and the package: tests/appliance runs it (`blocks()`);
-- after <!-- newcomer: shown WHY --> it is not run;
-- <!-- newcomer: call FROM TO --> between blocks is a call from the PBX, that the carrier answers.
+- after <!-- newcomer: shown WHY --> it is not run. That is for what cannot be: what fetches, builds, installs or upgrades, what runs this
+  script, a provider that nobody can reach from here, and a screen full of traffic that would take minutes to make;
+- <!-- newcomer: call FROM TO --> between blocks is a call from the PBX, that the carrier answers;
+- <!-- newcomer: dns NAME ADDRESS … --> between blocks is what DNS says of a name from then on; nobody answers at SILENT.
 """
 
 import dataclasses
@@ -36,9 +41,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 PAGES = ("README.md", "docs/quick-start.md")
 INSIDE = "DRAWBRIDGE_NEWCOMER_INSIDE"
-PBX, CARRIER = "10.0.0.10", "192.0.2.1"
-ADDRESSES = ("10.0.0.5/24", "203.0.113.5/24", PBX + "/24", CARRIER + "/24")
-NAMES = {"sip.carrier.example": CARRIER}
+PBX, CARRIER, SILENT = "10.0.0.10", "192.0.2.1", "192.0.2.2"
+ADDRESSES = ("10.0.0.5/24", "203.0.113.5/24", PBX + "/24", CARRIER + "/24", SILENT + "/24")
+NAMES = {"sip.carrier.example": [CARRIER]}
 USER, PASSWORD, REALM = "alice", "correct horse", "carrier.example"
 SECONDS = 60
 
@@ -95,7 +100,7 @@ def blocks(page):
                     fence[2].append(line)
             elif stripped.startswith("```"):
                 fence = (number, stripped[3:], [])
-            elif comment and comment[1].startswith("call "):
+            elif comment and comment[1].startswith(("call ", "dns ")):
                 found.append(Block(page, number, "", comment[1], ""))
             elif comment:
                 mark = comment[1]
@@ -249,7 +254,7 @@ def sdp(address):
 
 
 def serve_names():
-    """A DNS server that knows the carrier's address and says of all else that there is nothing."""
+    """A DNS server that knows the addresses of NAMES and says of all else that there is nothing."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 53))
     def run():
@@ -260,10 +265,10 @@ def serve_names():
                 labels.append(query[at + 1:at + 1 + query[at]].decode().lower())
                 at += 1 + query[at]
             question = query[12:at + 5]
-            address = NAMES.get(".".join(labels)) if question[-4:-2] == b"\0\1" else None
-            head = query[:2] + b"\x85\x80" + struct.pack(">HHHH", 1, 1 if address else 0, 0, 0)
-            record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address) if address else b""
-            server.sendto(head + question + record, peer)
+            addresses = NAMES.get(".".join(labels), []) if question[-4:-2] == b"\0\1" else []
+            head = query[:2] + b"\x85\x80" + struct.pack(">HHHH", 1, len(addresses), 0, 0)
+            records = [b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address) for address in addresses]
+            server.sendto(head + question + b"".join(records), peer)
     threading.Thread(target=run, daemon=True).start()
 
 
@@ -325,6 +330,9 @@ class Stage:
         self.pbx, self.carrier = Agent(PBX, False), Agent(CARRIER, True)
         self.pbx.start()
         self.carrier.start()
+        # Without it the kernel would say that nobody is there.
+        self.silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.silent.bind((SILENT, 5060))
 
     def start(self):
         """As systemd would."""
@@ -366,6 +374,10 @@ def play(block, stage, show):
     if block.kind == "call":
         _, caller, called = block.mark.split()
         stage.pbx.call(caller, called, "10.0.0.5")
+        return []
+    if block.kind == "dns":
+        _, name, *addresses = block.mark.split()
+        NAMES[name] = addresses
         return []
     if block.kind in ("file", "append", "tables"):
         path = block.mark.split()[1]

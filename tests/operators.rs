@@ -169,6 +169,39 @@ fn a_call_is_seen_and_hung_up() {
     daemon.stop();
 }
 
+#[test]
+fn a_call_is_hung_up_by_the_beginning_of_its_id() {
+    let mut site = Site::new("beginnings");
+    let parties = Parties::new(&mut site);
+    let daemon = Daemon::start(&site);
+    parties.ring("one");
+    let ids = || -> Vec<String> {
+        let calls = json(&site, "calls");
+        calls["calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|call| call["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let first = ids().remove(0);
+    // Three letters do for looking, not for this.
+    assert!(well(&site, &format!("call {}", &first[..3])).contains(&first));
+    let (code, _, err) = run(&site, &format!("hangup {}", &first[..3]));
+    assert_eq!((code, ids().len()), (Some(1), 1), "{err}");
+    parties.ring("two");
+    let short = &first[..6];
+    assert_eq!(well(&site, &format!("hangup {short}")), format!("hung up: {first}\n"));
+    assert!(Parties::next(&parties.pbx).starts_with("SIP/2.0 480"));
+    daemon.wait_for("the end", || ids().len() == 1);
+    assert_ne!(ids()[0], first);
+    // What is over is not hung up again, nor is another in its place.
+    let (code, _, err) = run(&site, &format!("hangup {short}"));
+    let told = format!("drawbridge: the call {first} is over; see how it ended: drawbridge call {first}\n");
+    assert_eq!((code, err, ids().len()), (Some(1), told, 1));
+    daemon.stop();
+}
+
 /// Payload and correlation id of a packet of HEP3.
 fn copied(collector: &UdpSocket) -> (String, String) {
     let mut packet = [0; 8_192];
@@ -340,28 +373,61 @@ fn what_the_api_cannot_read_is_told_as_json_with_a_cure() {
     let site = Site::new("api");
     let daemon = Daemon::start(&site);
     let socket = site.directory.join("admin.sock");
-    let post = |path: &str, body: &str| {
+    let ask = |verb: &str, path: &str, kind: &str, body: &str| {
         let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
+        let head = format!(
+            "{verb} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+             Content-Length: {}\r\n\r\n",
             body.len()
         );
-        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        // What is refused by its length is not read to its end.
+        let _ = stream.write_all(body.as_bytes());
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let _ = stream.read_to_string(&mut answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let json: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
-        (head.split(' ').nth(1).unwrap().to_owned(), json)
+        assert!(json["error"].is_string() && json["cure"].is_string(), "{verb} {path}: {json}");
+        assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+        (head.split(' ').nth(1).unwrap().parse::<u16>().unwrap(), json)
     };
-    for body in ["{", "{\"deadline\": 5}", "[]"] {
-        let (status, problem) = post("/api/v1/drain", body);
-        assert!(status.starts_with('4'), "{body}: {status}");
-        assert!(problem["error"].is_string() && problem["cure"].is_string(), "{problem}");
+    let described: Value = serde_json::from_str(&daemon.get("/api/v1/openapi.json").unwrap().1).unwrap();
+    let json = "application/json";
+    let large = format!("{{\"filter\": \"{}\"}}", "x".repeat(3 << 20));
+    for (path, kind, body, expected) in [
+        ("/api/v1/drain", json, "{", 400),
+        ("/api/v1/drain", json, "{\"deadline\": 5}", 422),
+        ("/api/v1/drain", json, "{\"deadline_seconds\": \"soon\"}", 422),
+        ("/api/v1/drain", json, "[]", 422),
+        ("/api/v1/drain", "text/plain", "{}", 415),
+        ("/api/v1/log", json, "", 400),
+        ("/api/v1/log", json, "{\"filter\": 5}", 422),
+        ("/api/v1/log", "text/plain", "{}", 415),
+        ("/api/v1/log", json, &large, 413),
+    ] {
+        assert_eq!(ask("POST", path, kind, body).0, expected, "{path} {kind}");
+        let told = &described["paths"][path]["post"]["responses"][expected.to_string()];
+        assert_eq!(told["content"][json]["schema"]["$ref"], "#/components/schemas/Problem", "{path}: {told}");
     }
-    let (status, problem) = post("/api/v1/trunks/%ff/disable", "");
-    assert_eq!(status, "400", "{problem}");
-    assert!(problem["cure"].as_str().unwrap().contains("percent-encoded"), "{problem}");
+    for (verb, path) in [
+        ("POST", "/api/v1/trunks/%ff/disable"),
+        ("GET", "/api/v1/trunks/%ff"),
+        ("GET", "/api/v1/calls/%ff"),
+        ("POST", "/api/v1/calls/%ff/hangup"),
+    ] {
+        let (status, problem) = ask(verb, path, json, "");
+        assert_eq!(status, 400, "{problem}");
+        assert!(problem["cure"].as_str().unwrap().contains("percent-encoded"), "{problem}");
+    }
+    for (verb, path) in [
+        ("PUT", "/api/v1/log"),
+        ("DELETE", "/api/v1/calls/x"),
+        ("GET", "/api/v1/drain"),
+        ("POST", "/metrics"),
+    ] {
+        assert_eq!(ask(verb, path, json, "").0, 405, "{verb} {path}");
+    }
+    assert_eq!(ask("GET", "/api/v2/", json, "").0, 404);
     assert_eq!(daemon.get("/readyz").unwrap().0, 200);
     daemon.stop();
 }

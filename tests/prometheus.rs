@@ -4,10 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod markdown;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use drawbridge::telemetry::Metrics;
+use markdown::anchor;
 use regex::Regex;
 use serde_json::Value;
 
@@ -114,16 +117,6 @@ fn every_alert_has_a_command_that_there_is_and_a_symptom_that_is_described() {
             Command::new(env!("CARGO_BIN_EXE_drawbridge")).args(&words).arg("--help").output().unwrap();
         assert!(help.status.success(), "drawbridge {command}");
     }
-}
-
-/// As GitHub makes it of a title.
-fn anchor(title: &str) -> String {
-    let kept = title
-        .to_lowercase()
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'))
-        .collect::<String>();
-    kept.replace(' ', "-")
 }
 
 const DASHBOARD: &str = include_str!("../packaging/grafana/drawbridge.json");

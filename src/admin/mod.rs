@@ -9,6 +9,7 @@ mod call_media;
 mod calls;
 mod changes;
 mod connections;
+mod down;
 #[cfg(test)]
 mod golden;
 mod log;

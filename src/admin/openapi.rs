@@ -20,6 +20,16 @@ pub(super) async fn page() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text.as_str()).into_response()
 }
 
+/// What a page that takes a body answers to one that it cannot read, and one that is asked for by a name to a name
+/// that it cannot (`problem.rs`).
+const UNREADABLE_BODY: [(u16, &str); 4] = [
+    (400, "what was sent is no JSON"),
+    (413, "too much was sent"),
+    (415, "what was sent is not said to be application/json"),
+    (422, "what was sent is JSON of another shape"),
+];
+const UNREADABLE_NAME: (u16, &str) = (400, "the name in the path is no percent-encoded UTF-8");
+
 /// The whole description.
 fn description() -> Value {
     let settings = || {
@@ -98,7 +108,10 @@ fn socket() -> Value {
 fn path(page: &Page, takes: Option<Value>, gives: &Value, problem: &Value) -> Value {
     let mut answers = Map::new();
     answers.insert("200".to_owned(), json!({"description": "as asked", "content": gives}));
-    for (status, why) in page.else_ {
+    let of_body = UNREADABLE_BODY.iter().filter(|_| takes.is_some());
+    let of_name = std::iter::once(&UNREADABLE_NAME).filter(|_| page.path.contains('{'));
+    // What a page says itself comes last, and stands.
+    for (status, why) in of_body.chain(of_name).chain(page.else_) {
         let body = match (&page.gives, status) {
             (Gives::Text(_), _) => gives.clone(),
             (Gives::Json(_), 422) if page.id == "reload" => gives.clone(),

@@ -41,7 +41,13 @@ impl Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Problem {
-        let cure = "send one JSON object as application/json, or nothing";
+        let cure = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                "send one JSON object with the fields that /api/v1/openapi.json has"
+            }
+            StatusCode::UNPROCESSABLE_ENTITY => "see its fields and their types in /api/v1/openapi.json",
+            _ => "send one JSON object as application/json, or nothing",
+        };
         Problem::new(rejection.status(), capped(&rejection.body_text()), cure)
     }
 }

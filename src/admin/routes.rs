@@ -197,7 +197,7 @@ pub(super) const PAGES: &[Page] = &[
         text: "Another filter for what is logged, until the configuration or an operator says otherwise.",
         takes: Some(of::<log::LogRequest>),
         gives: Gives::Json(of::<log::LogBody>),
-        else_: &[(400, "this is no filter"), (422, "what was sent is no such JSON")],
+        else_: &[(400, "what was sent is no JSON, or no filter")],
     },
     Page {
         path: "/api/v1/trunks/{name}/enable",
@@ -248,7 +248,7 @@ pub(super) const PAGES: &[Page] = &[
         text: "New calls are refused (503); at the deadline, if there is one, the calls that are left are ended.",
         takes: Some(of::<changes::DrainRequest>),
         gives: Gives::Json(of::<changes::Drained>),
-        else_: &[(400, "what was sent is no such JSON, or the deadline is too far away"), UNRESPONSIVE],
+        else_: &[(400, "what was sent is no JSON, or the deadline is too far away"), UNRESPONSIVE],
     },
     Page {
         path: "/api/v1/undrain",

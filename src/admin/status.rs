@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
+use super::down::{DownTrunk, down};
 use super::names::NameStatus;
 use super::trunks::{AttemptsBody, RefusalBody};
 use crate::base::{ByRealm, Instant, Realm};
@@ -41,6 +42,8 @@ pub(super) struct Status {
     trunks: Option<BTreeMap<&'static str, usize>>,
     /// Those whose calls fail, at most 20; absent as above.
     failing_trunks: Option<Vec<FailingTrunk>>,
+    /// Those over which no call can go, at most 20; absent as above.
+    down_trunks: Option<Vec<DownTrunk>>,
     /// What is known of the names of trunks.
     dns: Option<Vec<NameStatus>>,
     /// How call detail records are.
@@ -171,6 +174,7 @@ impl Status {
             transactions: census.map(|census| census.transactions),
             media_ports: census.map(|census| media_ports(census.media_ports, census.media_ports_limit)),
             failing_trunks: trunks.map(|reports| failing(reports, view.clock)),
+            down_trunks: trunks.map(|reports| down(reports, view.clock)),
             trunks: trunks.map(count_by_state),
             dns: hosts.map(|hosts| hosts.into_iter().map(NameStatus::from).collect()),
             cdrs: CdrStatus::of(&running.cdr, view.cdrs.report()),

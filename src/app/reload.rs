@@ -107,7 +107,17 @@ impl Reloader {
             waiting_for_restart: waiting_for_restart.clone(),
             ..ReloadReport::new(Reload::Taken)
         };
-        let config = Arc::new(config);
+        self.put_in_force(Arc::new(config), running, waiting_for_restart).await;
+        report
+    }
+
+    /// Tells everybody whose settings are others now.
+    async fn put_in_force(
+        &self,
+        config: Arc<Config>,
+        running: &Config,
+        waiting_for_restart: Vec<&'static str>,
+    ) {
         if config.nameservers != running.nameservers {
             self.replace_resolver(&config).await;
         }
@@ -137,7 +147,6 @@ impl Reloader {
             refused: Vec::new(),
             waiting_for_restart,
         }));
-        report
     }
 
     /// A directory that was moved away is no fault, and ends the service all the same.

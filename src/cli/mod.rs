@@ -16,6 +16,7 @@ mod top;
 mod trunk;
 mod trunk_test;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -186,7 +187,7 @@ struct ConfigFile {
 
 /// Does what the command line asks. Wrong usage ends the process here with 2, `--help` with 0.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    match parsed().command {
         Command::Run(file) => run(&file),
         Command::Check { file, json } => check::run(&file.config, json),
         Command::Explain(args) => explain::run(&args),
@@ -207,6 +208,21 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Packaged(args) => packaged::run(&args),
     }
+}
+
+/// The command line. What is wrong with it is told with what was typed, and pasted text may hold anything.
+fn parsed() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let is_obeyed = |argument: OsString| argument.to_string_lossy().chars().any(style::is_obeyed);
+        if !error.use_stderr() || !std::env::args_os().any(is_obeyed) {
+            error.exit();
+        }
+        for line in error.render().to_string().lines() {
+            // A standard error that is closed does not change the outcome.
+            let _ = writeln!(io::stderr(), "{}", style::shown(line));
+        }
+        std::process::exit(error.exit_code())
+    })
 }
 
 fn run(file: &ConfigFile) -> ExitCode {

@@ -8,6 +8,7 @@ mod calls;
 mod client;
 mod columns;
 mod drain;
+mod hangup;
 mod reload;
 mod status;
 mod trunks;
@@ -23,6 +24,7 @@ use super::FAILED;
 use super::style::Palette;
 use crate::config;
 
+pub(super) use columns::text;
 pub(super) use drain::{DrainArgs, EXAMPLES as DRAIN_EXAMPLES};
 
 pub(super) const STATUS_EXAMPLES: &str = "Examples:
@@ -57,7 +59,11 @@ Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
 
 pub(super) const HANGUP_EXAMPLES: &str = "Examples:
   drawbridge hangup 00k3v8m1q2w7x5z9a4b6c0d2e8
+  drawbridge hangup 00k3v
   drawbridge calls --json | jq -r '.calls[].id' | xargs -n1 drawbridge hangup
+
+The beginning of an id, four characters or more, does where no other call's begins so; else nothing is hung up, and
+those calls are named.
 
 Exit status: 0 when carried out, 1 if there is no such call or no daemon answers, 2 wrong usage.";
 
@@ -99,7 +105,7 @@ pub struct DaemonArgs {
 /// A call, by its name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CallArgs {
-    /// The call's id, as `drawbridge calls` and the call detail records have it; `call` takes its beginning, too
+    /// The call's id, as `drawbridge calls` and the call detail records have it, or its beginning
     id: String,
     #[command(flatten)]
     daemon: DaemonArgs,
@@ -136,8 +142,8 @@ pub(super) fn trunks(args: &DaemonArgs) -> ExitCode {
 
 /// Ends a call.
 pub(super) fn hang_up(args: &CallArgs) -> ExitCode {
-    let path = format!("/api/v1/calls/{}/hangup", client::segment(&args.id));
-    tell(&args.daemon, &path, |_, _| format!("hung up: {}\n", columns::cell(&args.id)))
+    let answer = Daemon::of(&args.daemon).and_then(|daemon| hangup::hang_up(&daemon, &args.id));
+    finish(&args.daemon, answer, |body, _| hangup::page(body))
 }
 
 /// Switches a trunk on or off.

@@ -77,6 +77,11 @@ pub fn is_obeyed(letter: char) -> bool {
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A text with a mark in place of each character that a terminal would obey.
+pub fn shown(text: &str) -> String {
+    text.chars().map(|letter| if is_obeyed(letter) { '\u{fffd}' } else { letter }).collect()
+}
+
 /// A line of text whose characters have inks; written where they belong, in any order.
 #[derive(Clone, Debug, Default)]
 pub struct Line(Vec<(char, Ink)>);

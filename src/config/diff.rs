@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use super::settings::Relay;
 use super::{Config, Listener};
 use crate::base::{ByRealm, Realm};
 use crate::routing::{
@@ -131,68 +132,18 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     let mut put = |key: String, value: String| {
         flat.insert(key, Shown::Open(value));
     };
-    put("node.name".to_owned(), config.node.clone());
-    put("node.limits".to_owned(), limits_text(config.routing.limits));
-    put("admin.listen".to_owned(), config.admin.listen.to_string());
-    let socket = config.admin.socket.as_ref();
-    put("admin.socket".to_owned(), socket.map_or("none".to_owned(), |path| path.display().to_string()));
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let (realm, transport) = (listener.realm, listener.transport);
-        let text = format!("{realm} {transport} {} advertised as {}", listener.bind, listener.advertise);
-        put(format!("listener[{}]", index + 1), text);
-        if let Some(tls) = &listener.tls {
-            let ServerFiles { certificate, key, client_ca } = &tls.files;
-            let files =
-                [("certificate", Some(certificate)), ("key", Some(key)), ("client_ca", client_ca.as_ref())];
-            put(format!("listener[{}].tls", index + 1), files_text(&files));
-        }
-    }
+    node(config, &mut put);
+    listeners(&config.listeners, &mut put);
     realms(config, &mut put);
-    put("media.ports".to_owned(), format!("{}-{}", config.media.ports.0, config.media.ports.1));
-    for (key, timeout) in [
-        ("media.timeout", config.media.timeout),
-        ("media.one_way_timeout", config.media.one_way_timeout),
-        ("media.hold_timeout", config.media.hold_timeout),
-    ] {
-        let text = if timeout.is_zero() { "0s".to_owned() } else { format!("{timeout:?}") };
-        put(key.to_owned(), text);
-    }
-    let workers = config.relay.workers.map_or("one a core".to_owned(), |workers| workers.to_string());
-    put("media.workers".to_owned(), workers);
-    put("media.engine".to_owned(), config.relay.engine.as_str().to_owned());
-    put("media.batch".to_owned(), format!("{:?}", config.relay.batch));
-    put("media.zero_copy".to_owned(), config.relay.zero_copy.as_str().to_owned());
-    put("media.busy_poll".to_owned(), format!("{:?}", config.relay.busy_poll));
-    put("media.pin".to_owned(), config.relay.pin.to_string());
+    media(config, &mut put);
     put("dns.nameservers".to_owned(), list(&config.nameservers));
     records(&config.cdr, &mut put);
-    let mut hep_password = None;
-    if let Some(HepSettings { collector, id, password, rtcp, node: _ }) = &config.hep {
-        put("hep.collector".to_owned(), collector.to_string());
-        put("hep.id".to_owned(), id.to_string());
-        put("hep.rtcp".to_owned(), rtcp.to_string());
-        // Shown as changed, never as it is.
-        hep_password = password.clone();
-    }
-    put("log.filter".to_owned(), config.log.filter.clone());
-    put("log.redact_numbers".to_owned(), config.log.redact_numbers.to_string());
+    observers(config, &mut put);
     put("numbering".to_owned(), numbering(&config.numbering));
     for (name, value) in calls(&config.calls) {
         put(format!("calls.{name}"), value);
     }
-    if let Some(PostSettings { url, headers, .. }) = &config.cdr.post {
-        let secrets = Shown::Secret(format!("{} {headers:?}", url.target));
-        flat.insert("cdr.post, its query and headers".to_owned(), secrets);
-    }
-    if let Some(password) = hep_password {
-        flat.insert("hep.password".to_owned(), Shown::Secret(password));
-    }
-    for (index, listener) in config.listeners.iter().enumerate() {
-        if let Some(tls) = &listener.tls {
-            let read = Shown::Secret(format!("{:?}", tls.loaded));
-            flat.insert(format!("listener[{}].tls, what is in the files", index + 1), read);
-        }
-    }
+    flat.extend(secrets(config));
     let mut owners = BTreeMap::from([(String::new(), flat)]);
     for route in &config.routing.routes {
         owners.insert(format!("route {}", route.name), flatten_route(route));
@@ -206,6 +157,78 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
         owners.insert(format!("trunk {}", trunk.name), flat);
     }
     owners
+}
+
+fn node(config: &Config, put: &mut impl FnMut(String, String)) {
+    put("node.name".to_owned(), config.node.clone());
+    put("node.limits".to_owned(), limits_text(config.routing.limits));
+    put("admin.listen".to_owned(), config.admin.listen.to_string());
+    let socket = config.admin.socket.as_ref();
+    put("admin.socket".to_owned(), socket.map_or("none".to_owned(), |path| path.display().to_string()));
+}
+
+fn listeners(listeners: &[Listener], put: &mut impl FnMut(String, String)) {
+    for (number, listener) in (1..).zip(listeners) {
+        let (realm, transport) = (listener.realm, listener.transport);
+        let text = format!("{realm} {transport} {} advertised as {}", listener.bind, listener.advertise);
+        put(format!("listener[{number}]"), text);
+        if let Some(tls) = &listener.tls {
+            let ServerFiles { certificate, key, client_ca } = &tls.files;
+            let files =
+                [("certificate", Some(certificate)), ("key", Some(key)), ("client_ca", client_ca.as_ref())];
+            put(format!("listener[{number}].tls"), files_text(&files));
+        }
+    }
+}
+
+fn media(config: &Config, put: &mut impl FnMut(String, String)) {
+    put("media.ports".to_owned(), format!("{}-{}", config.media.ports.0, config.media.ports.1));
+    for (key, timeout) in [
+        ("media.timeout", config.media.timeout),
+        ("media.one_way_timeout", config.media.one_way_timeout),
+        ("media.hold_timeout", config.media.hold_timeout),
+    ] {
+        let text = if timeout.is_zero() { "0s".to_owned() } else { format!("{timeout:?}") };
+        put(key.to_owned(), text);
+    }
+    let Relay { workers, engine, batch, zero_copy, busy_poll, pin } = &config.relay;
+    put("media.workers".to_owned(), workers.map_or("one a core".to_owned(), |workers| workers.to_string()));
+    put("media.engine".to_owned(), engine.as_str().to_owned());
+    put("media.batch".to_owned(), format!("{batch:?}"));
+    put("media.zero_copy".to_owned(), zero_copy.as_str().to_owned());
+    put("media.busy_poll".to_owned(), format!("{busy_poll:?}"));
+    put("media.pin".to_owned(), pin.to_string());
+}
+
+/// Who is told what happens: a capture server, and the log.
+fn observers(config: &Config, put: &mut impl FnMut(String, String)) {
+    if let Some(HepSettings { collector, id, password: _, rtcp, node: _ }) = &config.hep {
+        put("hep.collector".to_owned(), collector.to_string());
+        put("hep.id".to_owned(), id.to_string());
+        put("hep.rtcp".to_owned(), rtcp.to_string());
+    }
+    put("log.filter".to_owned(), config.log.filter.clone());
+    put("log.redact_numbers".to_owned(), config.log.redact_numbers.to_string());
+}
+
+/// What is shown as changed, never as it is.
+fn secrets(config: &Config) -> Values {
+    let mut flat = Values::new();
+    let mut put = |key: String, value: String| {
+        flat.insert(key, Shown::Secret(value));
+    };
+    if let Some(PostSettings { url, headers, .. }) = &config.cdr.post {
+        put("cdr.post, its query and headers".to_owned(), format!("{} {headers:?}", url.target));
+    }
+    if let Some(password) = config.hep.as_ref().and_then(|hep| hep.password.as_ref()) {
+        put("hep.password".to_owned(), password.clone());
+    }
+    for (number, listener) in (1..).zip(&config.listeners) {
+        if let Some(tls) = &listener.tls {
+            put(format!("listener[{number}].tls, what is in the files"), format!("{:?}", tls.loaded));
+        }
+    }
+    flat
 }
 
 fn flatten_route(route: &Route) -> Values {
@@ -275,7 +298,10 @@ fn posted(post: &PostSettings) -> String {
 }
 
 fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
-    let key = |name: &str| name.to_owned();
+    let mut put = |name: &str, value: String| {
+        flat.insert(name.to_owned(), Shown::Open(value));
+    };
+    // So that no setting is forgotten: each is shown here or below.
     let Trunk {
         name: _,
         realm,
@@ -283,91 +309,95 @@ fn flatten_trunk(trunk: &Trunk, flat: &mut Values) {
         transport,
         tls,
         domain,
-        credentials,
-        authentication,
-        register,
         allow,
         matching,
-        send_numbers,
-        prefix,
-        tech_prefix,
-        numbering: own_numbering,
-        caller_id,
-        identity,
-        trust_identity,
-        diversion,
-        headers,
-        bodies,
-        srtp,
-        latch,
-        dtmf,
-        dscp,
-        codecs,
-        failover,
-        health,
         limits,
         weight,
-        redirect,
-        calls: own_calls,
-        refer,
+        failover: Failover { codes, timeout, after_ringing },
+        health,
         enabled,
+        authentication: _,
+        credentials: _,
+        register: _,
+        send_numbers: _,
+        prefix: _,
+        tech_prefix: _,
+        numbering: _,
+        caller_id: _,
+        identity: _,
+        trust_identity: _,
+        diversion: _,
+        headers: _,
+        bodies: _,
+        srtp: _,
+        latch: _,
+        dtmf: _,
+        dscp: _,
+        codecs: _,
+        redirect: _,
+        calls: _,
+        refer: _,
     } = trunk;
-    let mut put = |name: &str, value: String| {
-        flat.insert(key(name), Shown::Open(value));
-    };
     put("realm", realm.to_string());
     put("hosts", list(hosts));
     put("transport", transport.map_or("default".to_owned(), |transport| transport.to_string()));
     put("tls", tls_text(tls));
     put("domain", domain.clone());
     put("allow", list(allow));
-    put("register", register.as_ref().map_or("false".to_owned(), registration));
-    put("auth_realm", list(&authentication.realms));
-    put("auth_algorithms", list(&authentication.algorithms));
     put("match", match_text(matching));
-    put("send_numbers", word(send_numbers));
-    put("strip_prefix", or_none(&prefix.strip));
-    put("add_prefix", or_none(&prefix.add));
-    put("numbering", own_numbering.as_ref().map_or("the node's".to_owned(), numbering));
-    put("caller_id", shown_caller_id(caller_id));
-    put("identity", word(identity));
-    put("trust_identity", trust_identity.to_string());
-    put("diversion", word(diversion));
-    put("headers.pass", headers.pass.join(", "));
-    put("headers.drop", headers.drop.join(", "));
-    put("bodies.pass", bodies.pass.join(", "));
-    put("srtp", word(srtp));
-    put("latch", word(latch));
-    put("dtmf", word(dtmf));
-    put("dscp", dscp.to_string());
-    put("codecs", codecs.join(", "));
-    let Failover { codes, timeout, after_ringing } = failover;
+    put("limits", limits_text(*limits));
+    put("weight", weight.to_string());
     put("failover.codes", list(codes));
     put("failover.timeout", format!("{timeout:?}"));
     put("failover.after_ringing", after_ringing.to_string());
     put("health", self::health(health));
-    put("limits", limits_text(*limits));
-    put("weight", weight.to_string());
-    put("refer", word(refer));
-    put("redirect", word(redirect));
-    for (name, value) in own_calls.iter().flat_map(calls) {
+    put("enabled", enabled.to_string());
+    flatten_calls_of(trunk, &mut put);
+    flat.extend(secrets_of(trunk));
+}
+
+/// What becomes of a call over a trunk: who it says that calls, what of it crosses, and how.
+fn flatten_calls_of(trunk: &Trunk, put: &mut impl FnMut(&str, String)) {
+    put("register", trunk.register.as_ref().map_or("false".to_owned(), registration));
+    put("auth_realm", list(&trunk.authentication.realms));
+    put("auth_algorithms", list(&trunk.authentication.algorithms));
+    put("send_numbers", word(&trunk.send_numbers));
+    put("strip_prefix", or_none(&trunk.prefix.strip));
+    put("add_prefix", or_none(&trunk.prefix.add));
+    put("numbering", trunk.numbering.as_ref().map_or("the node's".to_owned(), numbering));
+    put("caller_id", shown_caller_id(&trunk.caller_id));
+    put("identity", word(&trunk.identity));
+    put("trust_identity", trunk.trust_identity.to_string());
+    put("diversion", word(&trunk.diversion));
+    put("headers.pass", trunk.headers.pass.join(", "));
+    put("headers.drop", trunk.headers.drop.join(", "));
+    put("bodies.pass", trunk.bodies.pass.join(", "));
+    put("srtp", word(&trunk.srtp));
+    put("latch", word(&trunk.latch));
+    put("dtmf", word(&trunk.dtmf));
+    put("dscp", trunk.dscp.to_string());
+    put("codecs", trunk.codecs.join(", "));
+    put("refer", word(&trunk.refer));
+    put("redirect", word(&trunk.redirect));
+    for (name, value) in trunk.calls.iter().flat_map(calls) {
         put(&format!("calls.{name}"), value);
     }
-    put("enabled", enabled.to_string());
-    // Some providers' are a PIN.
-    if !tech_prefix.is_empty() {
-        flat.insert(key("tech_prefix"), Shown::Secret(tech_prefix.clone()));
-    }
+}
+
+fn secrets_of(trunk: &Trunk) -> Values {
     // A header may carry a provider's token.
-    flat.insert(key("headers.set"), Shown::Secret(format!("{:?}", headers.set)));
+    let mut found = vec![("headers.set", format!("{:?}", trunk.headers.set))];
+    // Some providers' are a PIN.
+    if !trunk.tech_prefix.is_empty() {
+        found.push(("tech_prefix", trunk.tech_prefix.clone()));
+    }
     // Whoever knows it can call as the provider does.
-    if let Some(user) = register.as_ref().and_then(|register| register.contact_user.clone()) {
-        flat.insert(key("register.contact_user"), Shown::Secret(user));
+    let contact_user = trunk.register.as_ref().and_then(|register| register.contact_user.clone());
+    found.extend(contact_user.map(|user| ("register.contact_user", user)));
+    if let Some(Credentials { username, password }) = &trunk.credentials {
+        found.extend([("username", username.clone()), ("password", password.clone())]);
     }
-    if let Some(Credentials { username, password }) = credentials {
-        flat.insert(key("username"), Shown::Secret(username.clone()));
-        flat.insert(key("password"), Shown::Secret(password.clone()));
-    }
+    found.into_iter().map(|(key, value)| (key.to_owned(), Shown::Secret(value))).collect()
 }
 
 fn tls_text(tls: &TrunkTls) -> String {

@@ -16,22 +16,27 @@ const MAX_PATTERN_BYTES: usize = 512;
 impl Value<'_> {
     /// `"30s"`, `"200ms"`, `"1m"`, `"2h"`.
     pub(super) fn duration(&self) -> Option<Duration> {
-        if matches!(self.value, DeValue::Integer(_)) {
-            self.fault("a duration has a unit", "write it in quotes with ms, s, m or h, as in \"30s\"");
-            return None;
-        }
-        let text = self.text()?;
-        let parsed = duration(&text.text);
-        if parsed.is_none() {
-            text.fault("is no duration", "write a whole number with ms, s, m or h, as in \"30s\"");
-        }
-        parsed
+        self.in_units(duration, "ms, s, m or h, as in \"30s\"")
     }
 
     /// The same, and `"200us"`.
     pub(super) fn short_duration(&self) -> Option<Duration> {
-        let micros = self.literal().and_then(|text| text.strip_suffix("us")?.parse::<u32>().ok());
-        micros.map_or_else(|| self.duration(), |micros| Some(Duration::from_micros(micros.into())))
+        let micros = |text: &str| text.strip_suffix("us")?.parse::<u32>().ok();
+        let short = |text: &str| micros(text).map(|micros| Duration::from_micros(micros.into()));
+        self.in_units(|text| short(text).or_else(|| duration(text)), "us or ms, as in \"200us\"")
+    }
+
+    fn in_units(&self, read: impl Fn(&str) -> Option<Duration>, units: &str) -> Option<Duration> {
+        if matches!(self.value, DeValue::Integer(_)) {
+            self.fault("a duration has a unit", format!("write it in quotes with {units}"));
+            return None;
+        }
+        let text = self.text()?;
+        let parsed = read(&text.text);
+        if parsed.is_none() {
+            text.fault("is no duration", format!("write a whole number with {units}"));
+        }
+        parsed
     }
 
     /// A duration between these bounds. `why`: what is wrong with others; `zero`: for what else "0s" may be

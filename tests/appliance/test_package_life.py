@@ -169,6 +169,43 @@ class Upgrade(InUse):
         self.call()
 
 
+class UpgradeElsewhere(InUse):
+    """A machine whose operator keeps the configuration in another place, and says so in a drop-in."""
+
+    def test_the_configuration_that_the_unit_names_is_checked_and_no_other(self):
+        for words in ("--config /etc/sbc/drawbridge.toml", "--config=/etc/sbc/drawbridge.toml", "-c/etc/sbc/drawbridge.toml",
+                      '"--config" "/etc/own sbc/drawbridge.toml"'):
+            self.run_with(words)
+            directory = words[words.index("/etc/"):words.rindex("/")]
+            said = self.machine.shell(". /usr/share/drawbridge/unit-configuration.sh && unit_configuration").strip()
+            self.assertEqual(said, f"{directory}/drawbridge.toml", words)
+        self.run_with("--config ${ELSEWHERE}")
+        said = self.machine.shell(". /usr/share/drawbridge/unit-configuration.sh && unit_configuration || echo unknown").strip()
+        self.assertEqual(said, "unknown")
+
+        self.machine.shell("cp -a /etc/drawbridge /etc/sbc")
+        self.run_with("--config /etc/sbc/drawbridge.toml")
+        self.machine.run("systemctl", "restart", "drawbridge")
+        first = self.main_pid()
+        good = self.machine.read(f"{TRUNKS}/carrier.toml")
+        bad = good.replace("port = 5060", "port = 99999")
+        self.machine.write("/etc/sbc/trunks.d/carrier.toml", bad, group="drawbridge")
+        self.assertRaisesRegex(machine.Failed, r"(?s)/etc/sbc/trunks.d/carrier.toml.*99999.*goes on serving", self.install, self.newer)
+        self.assertEqual(self.main_pid(), first)
+        # A fault where nobody looks hinders nothing.
+        self.machine.write("/etc/sbc/trunks.d/carrier.toml", good, group="drawbridge")
+        self.add_trunk("carrier", bad)
+        self.machine.run("dpkg", "--configure", "drawbridge", stdin="\n")
+        lab.wait_until("the newer one serves", lambda: self.is_active() and self.main_pid() not in (0, first))
+        self.call()
+
+    def run_with(self, words):
+        self.machine.run("mkdir", "-p", "/etc/systemd/system/drawbridge.service.d")
+        self.machine.write("/etc/systemd/system/drawbridge.service.d/own.conf",
+                           f"[Service]\nExecStart=\nExecStart=/usr/bin/drawbridge run {words}\n", mode="644")
+        self.machine.run("systemctl", "daemon-reload")
+
+
 class UpgradeInCall(InUse):
     def test_it_drains_first_if_told_so(self):
         self.machine.run("sed", "-i", "s/^DRAIN_BEFORE_UPGRADE=.*/DRAIN_BEFORE_UPGRADE=30/", "/etc/default/drawbridge")

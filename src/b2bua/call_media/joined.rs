@@ -126,25 +126,10 @@ impl Engine {
         let (Some(id), Some(far_id)) = (joined.id, far.id) else { return };
         self.close_tail(joined.tail_mut(slot).take());
         self.close_tail(far.tail_mut(other_slot).take());
-        let (own, ports) = (joined.own_ports().to_vec(), far.own_ports().to_vec());
         let count = joined.streams.len().min(far.streams.len());
-        for stream in 0..own.len().max(ports.len()) {
-            let inner = |ports: &[StreamPorts], side, beyond: &SideMedia| {
-                let ports = ports.get(stream).filter(|_| stream < count);
-                ports.map(|ports| inside(ports.of(side), beyond, stream))
-            };
-            let to_far = inner(&ports, other_slot, far.side(other_slot.other()));
-            let to_here = inner(&own, slot, joined.side(slot.other()));
-            let stream = stream as u8;
-            for (session, side, remote) in [(id, slot, to_far), (far_id, other_slot, to_here)] {
-                self.outputs.push_back(Output::Media(MediaCommand::SetRemote {
-                    session,
-                    stream,
-                    side,
-                    remote,
-                }));
-            }
-        }
+        let connecting = connected((id, slot, &joined), (far_id, other_slot, &far), count);
+        self.outputs.extend(connecting.into_iter().map(Output::Media));
+        let (own, ports) = (joined.own_ports().to_vec(), far.own_ports().to_vec());
         let party = other_slot.other();
         joined.streams.truncate(count);
         for (ports, far_ports) in joined.streams.iter_mut().zip(&far.streams) {
@@ -193,6 +178,27 @@ impl Engine {
         self.closing_media.insert(session, ClosingMedia { pairs: ports, call: None });
         self.outputs.push_back(Output::Media(MediaCommand::Close { session }));
     }
+}
+
+/// A session, by its name, the side of it that leads to the other session, and what it is.
+type End<'a> = (MediaSessionId, Side, &'a CallMedia);
+
+/// What connects two sessions by their first `count` streams: each has the port of the other for its peer. Further streams
+/// lead nowhere.
+fn connected(here: End<'_>, there: End<'_>, count: usize) -> Vec<MediaCommand> {
+    let peer = |(_, side, media): End<'_>, stream: usize| {
+        let ports = media.own_ports().get(stream).filter(|_| stream < count)?;
+        Some(inside(ports.of(side), media.side(side.other()), stream))
+    };
+    let streams = here.2.own_ports().len().max(there.2.own_ports().len());
+    let ends = (0..streams).flat_map(|stream| [(stream, here, there), (stream, there, here)]);
+    let connect = |(stream, (session, side, _), beyond)| MediaCommand::SetRemote {
+        session,
+        stream: stream as u8,
+        side,
+        remote: peer(beyond, stream),
+    };
+    ends.map(connect).collect()
 }
 
 /// A pair of ours as the peer of another.

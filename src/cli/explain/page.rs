@@ -1,4 +1,6 @@
 //! The explanation for people: a line a step, a block a trunk, a verdict, and what to do about it.
+//!
+//! What is taken out of a URI is unescaped (`%1b`), so it may hold what a terminal would obey: it is `shown`, not printed.
 
 use std::collections::HashSet;
 
@@ -7,7 +9,7 @@ use crate::b2bua::explain::{
     TargetStep, TrunkStep, Verdict,
 };
 use crate::base::TrunkName;
-use crate::cli::style::{Ink, Palette};
+use crate::cli::style::{Ink, Palette, shown};
 use crate::numbering::Number;
 use crate::routing::{Balance, Mismatch};
 
@@ -112,7 +114,7 @@ impl Page {
         let Err(fault) = &called.result else { return vec![self.row("called", &self.reading(called))] };
         let bad = self.palette.paint(Ink::Bad, &format!("✗ {fault}"));
         let steps = steps_of(called);
-        let mut lines = vec![self.row("called", &format!("{} {bad}", called.received))];
+        let mut lines = vec![self.row("called", &format!("{} {bad}", shown(&called.received)))];
         if !steps.is_empty() {
             lines.push(self.row("", &self.faint(&format!("read {steps}"))));
         }
@@ -130,7 +132,9 @@ impl Page {
         let note = self.faint(&format!("{wish}{believed}"));
         let text = match &caller.fault {
             _ if caller.received.is_empty() => "nobody is named".to_owned(),
-            Some(_) => format!("{}  {}", caller.received, self.faint("is no number, and taken as it is")),
+            Some(_) => {
+                format!("{}  {}", shown(&caller.received), self.faint("is no number, and taken as it is"))
+            }
             None => self.reading(caller),
         };
         self.row("caller", &format!("{text}{note}"))
@@ -138,12 +142,12 @@ impl Page {
 
     /// `02079460000 → +442079460000  as dialled in GB`.
     fn reading(&self, reading: &Reading) -> String {
-        let received = &reading.received;
+        let received = shown(&reading.received);
         let steps = self.faint(&steps_of(reading));
         let text = match &reading.result {
             Ok(Number::E164(number)) => format!("{received} → {}", self.palette.paint(Ink::Good, number)),
-            Ok(number) => self.palette.paint(Ink::Good, number.as_str()),
-            Err(_) => received.clone(),
+            Ok(number) => self.palette.paint(Ink::Good, &shown(number.as_str())),
+            Err(_) => received,
         };
         if steps.is_empty() { text } else { format!("{text}  {steps}") }
     }
@@ -151,11 +155,11 @@ impl Page {
     fn routes(&self, explanation: &Explanation) -> Vec<String> {
         let width = explanation.routes.iter().map(|route| route.name.chars().count()).max().unwrap_or(0);
         let number = explanation.called.as_ref().and_then(|called| called.result.as_ref().ok());
-        let number = number.map(Number::as_str).unwrap_or_default();
+        let number = shown(number.map(Number::as_str).unwrap_or_default());
         let mut lines: Vec<String> = Vec::new();
         for route in &explanation.routes {
             let label = if lines.is_empty() { "route" } else { "" };
-            lines.push(self.row(label, &self.route(route, width, number)));
+            lines.push(self.row(label, &self.route(route, width, &number)));
         }
         lines
             .extend(explanation.choices.iter().map(|choice| self.row("", &self.choice(choice, explanation))));
@@ -166,13 +170,13 @@ impl Page {
     }
 
     fn route(&self, route: &RouteStep, width: usize, number: &str) -> String {
-        let shown: Vec<&str> = route.to.iter().take(PATTERNS_SHOWN_MAX).map(String::as_str).collect();
+        let patterns: Vec<&str> = route.to.iter().take(PATTERNS_SHOWN_MAX).map(String::as_str).collect();
         let more = route.to.len().saturating_sub(PATTERNS_SHOWN_MAX);
         let more = if more > 0 { format!(" or {more} more") } else { String::new() };
         let (mark, ink, why) = match (route.mismatch, &route.pattern) {
             (Some(Mismatch::Source), _) => ("✗", Ink::Faint, format!("is for calls from {}", route.from)),
             (Some(Mismatch::Number), _) => {
-                ("✗", Ink::Faint, format!("{number} is not of {}{more}", shown.join(" ")))
+                ("✗", Ink::Faint, format!("{number} is not of {}{more}", patterns.join(" ")))
             }
             (None, Some(pattern)) => ("✓", Ink::Good, format!("from {}, to {pattern}", route.from)),
             (None, None) => ("✓", Ink::Good, format!("from {}, to any number", route.from)),
@@ -214,17 +218,17 @@ impl Page {
         let name = self.palette.paint(Ink::Bold, &format!("trunk {}", trunk.name));
         let tier = self.faint(&format!("tier {}", trunk.tier));
         let caller = &trunk.caller;
-        let shown = caller.number.as_deref().unwrap_or("nobody");
-        let shown = match caller.shown {
-            "own" => format!("{shown}, the caller's own"),
-            "default" => format!("{shown}, caller_id.default"),
+        let number_shown = shown(caller.number.as_deref().unwrap_or("nobody"));
+        let told = match caller.shown {
+            "own" => format!("{number_shown}, the caller's own"),
+            "default" => format!("{number_shown}, caller_id.default"),
             "refused" => self.palette.paint(Ink::Bad, "refused"),
-            _ if caller.number.is_some() => format!("hidden, but told {shown}"),
+            _ if caller.number.is_some() => format!("hidden, but told {number_shown}"),
             _ => "anonymous".to_owned(),
         };
         let mut lines = vec![
             format!("  {number:>2}  {name}  {tier}"),
-            format!("      {}{shown}: {}", self.faint("caller id  "), caller.because),
+            format!("      {}{told}: {}", self.faint("caller id  "), shown(&caller.because)),
         ];
         for lookup in &trunk.lookups {
             let questions: Vec<String> = lookup.questions.iter().map(ToString::to_string).collect();
@@ -318,7 +322,7 @@ impl Page {
 fn steps_of(reading: &Reading) -> String {
     let is_step = |step: &&str| !step.starts_with("read as ") && !step.starts_with("refused: ");
     let steps = reading.steps.iter().map(String::as_str).filter(is_step);
-    steps.collect::<Vec<_>>().join("; ")
+    shown(&steps.collect::<Vec<_>>().join("; "))
 }
 
 /// What an operator could do about it.
@@ -332,7 +336,7 @@ fn hint(question: &Question, explanation: &Explanation) -> Option<String> {
         )),
         Verdict::Refused { status: 404, .. } if explanation.called.is_some() => {
             let from = trunk.map_or(question.realm.as_str(), |trunk| trunk.as_str());
-            let number = explanation.called.as_ref()?.result.as_ref().ok()?;
+            let number = shown(explanation.called.as_ref()?.result.as_ref().ok()?.as_str());
             Some(format!("to let it pass, add a [[route]] with from = \"{from}\" whose to has {number}"))
         }
         Verdict::Refused { status: 484, .. } => Some(
@@ -343,7 +347,8 @@ fn hint(question: &Question, explanation: &Explanation) -> Option<String> {
             let caller = explanation.caller.as_ref()?;
             Some(format!(
                 "trunk {} does not take {} as caller id: see its caller_id",
-                refusing.name, caller.received
+                refusing.name,
+                shown(&caller.received)
             ))
         }
         _ => None,

@@ -1,6 +1,6 @@
 //! One exchange with the daemon: HTTP over its admin socket.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use super::DaemonArgs;
-use crate::cli::style::is_obeyed;
+use crate::cli::style::shown;
 use crate::config;
 
 /// The daemon answers sooner, or something is wrong with it.
@@ -62,7 +62,7 @@ impl fmt::Display for Failure {
             cure => format!("{}; {cure}", self.error),
         };
         // It repeats what was typed, and pasted text may hold anything.
-        told.chars().try_for_each(|letter| f.write_char(if is_obeyed(letter) { '\u{fffd}' } else { letter }))
+        f.write_str(&shown(&told))
     }
 }
 
@@ -78,6 +78,11 @@ impl Answer {
             error => error,
         };
         Err(Failure { error, cure: text("cure") })
+    }
+
+    /// There is nothing of that name.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
     }
 
     /// A reload was refused: the answer says why.
@@ -99,6 +104,11 @@ impl Daemon {
                 "write a path as admin.socket and restart the daemon, or name one with --socket",
             )),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(socket: &Path) -> Daemon {
+        Daemon { socket: socket.to_owned() }
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {

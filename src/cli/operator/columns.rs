@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::style::{Ink, Palette, is_obeyed};
+use crate::cli::style::{Ink, Palette, shown};
 
 /// No cell is wider.
 const CELL_MAX: usize = 200;
@@ -72,9 +72,8 @@ pub(super) fn cell(text: &str) -> String {
 }
 
 fn capped(text: &str, most: usize) -> String {
-    let shown = |letter: char| if is_obeyed(letter) { '\u{fffd}' } else { letter };
-    let mut letters = text.chars().map(shown);
-    let mut cell: String = letters.by_ref().take(most).collect();
+    let mut letters = text.chars();
+    let mut cell = shown(&letters.by_ref().take(most).collect::<String>());
     if letters.next().is_some() {
         cell.push('…');
     }
@@ -82,7 +81,7 @@ fn capped(text: &str, most: usize) -> String {
 }
 
 /// A text of the answer; empty if there is none.
-pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(in crate::cli) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 

@@ -3,19 +3,19 @@
 use serde_json::Value;
 
 use super::columns::{count, items, number, text};
-use crate::cli::style::{Ink, Palette, is_obeyed};
+use crate::cli::style::{self, Ink, Palette};
 
 pub(super) fn page(body: &Value, palette: Palette) -> String {
     let mut page = String::new();
     for change in items(body, "changes").iter().filter_map(Value::as_str) {
-        page.push_str(&format!("  {}\n", line(change)));
+        page.push_str(&format!("  {}\n", style::shown(change)));
     }
     if !items(body, "warnings").is_empty() {
         page.push_str(&palette.paint(Ink::Provisional, "Warnings:"));
         page.push_str(&format!("\n{}", all(items(body, "warnings"))));
     }
     for key in items(body, "waiting_for_restart").iter().filter_map(Value::as_str) {
-        page.push_str(&format!("  {}: the new value takes effect with a restart\n", line(key)));
+        page.push_str(&format!("  {}: the new value takes effect with a restart\n", style::shown(key)));
     }
     page.push_str(&faults(body));
     let changes = count(items(body, "changes").len() as u64, "change");
@@ -51,12 +51,7 @@ fn fault_line(fault: &Value) -> String {
     if let Some(cure) = fault["cure"].as_str() {
         shown.push_str(&format!("; {cure}"));
     }
-    line(&shown)
-}
-
-/// Nothing that a terminal would obey.
-fn line(text: &str) -> String {
-    text.chars().map(|letter| if is_obeyed(letter) { '\u{fffd}' } else { letter }).collect()
+    style::shown(&shown)
 }
 
 #[cfg(test)]

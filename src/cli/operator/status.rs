@@ -54,6 +54,9 @@ fn entries(body: &Value) -> Vec<(&'static str, Cell)> {
         let why = format!("{name}: {}", why_calls_fail(trunk).join("; "));
         entries.push((if nth == 0 { "failing" } else { "" }, Cell::in_ink(why, Ink::Bad)));
     }
+    for (nth, trunk) in items(body, "down_trunks").iter().enumerate() {
+        entries.push((if nth == 0 { "down" } else { "" }, Cell::in_ink(why_down(trunk), Ink::Bad)));
+    }
     let ports = |realm: &str| {
         let of = &body["media_ports"][realm];
         format!("{} of {} {realm}", number(of, "in_use"), number(of, "limit"))
@@ -75,6 +78,13 @@ fn entries(body: &Value) -> Vec<(&'static str, Cell)> {
         entries.push(("restart for", Cell::in_ink(waiting.join(", "), Ink::Provisional)));
     }
     entries
+}
+
+fn why_down(trunk: &Value) -> String {
+    let name = super::columns::cell(text(trunk, "name"));
+    let since = trunk["since"].as_str().map(|at| format!(" since {}", moment(at))).unwrap_or_default();
+    let reason = trunk["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{name}: {}{since}{reason}", text(trunk, "state"))
 }
 
 fn calls(body: &Value) -> String {
@@ -148,13 +158,17 @@ mod tests {
             "drain_deadline": "2026-03-21T11:11:00.000Z", "calls": 3, "transactions": 4,
             "media_ports": { "trusted": { "in_use": 6, "limit": 10_000 },
                              "untrusted": { "in_use": 6, "limit": 10_000 } },
-            "trunks": { "up": 2, "unauthorized": 1, "unresolved": 1 },
+            "trunks": { "up": 2, "unauthorized": 1, "down": 1, "unresolved": 1 },
             "failing_trunks": [{
                 "name": "sinch",
                 "attempts": { "recent": { "attempts": 12, "most": {
                     "reason": "403 Forbidden", "times": 12, "last": "2026-03-21T09:05:07.042Z" } } },
                 "refused": null
             }],
+            "down_trunks": [
+                { "name": "twilio", "state": "down", "since": "2026-03-21T09:05:07.042Z", "reason": "no answer" },
+                { "name": "vonage", "state": "unresolved", "since": null, "reason": "sip.vonage.example: no such name" }
+            ],
             "configuration": {
                 "since": "2026-03-21T09:05:07.042Z", "listeners": 2, "trunks": 3, "routes": 1,
                 "last_reload_successful": false,
@@ -173,8 +187,10 @@ mod tests {
 
             up            2 h 5 min, since 2026-03-21 09:05:07 UTC
             calls         3, ended at 2026-03-21 11:11:00 UTC
-            trunks        2 up, 1 unauthorized, 1 unresolved
+            trunks        2 up, 1 unauthorized, 1 down, 1 unresolved
             failing       sinch: 403 Forbidden to 12 of the last 12 calls, last 09:05:07
+            down          twilio: down since 2026-03-21 09:05:07 UTC: no answer
+                          vonage: unresolved: sip.vonage.example: no such name
             media ports   6 of 10000 trusted, 6 of 10000 untrusted
             transactions  4
             configured    since 2026-03-21 09:05:07 UTC

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::Data;
-use super::screen::{Screen, Tab, text};
-use crate::cli::operator;
-use crate::cli::style::{Ink, Line, is_obeyed};
+use super::screen::{Screen, Tab};
+use crate::cli::operator::{self, text};
+use crate::cli::style::{self, Ink, Line};
 
 /// Lines above the table: the node, and the head of the table.
 const ABOVE: usize = 8;
@@ -84,9 +84,30 @@ impl Frame<'_> {
     }
 
     fn head(&self) -> Vec<Line> {
-        let Data { snapshot, history, .. } = self.data;
-        let (status, second, window) =
-            (&snapshot["status"], &snapshot["second"], &snapshot["windows"]["five_minutes"]);
+        let points = &self.data.history["seconds"]["points"];
+        let row = |label: &str, ink, text: &str| self.line(&[(Ink::Faint, label), (ink, text)]);
+        vec![
+            self.title(),
+            row("calls    ", Ink::Bold, &self.traffic(points)),
+            row("quality  ", Ink::Plain, &self.quality()),
+            row("media    ", Ink::Plain, &self.media()),
+            row("load     ", Ink::Plain, &self.load()),
+            row("5 min    ", Ink::Request, &self.bars(points)),
+            Line::default(),
+        ]
+    }
+
+    fn status(&self) -> &Value {
+        &self.data.snapshot["status"]
+    }
+
+    /// What is measured over five minutes.
+    fn window(&self) -> &Value {
+        &self.data.snapshot["windows"]["five_minutes"]
+    }
+
+    fn title(&self) -> Line {
+        let status = self.status();
         let state = text(status, "state");
         let ink = match state {
             "serving" => Ink::Good,
@@ -101,59 +122,63 @@ impl Frame<'_> {
             span(status["uptime_seconds"].as_u64().unwrap_or(0)),
             text(status, "version"),
             text(status, "engine"),
-            text(snapshot, "at").get(11..19).unwrap_or_default(),
+            text(&self.data.snapshot, "at").get(11..19).unwrap_or_default(),
         );
-        let recent = recent(&history["seconds"]["points"]);
-        let traffic = format!(
-            "{} at most {}, new {recent:.1}/s, ASR {}, NER {} of {} in 5 min",
-            number(&status["calls"]),
+        self.line(&[
+            (Ink::Bold, text(status, "node")),
+            (Ink::Plain, "  "),
+            (ink, state),
+            (Ink::Bad, &lost),
+            (Ink::Bad, &refused),
+            (Ink::Plain, &about),
+        ])
+    }
+
+    fn traffic(&self, points: &Value) -> String {
+        let window = self.window();
+        format!(
+            "{} at most {}, new {:.1}/s, ASR {}, NER {} of {} in 5 min",
+            number(&self.status()["calls"]),
             number(&window["active_max"]),
+            recent(points),
             percent(&window["asr"]),
             percent(&window["ner"]),
             number(&window["attempts"]),
-        );
-        let quality = format!(
+        )
+    }
+
+    fn quality(&self) -> String {
+        let window = self.window();
+        format!(
             "PDD {}, 95 % within {}, answered after {}, MOS {}",
             millis(&window["delay_p50_ms"]),
             millis(&window["delay_p95_ms"]),
             millis(&window["answer_p50_ms"]),
             decimal(&window["mos"], 2),
-        );
+        )
+    }
+
+    fn media(&self) -> String {
+        let second = &self.data.snapshot["second"];
         let ports = |realm: &str| {
-            let ports = &status["media_ports"][realm];
+            let ports = &self.status()["media_ports"][realm];
             format!("{}/{} {realm}", number(&ports["in_use"]), number(&ports["limit"]))
         };
-        let media = format!(
+        format!(
             "{} packets/s, {:.1} Mbit/s, {} dropped; ports {}, {}",
             number(&second["packets"]),
             second["bytes"].as_f64().unwrap_or(0.0) * 8.0 / 1e6,
-            number(&window["dropped"]),
+            number(&self.window()["dropped"]),
             ports("trusted"),
             ports("untrusted"),
-        );
-        let loads = snapshot["relay_loads"].as_array().map_or(0, Vec::len);
-        let load = format!(
-            "relay {} ({loads} workers), engine {}",
-            percent(&second["relay_load"]),
-            percent(&second["engine_load"])
-        );
-        let label = |name: &'static str| (Ink::Faint, name);
-        vec![
-            self.line(&[
-                (Ink::Bold, text(status, "node")),
-                (Ink::Plain, "  "),
-                (ink, state),
-                (Ink::Bad, &lost),
-                (Ink::Bad, &refused),
-                (Ink::Plain, &about),
-            ]),
-            self.line(&[label("calls    "), (Ink::Bold, &traffic)]),
-            self.line(&[label("quality  "), (Ink::Plain, &quality)]),
-            self.line(&[label("media    "), (Ink::Plain, &media)]),
-            self.line(&[label("load     "), (Ink::Plain, &load)]),
-            self.line(&[label("5 min    "), (Ink::Request, &self.bars(&history["seconds"]["points"]))]),
-            Line::default(),
-        ]
+        )
+    }
+
+    fn load(&self) -> String {
+        let snapshot = &self.data.snapshot;
+        let (loads, second) = (snapshot["relay_loads"].as_array().map_or(0, Vec::len), &snapshot["second"]);
+        let (relay, engine) = (percent(&second["relay_load"]), percent(&second["engine_load"]));
+        format!("relay {relay} ({loads} workers), engine {engine}")
     }
 
     /// Active calls over the last five minutes, as wide as there is room.
@@ -321,10 +346,10 @@ fn recent(points: &Value) -> f64 {
 
 /// As much as there is room for, and nothing that moves a cursor.
 fn shown(text: &str, room: usize) -> String {
-    let safe = text.chars().map(|letter| if is_obeyed(letter) { '\u{fffd}' } else { letter });
-    match text.chars().count() > room {
-        true => safe.take(room.saturating_sub(1)).chain((room > 0).then_some('…')).collect(),
-        false => safe.collect(),
+    let safe = style::shown(text);
+    match safe.chars().count() > room {
+        true => safe.chars().take(room.saturating_sub(1)).chain((room > 0).then_some('…')).collect(),
+        false => safe,
     }
 }
 

@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value;
 
 use super::Data;
+use crate::cli::operator::text;
 
 /// No filter is longer.
 const FILTER_MAX: usize = 40;
@@ -162,10 +163,6 @@ fn words_of(row: &Value) -> String {
     let leg = |name: &str| format!("{} {}", text(&row[name], "trunk"), text(&row[name], "remote"));
     let own = ["name", "state", "realm", "id", "from", "to", "phase"].map(|key| text(row, key));
     format!("{} {} {}", own.join(" "), leg("ingress"), leg("egress"))
-}
-
-pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -38,6 +38,19 @@ fn what_would_be_heard_or_is_no_setting_of_the_relay_is_refused() {
 }
 
 #[test]
+fn a_number_without_a_unit_is_one_fault_with_the_units_that_fit() {
+    let expected = expect![[r#"
+        drawbridge.toml:13:9: media.batch: a duration has a unit; write it in quotes with us or ms, as in "200us"
+         13 | batch = 200
+            |         ^^^
+        drawbridge.toml:14:13: media.busy_poll: "50" is no duration; write a whole number with us or ms, as in "200us"
+         14 | busy_poll = "…"
+            |             ^^^
+    "#]];
+    expect_faults(&minimal_and("[media]\nbatch = 200\nbusy_poll = \"50\"\n"), expected);
+}
+
+#[test]
 fn ports_that_the_kernel_gives_away_are_warned_of_with_the_line_to_type() {
     let text = minimal_and("[media]\nports = \"30000-40000\"\n");
     let source = Source::new("drawbridge.toml".to_owned(), text, Kind::Main);

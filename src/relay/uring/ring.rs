@@ -330,6 +330,12 @@ impl Ring {
         self.buffers.want_more();
     }
 
+    /// How many buffers the kernel has at the begin of a wait.
+    #[cfg(test)]
+    pub(super) fn buffers_offered(&self) -> u16 {
+        self.buffers.wanted()
+    }
+
     /// Gives back a buffer that is not sent.
     pub(super) fn discard(&mut self, buffer: BufferId) {
         self.buffers.give_back(buffer);

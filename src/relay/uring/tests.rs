@@ -12,8 +12,8 @@ use super::super::mailbox::Mailbox;
 use super::super::settings::{EngineChoice, Features, RelaySettings, ZeroCopy};
 use super::super::tests::{PATIENCE, own_address, refused};
 use super::super::worker::Worker;
-use super::pace::Pace;
-use super::ring::{Ring, RingOptions};
+use super::pace::{Pace, Wait};
+use super::ring::{Completion, Ring, RingOptions};
 use super::{RingSockets, UringEngine, self_test, zero_copy};
 use crate::base::Realm;
 use crate::media::{Marking, MediaCommand, MediaSessionId, PortPair, RemoteMedia, Side, StreamPorts};
@@ -98,13 +98,14 @@ fn zero_copy_is_chosen_as_it_was_asked_for_and_where_the_kernel_can() {
     chosen(ZeroCopy::Auto, Features::NONE);
 }
 
-/// Everything is in the sockets before the engine looks, so a few turns must do.
+/// Everything is in the sockets before the engine looks, so a few turns must do. Gives how many buffers the kernel had
+/// in the end.
 fn relays_what_waits(
     mut engine: UringEngine,
     mut worker: Worker,
     mailbox: &Mailbox,
     counters: &WorkerCounters,
-) {
+) -> u16 {
     let address = own_address();
     let sender = UdpSocket::bind((address, 0)).unwrap();
     let sinks: Vec<_> = (0..CALLS).map(|_| sink(address)).collect();
@@ -140,6 +141,7 @@ fn relays_what_waits(
             .collect();
         assert_eq!(numbers.len(), usize::from(WAITING));
     }
+    engine.sockets.ring.buffers_offered()
 }
 
 fn worker() -> (Worker, Arc<Mailbox>, Arc<WorkerCounters>) {
@@ -164,14 +166,51 @@ fn packets_wait_in_their_sockets_while_the_buffers_are_all_in_use() {
     for without in older_kernels() {
         for zero_copy in [false, true] {
             let (worker, mailbox, counters) = worker();
-            let ring = match Ring::new(&RingOptions { buffers: 256, without, ..options() }) {
+            let ring = match Ring::new(&RingOptions { buffers: 512, without, ..options() }) {
                 Ok(ring) => ring,
                 Err(error) => return refused(&error),
             };
+            assert_eq!(ring.buffers_offered(), 256, "there are as many for a second offer");
             let engine = engine(ring, &worker, zero_copy);
-            relays_what_waits(engine, worker, &mailbox, &counters);
+            assert_eq!(relays_what_waits(engine, worker, &mailbox, &counters), 512);
             assert!(stalls(&counters, Stall::Buffers) > 0, "the buffers ran out, uncounted");
         }
+    }
+}
+
+/// A batch that takes half of the buffers ends before its time, and the kernel has more for the next.
+#[test]
+fn a_batch_that_is_half_of_the_offer_gets_the_second_offer() {
+    for without in older_kernels() {
+        // So long that what waits in the socket comes within one.
+        let batch = Duration::from_millis(100);
+        let mut ring = match Ring::new(&RingOptions { buffers: 512, batch, without, ..options() }) {
+            Ok(ring) => ring,
+            Err(error) => return refused(&error),
+        };
+        let socket = self_test::bind().unwrap();
+        let address = self_test::local_address(&socket).unwrap();
+        ring.add_file(self_test::FIRST, socket).unwrap();
+        ring.receive(self_test::FIRST);
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut receive = |packets: u16| {
+            for number in 0..packets {
+                sender.send_to(&rtp(number), address).unwrap();
+            }
+            let mut completions = Vec::new();
+            ring.wait(Wait::Time, Some(PATIENCE), &mut completions).unwrap();
+            assert_eq!(completions.len(), usize::from(packets), "in one batch");
+            for completion in completions {
+                let Completion::Datagram { buffer, .. } = completion else { panic!("{completion:?}") };
+                ring.discard(buffer);
+            }
+            ring.buffers_offered()
+        };
+        // Without packets in the last wait, the next may end with the first.
+        assert_eq!(receive(1), 256);
+        assert_eq!(receive(127), 256);
+        assert_eq!(receive(128), 512);
+        self_test::close(&mut ring, self_test::FIRST).unwrap();
     }
 }
 
