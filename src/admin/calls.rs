@@ -10,6 +10,7 @@ use super::View;
 use super::problem::Problem;
 use crate::b2bua::{CallReport, ReportedLeg};
 use crate::base::Instant;
+use crate::media::Side;
 use crate::runtime::Clock;
 use crate::runtime::driver::Command;
 use crate::telemetry::rfc3339::utc_millis;
@@ -40,6 +41,8 @@ pub(super) struct CallBody {
     /// Since the start.
     seconds: u64,
     emergency: bool,
+    /// Who was found not to be heard while the other spoke, at any time: `caller`, `callee`.
+    not_heard: Vec<&'static str>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -65,6 +68,13 @@ pub(super) fn no_such_call(id: &str) -> Problem {
     )
 }
 
+const fn party_name(side: Side) -> &'static str {
+    match side {
+        Side::A => "caller",
+        Side::B => "callee",
+    }
+}
+
 impl CallBody {
     fn of(report: &CallReport, clock: Clock) -> CallBody {
         let time = |at: Instant| utc_millis(clock.time_of_day(at));
@@ -79,6 +89,7 @@ impl CallBody {
             answer: report.answer.map(time),
             seconds: clock.now().since(report.start).as_secs(),
             emergency: report.is_emergency,
+            not_heard: report.not_heard.iter().map(|side| party_name(*side)).collect(),
         }
     }
 }
@@ -126,12 +137,14 @@ mod tests {
             start: ago(62),
             answer: Some(ago(60)),
             is_emergency: true,
+            not_heard: vec![Side::B],
         };
         let setup = CallReport {
             egress: None,
             phase: CallPhase::Setup,
             answer: None,
             is_emergency: false,
+            not_heard: Vec::new(),
             to: "+442079460000".to_owned(),
             ..answered.clone()
         };

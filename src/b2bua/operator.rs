@@ -8,6 +8,7 @@ use super::call::{Call, CallKey, Leg, Phase};
 use super::cdr::EndedBy;
 use super::ending::End;
 use crate::base::{Instant, Realm, TrunkName};
+use crate::media::Side;
 use crate::routing::TrunkReport;
 use crate::sip::Status;
 
@@ -32,6 +33,8 @@ pub struct CallReport {
     pub answer: Option<Instant>,
     /// Whether it is to an emergency number.
     pub is_emergency: bool,
+    /// Who was found not to be heard while the other spoke, at any time of the call.
+    pub not_heard: Vec<Side>,
 }
 
 /// One side of a call.
@@ -160,6 +163,7 @@ impl CallReport {
             start: call.record.start,
             answer: call.record.answer,
             is_emergency: call.is_emergency(),
+            not_heard: call.media.not_heard(),
         }
     }
 }

@@ -8,6 +8,7 @@
 mod events;
 mod guard;
 mod history;
+mod measured;
 mod snapshot;
 
 use axum::Router;

@@ -123,6 +123,7 @@ fn one_way_audio_is_told_once_of_each_side_and_ends_nothing_by_itself() {
     assert_eq!(found.heard_across, 250);
     assert_eq!(port.map(|port| port.ip()), "203.0.113.5".parse().ok());
     assert_eq!(told[1].silent, EndedBy::Caller);
+    assert_eq!(lab.engine.call_report(call).unwrap().not_heard, [Side::A, Side::B]);
     let session = session(&lab);
     lab.input(Input::Media(MediaEvent::Silent { session }));
     lab.take_request(PBX, &Method::Bye);
@@ -138,6 +139,7 @@ fn one_way_audio_that_lasts_too_long_ends_the_call_with_a_cause_of_its_own() {
         establish(&mut lab, "1");
         one_way(&mut lab, silent, false);
         lab.expect_silence();
+        assert_eq!(lab.engine.call_reports(1)[0].not_heard, [silent]);
         one_way(&mut lab, silent, true);
         let cause = format!("no RTP from the {who} for media.one_way_timeout");
         expect_end(&mut lab, "SIP;cause=408;text=\"No media from one side\"", &cause);
