@@ -11,6 +11,8 @@ SDP = ("v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=aud
        "a=rtpmap:0 PCMU/8000\r\n")
 KEPT = ("via", "from", "to", "call-id", "cseq", "record-route")
 PACKET_SECONDS = 0.02
+# Long enough to be found in the page.
+DECLINED_AFTER_SECONDS = 6
 
 
 def header(message, name):
@@ -132,9 +134,10 @@ class Carrier(Party):
         await asyncio.sleep(random.uniform(*self.post_dial_seconds))
         if number.endswith("04"):
             return self.answer(invite, address, "404 Not Found")
-        if number.endswith("05"):
-            return self.answer(invite, address, "603 <img src=x onerror=alert(1)>\u202egnihton")
         self.answer(invite, address, "180 Ringing")
+        if number.endswith("05"):
+            await asyncio.sleep(DECLINED_AFTER_SECONDS)
+            return self.answer(invite, address, "603 <img src=x onerror=alert(1)>\u202egnihton")
         if number.endswith("80"):
             return None
         await asyncio.sleep(random.uniform(0.2, 0.6))

@@ -134,6 +134,14 @@ class PageTest(unittest.TestCase):
         self.assertIn(b"localhost", body or b"localhost")
         self.assertEqual(self.site.daemon.get("/metrics", Host="attacker.example")[0], 200)
 
+    def test_2_calls_are_searched(self):
+        call = self.call_id("+12025550100")
+        for words in ("%2B12025550100", "+12025550100", call.upper(), "12025550100%20CARRIER%20answered"):
+            found = self.site.daemon.json(f"/api/v1/calls?match={words}")
+            self.assertEqual([one["id"] for one in found["calls"]], [call], words)
+            self.assertGreaterEqual(found["total"], 1)
+        self.assertEqual(self.site.daemon.json("/api/v1/calls?match=nobody")["calls"], [])
+
     def test_2_the_page_lives(self):
         page = self.open_live()
         page.wait("Number(document.querySelector('#readings .value span').innerText) > 0")
@@ -237,8 +245,8 @@ class PageTest(unittest.TestCase):
         self.assertIn("onerror", page.text("#title"))
         self.expect_well(page)
         # Of a carrier: the phrase of its answer.
-        self.site.begin_call("+12025550105", "+442079461105", 3)
         page.do("Page.navigate", url=self.site.daemon.address)
+        self.site.begin_call("+12025550105", "+442079461105", 10)
         page.wait("[...document.querySelectorAll('#call-list tbody tr')].some(r => r.innerText.includes('+442079461105'))")
         page.do("Page.navigate", url=page.eval("[...document.querySelectorAll('#call-list a')].find(a => a.innerText.includes('+442079461105')).href"))
         page.wait("document.getElementById('state').innerText.includes('ended')")
@@ -357,6 +365,15 @@ class PageTest(unittest.TestCase):
         self.assertIn("caller not heard", page.text("#call-list tbody tr"))
         self.assertEqual(page.eval("document.querySelectorAll('#call-list tbody tr').length"), 200)
         self.expect_well(page)
+        # Those that began last are not among the 1,000 that are listed: the daemon searches.
+        self.assertIn("looked at the 1,000 oldest", page.text("#calls-aside"))
+        page.eval("document.getElementById('search').focus()")
+        page.type("+12029998877")
+        page.wait("document.getElementById('call-list').innerText.includes('+12029998877')")
+        self.assertEqual(page.eval("window.asked"), "/api/v1/calls?match=%2B12029998877")
+        self.assertNotIn("looked at", page.text("#calls-aside"))
+        page.eval("const s = document.getElementById('search'); s.value = ''; s.dispatchEvent(new Event('input'))")
+        page.wait("document.querySelectorAll('#call-list tbody tr').length === 200")
         page.eval("history.replaceState(null, '', '/')")
         self.shot(page, "node-large")
         page.look(360, height=740)

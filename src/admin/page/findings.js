@@ -74,8 +74,10 @@ const WORDS = {
 
 function ofTrunks({ status, trunks }) {
   const all = [];
+  // Of these more is said below.
+  const isTold = (trunk) => (status.failing_trunks ?? []).some(({ name }) => name === trunk.name);
   for (const [state, [word, text]] of Object.entries(WORDS)) {
-    const such = (trunks ?? []).filter((trunk) => trunk.state === state);
+    const such = (trunks ?? []).filter((trunk) => trunk.state === state && !(state === "unauthorized" && isTold(trunk)));
     if (such.length === 0) continue;
     const title = such.length === 1 ? `Trunk ${such[0].name} is ${word}.` : `${number(such.length)} trunks are ${word}.`;
     const failure = such.length === 1 ? such[0].targets.find((one) => one.last_failure) : null;

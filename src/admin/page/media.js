@@ -26,7 +26,7 @@ function whyNotHeard(direction, media) {
   const sources = sourcesOf(media, key);
   if (!most) {
     const place = sources.find((source) => source.signalled)?.signalled;
-    return `No packet from it was dropped: none arrives.${place ? ` Its SDP says ${place}.` : ""} See whether a firewall lets UDP through to media.ports, and what media_advertise says; or the ${from} is muted.`;
+    return `None of its packets was dropped: none came.${place ? ` Its SDP says ${place}.` : ""} See whether a firewall lets UDP through to media.ports, and what media_advertise says; or the ${from} is muted.`;
   }
   const [reason, packets] = most;
   const source = sources.find((one) => one.stranger);

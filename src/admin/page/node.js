@@ -12,6 +12,8 @@ const SECONDS_KEPT = 300;
 const POINTS_MIN = 60;
 /** No more rows are drawn: a search finds the others. */
 const ROWS_MAX = 200;
+/** No more calls are in one answer. */
+const LISTED_MAX = 1000;
 
 const fresh = new Freshness(3, () => snapshot && drawHead(snapshot));
 let history = { seconds: [], minutes: [] };
@@ -196,7 +198,7 @@ function drawFacts() {
 // ------------------------------------------------------------------------------------------- calls
 
 const PHASES = { answered: "good", ringing: "new", setup: "new", ending: "off" };
-let calls = { total: 0, calls: [], at: 0 };
+let calls = { total: 0, calls: [], at: 0, searched: "" };
 let callTable = null;
 
 const party = (leg) => (leg ? leg.trunk ?? leg.remote : "–");
@@ -238,7 +240,7 @@ function drawCalls() {
   const parts = [calls.total > 0 ? number(calls.total) : ""];
   if (words.length > 0) parts.push(`${number(matching.length)} match`);
   if (matching.length > rows.length) parts.push(`the first ${ROWS_MAX} are shown`);
-  if (calls.total > calls.calls.length) parts.push(`looked at the ${number(calls.calls.length)} oldest`);
+  if (calls.isCut) parts.push(`looked at the ${number(calls.calls.length)} oldest`);
   setText(byId("calls-aside"), parts.filter(Boolean).join(", "));
   const since = (performance.now() - calls.at) / 1000;
   reconcile(callTable.body, rows, (call) => call.id, makeCall, (row, call) => {
@@ -299,18 +301,35 @@ async function askHistory() {
   }
 }
 
+let nextAsk = null;
+
+/** Of more calls than are listed, the daemon has to search: those that began last are not in the list. */
 async function askCalls() {
+  clearTimeout(nextAsk);
   let pause = 2000;
   if (!document.hidden) {
+    const typed = byId("search").value.trim();
+    const searched = calls.isCut || calls.searched ? typed : "";
     try {
-      calls = { ...(await ask("/api/v1/calls")), at: performance.now() };
+      const { total, calls: listed } = await ask(`/api/v1/calls${searched ? `?match=${encodeURIComponent(searched)}` : ""}`);
+      const isCut = searched ? listed.length >= LISTED_MAX : total > listed.length;
+      calls = { total, calls: listed, at: performance.now(), searched, isCut };
       drawCalls();
-      pause = calls.total > ROWS_MAX ? 5000 : 2000;
+      pause = byId("search").value.trim() !== typed ? 300 : total > ROWS_MAX ? 5000 : 2000;
     } catch {
       // The lamp says that nothing comes.
     }
   }
-  setTimeout(askCalls, pause);
+  clearTimeout(nextAsk);
+  nextAsk = setTimeout(askCalls, pause);
+}
+
+/** Draws what is known, and asks for the rest once nobody types. */
+function search() {
+  drawCalls();
+  if (!calls.isCut && !calls.searched) return;
+  clearTimeout(nextAsk);
+  nextAsk = setTimeout(askCalls, 300);
 }
 
 let source = null;
@@ -338,12 +357,12 @@ document.addEventListener("visibilitychange", () => {
   else connect();
 });
 for (const radio of document.querySelectorAll("input[name=range]")) radio.addEventListener("change", drawAll);
-byId("search").addEventListener("input", drawCalls);
+byId("search").addEventListener("input", search);
 byId("notices").addEventListener("click", (event) => {
   if (event.target.getAttribute?.("href") !== "#not-heard") return;
   event.preventDefault();
   byId("search").value = "not heard";
-  drawCalls();
+  search();
   byId("search").focus();
 });
 document.addEventListener("keydown", (event) => {
