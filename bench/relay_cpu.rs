@@ -28,37 +28,24 @@ use relay_floor::{Floor, Port};
 /// What can be measured, in the order in which it is.
 const ROWS: [Row; 10] = [
     Row { name: "floor", what: What::Floor { connected: false, batch_us: 200 } },
-    Row {
-        name: "io_uring",
-        what: What::Relay { engine: EngineChoice::IoUring, batch_us: 200, zero_copy: false },
-    },
+    copying("io_uring", EngineChoice::IoUring, 200),
     Row { name: "floor-connected", what: What::Floor { connected: true, batch_us: 200 } },
     Row { name: "floor-0", what: What::Floor { connected: false, batch_us: 0 } },
-    Row {
-        name: "portable",
-        what: What::Relay { engine: EngineChoice::Portable, batch_us: 200, zero_copy: false },
-    },
+    copying("portable", EngineChoice::Portable, 200),
     Row {
         name: "zero-copy",
         what: What::Relay { engine: EngineChoice::IoUring, batch_us: 200, zero_copy: true },
     },
-    Row {
-        name: "io_uring-0",
-        what: What::Relay { engine: EngineChoice::IoUring, batch_us: 0, zero_copy: false },
-    },
-    Row {
-        name: "io_uring-500",
-        what: What::Relay { engine: EngineChoice::IoUring, batch_us: 500, zero_copy: false },
-    },
-    Row {
-        name: "io_uring-1000",
-        what: What::Relay { engine: EngineChoice::IoUring, batch_us: 1_000, zero_copy: false },
-    },
-    Row {
-        name: "io_uring-5000",
-        what: What::Relay { engine: EngineChoice::IoUring, batch_us: 5_000, zero_copy: false },
-    },
+    copying("io_uring-0", EngineChoice::IoUring, 0),
+    copying("io_uring-500", EngineChoice::IoUring, 500),
+    copying("io_uring-1000", EngineChoice::IoUring, 1_000),
+    copying("io_uring-5000", EngineChoice::IoUring, 5_000),
 ];
+
+/// A relay that copies what it sends.
+const fn copying(name: &'static str, engine: EngineChoice, batch_us: u64) -> Row {
+    Row { name, what: What::Relay { engine, batch_us, zero_copy: false } }
+}
 
 #[derive(Clone, Copy)]
 struct Row {

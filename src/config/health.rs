@@ -51,16 +51,12 @@ fn timeout(value: &Value<'_>, interval: Duration) -> Option<Duration> {
 
 /// `"200"` or `"4xx"`.
 fn final_response(text: &Text<'_>) -> Option<CodePattern> {
-    let parsed = match text.text.as_bytes() {
-        [class @ b'2'..=b'6', b'x' | b'X', b'x' | b'X'] => Some(CodePattern::Class(class - b'0')),
-        [b'2'..=b'6', b'0'..=b'9', b'0'..=b'9'] => text.text.parse().ok().map(CodePattern::Code),
-        _ => None,
-    };
-    if parsed.is_none() {
+    let pattern = text.pattern_of_codes(b'2');
+    if pattern.is_none() {
         text.fault(
             "is no final response",
             "write a status code from \"200\" to \"699\", or a class as in \"4xx\"",
         );
     }
-    parsed
+    pattern
 }

@@ -170,20 +170,28 @@ impl Text<'_> {
         fits.then(|| self.text.clone())
     }
 
-    /// `"408"` or `"5xx"`.
+    /// `"408"` or `"5xx"`: a failure.
     pub(super) fn code_pattern(&self) -> Option<CodePattern> {
-        let parsed = match self.text.as_bytes() {
-            [class @ b'3'..=b'6', b'x' | b'X', b'x' | b'X'] => Some(CodePattern::Class(class - b'0')),
-            [b'3'..=b'6', b'0'..=b'9', b'0'..=b'9'] => self.text.parse().ok().map(CodePattern::Code),
-            _ => None,
-        };
-        if parsed.is_none() {
+        let pattern = self.pattern_of_codes(b'3');
+        if pattern.is_none() {
             self.fault(
                 "is no final failure",
                 "write a status code from \"300\" to \"699\", or a class as in \"5xx\"",
             );
         }
-        parsed
+        pattern
+    }
+
+    /// A status code or a class of them, from the class `lowest` (as a digit) to 6xx.
+    pub(super) fn pattern_of_codes(&self, lowest: u8) -> Option<CodePattern> {
+        let is_class = |class: u8| (lowest..=b'6').contains(&class);
+        match self.text.as_bytes() {
+            [class, b'x' | b'X', b'x' | b'X'] if is_class(*class) => Some(CodePattern::Class(class - b'0')),
+            [class, b'0'..=b'9', b'0'..=b'9'] if is_class(*class) => {
+                self.text.parse().ok().map(CodePattern::Code)
+            }
+            _ => None,
+        }
     }
 
     /// A regular expression that matches whole user parts.

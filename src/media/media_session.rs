@@ -79,6 +79,13 @@ impl MediaSession {
         Some(verdict)
     }
 
+    /// Reads what [`MediaSession::receive`] will need; see [`Stream::bring_near`].
+    #[inline]
+    pub fn bring_near(&self, number: u8, side: Side) -> u64 {
+        let quiet = self.quiet_since.as_micros();
+        self.streams.get(usize::from(number)).map_or(quiet, |stream| quiet ^ stream.bring_near(side))
+    }
+
     /// Presses a key in the packets that come from a side of a stream; false: nobody would hear it.
     pub fn press(&mut self, number: u8, side: Side, press: Press, now: Instant) -> bool {
         let stream = self.streams.get_mut(usize::from(number));

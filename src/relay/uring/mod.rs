@@ -32,6 +32,9 @@ use crate::media::DropReason;
 const RECEIVE_FAULTS_MAX: u8 = 8;
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
+/// For so many packets at a time the memory is brought near that they will need.
+const AHEAD: usize = 16;
+
 /// One worker's ring and what it knows of each slot.
 pub(super) struct UringEngine {
     sockets: RingSockets,
@@ -124,6 +127,9 @@ impl UringEngine {
     fn serve(&mut self, worker: &mut Worker) {
         let now = self.now;
         for index in 0..self.completions.len() {
+            if index % AHEAD == 0 {
+                self.bring_near(index, &worker.table);
+            }
             match self.completions[index] {
                 Completion::Datagram { slot, buffer, length, is_last } => {
                     self.sockets.relay(slot, buffer, length, &mut worker.table, now);
@@ -149,6 +155,17 @@ impl UringEngine {
         }
         self.completions.clear();
         self.sockets.resume(now);
+    }
+}
+
+impl UringEngine {
+    /// Brings what the packets of the next completions need into the processor's caches.
+    fn bring_near(&self, from: usize, table: &Table) {
+        let slots = self.completions[from..].iter().take(AHEAD).filter_map(|completion| match completion {
+            Completion::Datagram { slot, .. } => Some(*slot),
+            _ => None,
+        });
+        table.bring_near(slots);
     }
 }
 
