@@ -105,9 +105,9 @@ def a_large_node(snapshot, calls):
         trunks.append(changed(like, name=f"{name}-{number:02}", state=state, calls=50, targets=targets, changes=[changes for _, changes in of]))
     listed = [changed(calls["calls"][0], id=f"id{number:05}", **{"from": f"+1202555{number:04}"}, seconds=7300 - number * 7,
                       not_heard=["caller"] if number == 900 else []) for number in range(1000)]
-    status = changed(snapshot["status"], calls=2000, media_ports={
+    status = changed(snapshot["status"], calls=2000, failing_trunks=[], media_ports={
         "trusted": {"in_use": 4000, "limit": 10000}, "untrusted": {"in_use": 9400, "limit": 10000}})
-    snapshot = changed(with_window(snapshot, dropped_by={"source_mismatch": 1200, "send_queue_full": 12}), trunks=trunks, status=status)
+    snapshot = changed(with_window(snapshot, attempts=2000, effective=1940, ner=0.97, mos=4.3, dropped_by={"source_mismatch": 1200, "send_queue_full": 12}), trunks=trunks, status=status)
     return snapshot, changed(calls, total=2000, calls=listed)
 
 
