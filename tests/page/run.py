@@ -235,20 +235,20 @@ class PageTest(unittest.TestCase):
         self.expect_well(page)
 
     def test_5_what_the_network_says_is_text(self):
-        self.site.begin_call(HOSTILE_USER, "+442079461100", 30, display=HOSTILE)
+        self.site.begin_call(HOSTILE_USER, "+442079471100", 30, display=HOSTILE)
         page = self.open_live()
-        page.wait("document.getElementById('call-list').innerText.includes('+442079461100')")
-        row = page.eval("[...document.querySelectorAll('#call-list tbody tr')].find(r => r.innerText.includes('+442079461100')).innerText")
+        page.wait("document.getElementById('call-list').innerText.includes('+442079471100')")
+        row = page.eval("[...document.querySelectorAll('#call-list tbody tr')].find(r => r.innerText.includes('+442079471100')).innerText")
         self.assertIn("onerror", row)
-        page.do("Page.navigate", url=f"{self.site.daemon.address}/calls/{self.call_id('+442079461100')}")
-        page.wait("document.getElementById('title').innerText.includes('+442079461100')")
+        page.do("Page.navigate", url=f"{self.site.daemon.address}/calls/{self.call_id('+442079471100')}")
+        page.wait("document.getElementById('title').innerText.includes('+442079471100')")
         self.assertIn("onerror", page.text("#title"))
         self.expect_well(page)
         # Of a carrier: the phrase of its answer.
         page.do("Page.navigate", url=self.site.daemon.address)
-        self.site.begin_call("+12025550105", "+442079461105", 10)
-        page.wait("[...document.querySelectorAll('#call-list tbody tr')].some(r => r.innerText.includes('+442079461105'))")
-        page.do("Page.navigate", url=page.eval("[...document.querySelectorAll('#call-list a')].find(a => a.innerText.includes('+442079461105')).href"))
+        self.site.begin_call("+12025550105", "+442079471105", 10)
+        page.wait("[...document.querySelectorAll('#call-list tbody tr')].some(r => r.innerText.includes('+442079471105'))")
+        page.do("Page.navigate", url=page.eval("[...document.querySelectorAll('#call-list a')].find(a => a.innerText.includes('+442079471105')).href"))
         page.wait("document.getElementById('state').innerText.includes('ended')")
         page.eval("document.getElementById('ladder-details').open = true")
         self.assertIn("603 <img src=x onerror", page.text("#ladder-table"))
@@ -319,7 +319,7 @@ class PageTest(unittest.TestCase):
         self.assertIn("source_mismatch", page.text("#media"))
 
     def test_6_a_callee_that_is_not_heard_is_found(self):
-        self.site.begin_call("+12025550166", "+442079461166", 40)
+        self.site.begin_call("+12025550166", "+442079471166", 40)
         page = self.open_live()
         page.wait("document.getElementById('notices').innerText.includes('had one-way audio in the last 5 minutes.')")
         self.assertIn("carrier (1)", page.text("#notices"))
@@ -488,6 +488,8 @@ class PageTest(unittest.TestCase):
         self.assertIn("\x1b[?1049l", screen.text, "the terminal is not given back")
 
     def test_9_the_connection_is_lost_and_found(self):
+        of_call = self.open(f"/calls/{self.call_id('+12025550100')}")
+        of_call.wait("document.getElementById('state').innerText.startsWith('answered')")
         page = self.open_live()
         self.site.daemon.stop()
         page.wait("document.getElementById('live').dataset.is === 'lost'")
@@ -496,9 +498,17 @@ class PageTest(unittest.TestCase):
         self.assertTrue(page.eval("document.body.classList.contains('lost')"))
         self.assertIn("was serving", page.text("#state"))
         self.shot(page, "node-lost")
+        # Who does not look asks for nothing, and is not told that nothing came.
+        of_call.do("Page.bringToFront")
+        of_call.wait("document.getElementById('state').innerText === 'was answered when it was last heard of'")
+        page.do("Page.bringToFront")
         self.site.daemon.start()
         page.wait("document.getElementById('live').dataset.is === 'live'")
         self.assertFalse(page.eval("document.body.classList.contains('lost')"))
+        page.wait("document.getElementById('state').innerText.startsWith('serving')")
+        # The daemon that is there now knows nothing of the call.
+        of_call.do("Page.bringToFront")
+        of_call.wait("document.getElementById('state').innerText === 'over'")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ const EVERY_MS = 1000;
 const ENDED_EVERY_MS = 15000;
 
 const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
-const fresh = new Freshness(4);
+const fresh = new Freshness(4, () => call && drawHead());
 let call = null;
 let phase = null;
 let found = [];
@@ -27,16 +27,23 @@ function fill(list, rows) {
 
 const legWords = (leg) => (leg ? [leg.trunk, leg.realm, leg.remote].filter(Boolean).join(", ") : "no target yet");
 
-/** Of one that ended, how: that is what is asked for first. */
-const wordsOf = (now) => (now === "ended" && call.outcome ? `ended: ${call.outcome}${call.status ? `, ${call.status}` : ""}` : now);
+/** How it is, for the head: [kind, words]. Of one that ended, how it did: that is what is asked for first. */
+function headline(now) {
+  if (fresh.lost) return ["unknown", `was ${now} when it was last heard of`];
+  const is = found.some((finding) => finding.is === "bad") ? "bad" : PHASES[now] ?? "warn";
+  if (now === "ended" && call.outcome) return [is, `ended: ${call.outcome}${call.status ? `, ${call.status}` : ""}`];
+  if (now !== "answered" || !call.answer) return [is, now];
+  const lasted = call.seconds - (Date.parse(call.answer) - Date.parse(call.start)) / 1000;
+  return [is, `answered, ${duration(lasted)}${found.some(({ said }) => said) ? ", one-way audio" : ""}`];
+}
 
 function drawHead() {
   const now = call.state === "ended" ? "ended" : call.phase;
   setText(byId("title"), `${call.from || "unknown"} → ${call.to || "unknown"}`);
   setText(byId("id"), call.id);
-  const lasted = call.answer ? call.seconds - (Date.parse(call.answer) - Date.parse(call.start)) / 1000 : null;
-  setText(byId("state"), now === "answered" && lasted !== null ? `answered, ${duration(lasted)}${found.some(({ said }) => said) ? ", one-way audio" : ""}` : wordsOf(now));
-  setData(byId("state"), "is", found.some(({ is }) => is === "bad") ? "bad" : PHASES[now] ?? "warn");
+  const [is, words] = headline(now);
+  setText(byId("state"), words);
+  setData(byId("state"), "is", is);
   document.title = shown(`${call.from} → ${call.to}: ${now}`);
   if (phase !== null && phase !== now) announce(`The call is ${now}.`);
   phase = now;
@@ -122,12 +129,12 @@ function drawAll() {
 }
 
 function gone(problem) {
+  fresh.end("over");
   setText(byId("state"), "over");
   setData(byId("state"), "is", "off");
-  drawNotices([{ key: "gone", is: "warn", title: call ? "The call is over." : "There is no such call.", text: problem?.cure ?? "" }]);
+  drawNotices([{ key: "gone", is: call ? "info" : "warn", title: call ? "The call is over." : "There is no such call.", text: problem?.cure ?? "" }]);
   if (call) announce("The call is over.");
   else setText(byId("id"), id);
-  fresh.end("over");
 }
 
 async function look() {

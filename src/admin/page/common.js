@@ -198,24 +198,26 @@ export class Freshness {
   /** Nothing more will come, and that is well. */
   end(text) {
     this.#over = true;
-    this.lost = false;
     this.#show("over", text);
+    if (!this.lost) return;
+    this.lost = false;
+    this.changed?.();
   }
 
   #look() {
     if (this.#over || document.hidden) return;
-    if (this.#last === null) {
-      if (performance.now() - this.#since > this.limit * 1000) this.#show("lost", "no connection to the daemon");
-      return;
-    }
-    const age = Math.floor((performance.now() - this.#last) / 1000);
+    const heard = this.#last !== null;
+    const age = Math.floor((performance.now() - (heard ? this.#last : this.#since)) / 1000);
     const lost = age >= this.limit;
-    if (lost !== this.lost) {
+    // Whoever has just begun to look has not found it again yet.
+    if (lost !== this.lost && (lost || heard)) {
       this.lost = lost;
-      announce(lost ? "Connection lost: what is shown is old." : "Connected again.");
+      const words = heard ? "Connection lost: what is shown is old." : "No connection to the daemon.";
+      announce(lost ? words : "Connected again.");
       this.changed?.();
     }
-    this.#show(lost ? "lost" : "live", lost ? `connection lost, data is ${age} s old` : "live");
+    if (lost) this.#show("lost", heard ? `connection lost, data is ${age} s old` : "no connection to the daemon");
+    else if (heard) this.#show("live", "live");
   }
 
   #show(is, text) {

@@ -312,7 +312,7 @@ async function askCalls() {
     const searched = calls.isCut || calls.searched ? typed : "";
     try {
       const { total, calls: listed } = await ask(`/api/v1/calls${searched ? `?match=${encodeURIComponent(searched)}` : ""}`);
-      const isCut = searched ? listed.length >= LISTED_MAX : total > listed.length;
+      const isCut = listed.length >= LISTED_MAX && total > listed.length;
       calls = { total, calls: listed, at: performance.now(), searched, isCut };
       drawCalls();
       pause = byId("search").value.trim() !== typed ? 300 : total > ROWS_MAX ? 5000 : 2000;
