@@ -8,6 +8,7 @@ use drawbridge::base::Instant;
 use drawbridge::media::{
     DirectionReport, Forward, MediaSession, PortKind, RemoteMedia, Side, SilenceLimits, StreamKind,
 };
+use drawbridge::rtp::{RtcpPacket, RtcpReport};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: SilenceLimits = SilenceLimits {
@@ -53,6 +54,13 @@ pub fn media(data: &[u8]) {
         }
         let verdict = media.receive((0, side, port), source, packet, now).expect("the stream is there");
         assert!(source != stranger || matches!(verdict.forward, Forward::Drop(_)), "a stranger is heard");
+        if verdict.has_report {
+            assert!(!is_secured && source != stranger, "what cannot be read, or is a stranger's, is told");
+            let packet = RtcpPacket::parse(packet).expect("it was taken for RTCP");
+            // A report may be too short to say whose it is.
+            let report = RtcpReport::read(&packet);
+            assert!(report.is_none_or(|report| report.blocks.len() <= 31 && report.items.len() <= 16));
+        }
         received += 1;
         let mut told = 0;
         media.look(&LIMITS, now, |_| told += 1);

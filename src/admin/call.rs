@@ -16,8 +16,8 @@ use super::call_media::MediaBody;
 use super::calls::no_such_call;
 use super::problem::Problem;
 use crate::b2bua::{
-    Attempt, AttemptResult, CallFound, CallPage, CdrTransfer, LadderMessage, LegPage, NamedTimer,
-    ReportedLeg, RoutePage, Trying,
+    Attempt, CallFound, CallPage, CdrTransfer, LadderMessage, LegPage, NamedTimer, ReportedLeg, RoutePage,
+    Trying,
 };
 use crate::base::Instant;
 use crate::media::{LiveMedia, MediaSessionId, Side};
@@ -120,6 +120,8 @@ struct AttemptBody {
     /// A code, `timeout`, `transport`, `dns` or `cancelled`; null: it has not answered.
     status: Option<AttemptStatus>,
     ms: u64,
+    /// From our INVITE until it rang there; null: it did not, or not yet.
+    rang_ms: Option<u64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -287,18 +289,16 @@ impl RouteBody {
 
 impl AttemptBody {
     fn of(attempt: &Attempt) -> AttemptBody {
-        let status = match attempt.result {
-            AttemptResult::Status(code) => AttemptStatus::Code(code),
-            AttemptResult::Timeout => AttemptStatus::Word("timeout"),
-            AttemptResult::Transport => AttemptStatus::Word("transport"),
-            AttemptResult::Dns => AttemptStatus::Word("dns"),
-            AttemptResult::Cancelled => AttemptStatus::Word("cancelled"),
+        let status = match attempt.result.code() {
+            Ok(code) => AttemptStatus::Code(code),
+            Err(word) => AttemptStatus::Word(word),
         };
         AttemptBody {
             trunk: attempt.trunk.as_str().to_owned(),
             target: attempt.target.map(|target| target.to_string()),
             status: Some(status),
             ms: attempt.millis,
+            rang_ms: attempt.rang_after.map(millis),
         }
     }
 
@@ -307,9 +307,14 @@ impl AttemptBody {
             trunk: trying.trunk.as_str().to_owned(),
             target: Some(trying.target.to_string()),
             status: None,
-            ms: u64::try_from(now.since(trying.since).as_millis()).unwrap_or(u64::MAX),
+            ms: millis(now.since(trying.since)),
+            rang_ms: trying.rang_after.map(millis),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl TransferBody {

@@ -42,7 +42,7 @@ impl Engine {
             let Some(call) = self.calls.get_mut(key) else { return };
             let settings = self.snapshots.get(call.snapshot);
             let realm = settings.routing.trunk(&target.trunk).map_or(call.a.realm, |trunk| trunk.realm);
-            call.plan.since = now;
+            (call.plan.since, call.plan.rang_at) = (now, None);
             (call.plan.judged, call.plan.asked_to_wait_s) = (false, None);
             call.plan.tried.push(target.key());
             call.plan.current = Some(target.clone());
@@ -274,6 +274,7 @@ impl Engine {
         }
         if let Some(call) = self.calls.get_mut(key).filter(|_| !is_199) {
             call.plan.rang = true;
+            call.plan.rang_at.get_or_insert(now);
             call.record.ring.get_or_insert(now);
         }
         self.on_ringing(now, key, client, response, arrival);
@@ -548,9 +549,11 @@ impl Engine {
         self.judge_attempt(now, key, result);
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(target) = call.plan.current.take() else { return };
-        let millis = u64::try_from(now.since(call.plan.since).as_millis()).unwrap_or(u64::MAX);
+        let since = call.plan.since;
+        let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+        let rang_after = call.plan.rang_at.map(|rang| rang.since(since));
         let (trunk, address) = (target.trunk.clone(), Some(target.address));
-        call.record.attempts.push(Attempt { trunk, target: address, result, millis });
+        call.record.attempts.push(Attempt { trunk, target: address, result, rang_after, millis });
         self.tally_attempt(now, key, &target, result);
     }
 
@@ -559,7 +562,8 @@ impl Engine {
         self.tally_unresolved(now, &trunk);
         if let Some(call) = self.calls.get_mut(key) {
             let result = AttemptResult::Dns;
-            call.record.attempts.push(Attempt { trunk, target: None, result, millis: 0 });
+            let attempt = Attempt { trunk, target: None, result, rang_after: None, millis: 0 };
+            call.record.attempts.push(attempt);
         }
     }
 

@@ -230,6 +230,8 @@ pub struct Plan {
     /// Whether a provisional response of leg B was passed on: after that no other target is
     /// tried, for the callee may have rung, but by `failover.after_ringing`.
     pub rang: bool,
+    /// When the target of leg B rang, if it did: the first such response of its own.
+    pub rang_at: Option<Instant>,
     /// The best answer so far.
     pub best: Option<Status>,
     /// Whether a target said 503, and not we who could not use what it said.
@@ -341,6 +343,18 @@ impl Call {
             Side::A => Some(&mut self.a),
             Side::B => self.b.as_mut(),
         }
+    }
+
+    /// Both legs as they are now, as a record tells them: where the call came from, and where it goes if a
+    /// target is tried.
+    pub fn legs_for_record(&self) -> (CdrLeg, Option<CdrLeg>) {
+        let of = |leg: &Leg, remote| CdrLeg {
+            realm: leg.realm,
+            trunk: leg.trunk.clone(),
+            remote,
+            call_id: String::from_utf8_lossy(&leg.call_id).into_owned(),
+        };
+        (of(&self.a, self.record.remote), self.b.as_ref().map(|leg| of(leg, leg.hop.peer)))
     }
 
     /// Whether a party that asks for a place in it waits for the other's answer.

@@ -422,8 +422,8 @@ impl Engine {
             MediaEvent::SilentOnHold { session } => self.on_silent_on_hold(now, session),
             MediaEvent::OneWay { session, found } => self.on_one_way(now, session, *found),
             MediaEvent::Key { session, side, press } => self.on_key(now, session, side, press),
-            // For an operator; the driver has it.
-            MediaEvent::Report { .. } => {}
+            // For an operator, and for a capture server; the driver has them.
+            MediaEvent::Report { .. } | MediaEvent::Rtcp { .. } => {}
             MediaEvent::Closed { session, report } => self.on_closed(now, session, *report),
         }
     }

@@ -78,6 +78,8 @@ pub struct Trying {
     pub target: SocketAddr,
     /// Since when.
     pub since: Instant,
+    /// From then until it rang, if it did.
+    pub rang_after: Option<Duration>,
 }
 
 /// One dialog of a call.
@@ -182,10 +184,6 @@ impl Engine {
     /// What is known of a call, but for what was said in it.
     pub(super) fn write_page(&self, call: &Call) -> CallPage {
         let settings = self.snapshots.get(call.snapshot);
-        let e164 = |number: &Number| match number {
-            Number::E164(number) => Some(number.clone()),
-            Number::Short(_) | Number::Emergency(_) | Number::Name(_) => None,
-        };
         let mut timers: Vec<NamedTimer> = call
             .timers
             .iter()
@@ -195,8 +193,8 @@ impl Engine {
         let (since, record) = (call.plan.since, &call.record);
         CallPage {
             report: CallReport::of(call),
-            to_e164: e164(&call.numbers.called),
-            from_e164: e164(&call.numbers.caller),
+            to_e164: call.numbers.called.e164().map(str::to_owned),
+            from_e164: call.numbers.caller.e164().map(str::to_owned),
             ring: record.ring,
             route: call.plan.route.as_ref().map(|name| RoutePage::of(name, call, &settings)),
             attempts: record.attempts.clone(),
@@ -204,6 +202,7 @@ impl Engine {
                 trunk: target.trunk.clone(),
                 target: target.address,
                 since,
+                rang_after: call.plan.rang_at.map(|rang| rang.since(since)),
             }),
             ingress: self.page_of_leg(call, &call.a, Side::A),
             egress: call.b.as_ref().map(|leg| self.page_of_leg(call, leg, Side::B)),
@@ -240,6 +239,14 @@ impl Engine {
     /// The Call-ID by which both legs of the call of this Call-ID are known together: its caller's.
     pub fn correlation(&self, call_id: &[u8]) -> Option<bytes::Bytes> {
         self.ladders.correlation(call_id)
+    }
+
+    /// The same of the call whose media this is, until the relay has closed it.
+    pub fn correlation_of_media(&self, session: MediaSessionId) -> Option<bytes::Bytes> {
+        let closing = || self.closing_media.get(&session)?.call;
+        let key = self.media_sessions.get(&session).copied().or_else(closing)?;
+        let call = self.calls.get(key)?;
+        Some(self.correlation(&call.a.call_id).unwrap_or_else(|| call.a.call_id.clone()))
     }
 }
 

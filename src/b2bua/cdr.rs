@@ -1,6 +1,7 @@
 //! The call detail record: what is written of a call when it has ended, whatever the cause.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::base::{Instant, Realm, TrunkName};
 use crate::media::MediaReport;
@@ -96,6 +97,8 @@ pub struct Attempt {
     pub target: Option<SocketAddr>,
     /// How it ended.
     pub result: AttemptResult,
+    /// From our INVITE until it rang there: the first 18x that was passed on. `None`: it did not.
+    pub rang_after: Option<Duration>,
     /// How long it took.
     pub millis: u64,
 }
@@ -113,6 +116,35 @@ pub enum AttemptResult {
     Dns,
     /// The call ended before it answered: the caller gave up, or we did.
     Cancelled,
+}
+
+impl Attempt {
+    /// From our INVITE to the first 18x that was passed on, or to the answer if there was none (RFC 6076 §4.3).
+    pub fn setup(&self) -> Option<Duration> {
+        let answer = || Duration::from_millis(self.millis);
+        self.rang_after.or_else(|| self.result.is_answer().then(answer))
+    }
+}
+
+impl AttemptResult {
+    /// Whether it was answered, with a 2xx.
+    pub const fn is_answer(self) -> bool {
+        matches!(self, AttemptResult::Status(200..=299))
+    }
+
+    /// The final status; where none came, the word that stands in its place, in records, metrics and pages.
+    ///
+    /// # Errors
+    /// That word.
+    pub const fn code(self) -> Result<u16, &'static str> {
+        match self {
+            AttemptResult::Status(code) => Ok(code),
+            AttemptResult::Timeout => Err("timeout"),
+            AttemptResult::Transport => Err("transport"),
+            AttemptResult::Dns => Err("dns"),
+            AttemptResult::Cancelled => Err("cancelled"),
+        }
+    }
 }
 
 /// Who ended a call.
@@ -161,6 +193,26 @@ impl Outcome {
             Outcome::Failed => "failed",
             Outcome::Cancelled => "cancelled",
             Outcome::Rejected => "rejected",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::AttemptFault;
+
+    /// What is told of a trunk's calls is said below, where attempts are not known.
+    #[test]
+    fn an_attempt_ends_in_the_words_in_which_the_failures_of_its_trunk_are_told() {
+        for (result, fault) in [
+            (AttemptResult::Status(503), AttemptFault::Status(503)),
+            (AttemptResult::Timeout, AttemptFault::Silence),
+            (AttemptResult::Transport, AttemptFault::Unsent),
+            (AttemptResult::Dns, AttemptFault::NoAddress),
+        ] {
+            let told = result.code().map_or_else(str::to_owned, |code| code.to_string());
+            assert_eq!(told, fault.to_string());
         }
     }
 }

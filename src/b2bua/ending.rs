@@ -4,16 +4,15 @@
 use bytes::Bytes;
 
 use super::Event;
-use super::call::{Call, CallKey, CallTimer, Leg, Phase};
+use super::call::{Call, CallKey, CallTimer, Phase};
 use super::call_media::{ClosingMedia, OfferFault};
-use super::cdr::{AttemptResult, Cdr, CdrLeg, EndedBy};
+use super::cdr::{AttemptResult, Cdr, EndedBy};
 use super::engine::{Engine, RETRY_AFTER_S};
 use super::inbound::{Rejection, invite_key};
 use super::outgoing::Purpose;
 use super::{Output, header_policy};
 use crate::base::Instant;
 use crate::media::{MediaCommand, Side};
-use crate::numbering::Number;
 use crate::sip::{Header, Message, Method, NameAddr, Status};
 use crate::transaction::{ClientId, ServerId};
 
@@ -433,30 +432,15 @@ fn dialog_key(message: &Message, local: Option<NameAddr<'_>>, remote: Option<Nam
 }
 
 fn record_of(call: &Call) -> Cdr {
-    let e164 = |number: &Number| match number {
-        Number::E164(number) => Some(number.clone()),
-        Number::Short(_) | Number::Emergency(_) | Number::Name(_) => None,
-    };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let record = &call.record;
-    let leg_of = |leg: &Leg, remote| CdrLeg {
-        realm: leg.realm,
-        trunk: leg.trunk.clone(),
-        remote,
-        call_id: text(&leg.call_id),
-    };
-    let legs = record.first_legs.clone().unwrap_or_else(|| {
-        let egress = call.b.as_ref().map(|leg| leg_of(leg, leg.hop.peer));
-        (leg_of(&call.a, record.remote), egress)
-    });
-    let (ingress, egress) = legs;
+    let (ingress, egress) = record.first_legs.clone().unwrap_or_else(|| call.legs_for_record());
     Cdr {
         start: record.start,
         ring: record.ring,
         answer: record.answer,
         end: record.end.unwrap_or(record.start),
-        from_e164: e164(&call.numbers.caller),
-        to_e164: e164(&call.numbers.called),
+        from_e164: call.numbers.caller.e164().map(str::to_owned),
+        to_e164: call.numbers.called.e164().map(str::to_owned),
         redirected_to: call.plan.redirection.called().map(|number| number.as_str().to_owned()),
         from: call.numbers.from_received.clone(),
         to: call.numbers.called_received.clone(),

@@ -18,7 +18,7 @@ const MAX_TOLD: usize = 200;
 impl Engine {
     /// Counts the attempt that has just ended at a target.
     pub(super) fn tally_attempt(&mut self, now: Instant, key: CallKey, at: &Target, result: AttemptResult) {
-        let rang = self.calls.get(key).is_some_and(|call| call.plan.rang);
+        let rang = self.calls.get(key).is_some_and(|call| call.plan.rang_at.is_some());
         let end = match result {
             AttemptResult::Status(status) => {
                 self.router.health().note_answered(&at.key());

@@ -167,9 +167,10 @@ fn flatten(config: &Config) -> BTreeMap<String, Values> {
     put("dns.nameservers".to_owned(), list(&config.nameservers));
     records(&config.cdr, &mut put);
     let mut hep_password = None;
-    if let Some(HepSettings { collector, id, password, node: _ }) = &config.hep {
+    if let Some(HepSettings { collector, id, password, rtcp, node: _ }) = &config.hep {
         put("hep.collector".to_owned(), collector.to_string());
         put("hep.id".to_owned(), id.to_string());
+        put("hep.rtcp".to_owned(), rtcp.to_string());
         // Shown as changed, never as it is.
         hep_password = password.clone();
     }

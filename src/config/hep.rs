@@ -1,4 +1,4 @@
-//! `[hep]`: copies of SIP messages for a capture server.
+//! `[hep]`: copies of SIP messages and of RTCP for a capture server.
 
 use super::reader::{Table, Text};
 use crate::telemetry::hep::HepSettings;
@@ -18,7 +18,8 @@ pub(super) fn hep(table: &Table<'_>) -> Option<HepSettings> {
     }
     let id = table.value("id").and_then(|value| value.integer(1..=u32::MAX)).unwrap_or(2_001);
     let password = table.value("password").and_then(|value| value.text()).and_then(|text| password(&text));
-    Some(HepSettings { collector: collector?, id, password, node: String::new() })
+    let rtcp = table.value("rtcp").and_then(|value| value.boolean()).unwrap_or(true);
+    Some(HepSettings { collector: collector?, id, password, rtcp, node: String::new() })
 }
 
 fn password(text: &Text<'_>) -> Option<String> {

@@ -28,7 +28,8 @@ pub use payload_map::PayloadMap;
 pub use ports::PortPool;
 pub use rules::{
     ADDRESS_IN_USE, DirectionReport, EventRule, Marking, MediaAddress, MediaCommand, MediaEvent, MediaReport,
-    MediaSessionId, PeerReport, PortPair, RealmMedia, RemoteMedia, Settings, Side, StreamKind, StreamPorts,
+    MediaSessionId, PeerReport, PortPair, RealmMedia, RemoteMedia, RtcpCopy, Settings, Side, StreamKind,
+    StreamPorts,
 };
 pub use silence::{Dropped, OneWay, SPOKEN_MIN, Silence, SilenceLimits};
 pub use stream::{Received, Stream, Verdict};

@@ -294,6 +294,14 @@ pub enum MediaEvent {
         /// What, for how long.
         press: Press,
     },
+    /// A peer's RTCP that was taken, for a capture server; told only while somebody wants it, and lost
+    /// rather than waited with.
+    Rtcp {
+        /// The session.
+        session: MediaSessionId,
+        /// What came.
+        copy: Box<RtcpCopy>,
+    },
     /// How a session is, for whoever asked.
     Report {
         /// The session.
@@ -308,6 +316,19 @@ pub enum MediaEvent {
         /// What was measured.
         report: Box<MediaReport>,
     },
+}
+
+/// A datagram of RTCP that a peer sent and that begins with a report, as it came. Never of SRTCP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RtcpCopy {
+    /// When it came.
+    pub at: Instant,
+    /// From where.
+    pub source: SocketAddr,
+    /// To which port of ours.
+    pub destination: SocketAddr,
+    /// Its payload.
+    pub bytes: Box<[u8]>,
 }
 
 /// What the relay measured of a session.

@@ -115,6 +115,8 @@ pub struct Verdict {
     pub transform: Transform,
     /// Whether keys wait to be told ([`Stream::take_key`]).
     pub has_keys: bool,
+    /// Whether it is RTCP of the call's own peer that can be read and begins with a report.
+    pub has_report: bool,
 }
 
 impl Verdict {
@@ -132,7 +134,7 @@ impl Verdict {
     }
 
     const fn of(forward: Forward, is_peer_rtp: bool) -> Verdict {
-        Verdict { forward, is_peer_rtp, transform: Transform::Keep, has_keys: false }
+        Verdict { forward, is_peer_rtp, transform: Transform::Keep, has_keys: false, has_report: false }
     }
 }
 
@@ -203,13 +205,13 @@ impl Stream {
                 verdict
             }
             (Datagram::Rtcp(packet), PortKind::Rtcp) => {
-                let verdict = self.judge_rtcp(side, source, packet.ssrc());
-                self.hear_reports(side, verdict, &packet, now);
+                let mut verdict = self.judge_rtcp(side, source, packet.ssrc());
+                self.hear_reports(side, &mut verdict, &packet, now);
                 verdict
             }
             (Datagram::Rtcp(packet), PortKind::Rtp) if self.side(side).is_multiplexed() => {
-                let verdict = self.judge_multiplexed(side, source, &Sign::of_rtcp(&packet), now);
-                self.hear_reports(side, verdict, &packet, now);
+                let mut verdict = self.judge_multiplexed(side, source, &Sign::of_rtcp(&packet), now);
+                self.hear_reports(side, &mut verdict, &packet, now);
                 verdict
             }
             (Datagram::Rtp(_) | Datagram::Rtcp(_) | Datagram::Other, _) => Verdict::drop(DropReason::NotRtp),

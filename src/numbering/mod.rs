@@ -97,6 +97,14 @@ impl Number {
         }
     }
 
+    /// The same, if it is a number in E.164, with its `+`.
+    pub fn e164(&self) -> Option<&str> {
+        match self {
+            Number::E164(number) => Some(number),
+            Number::Short(_) | Number::Emergency(_) | Number::Name(_) => None,
+        }
+    }
+
     /// Whether limits, bans and shedding do not apply.
     pub fn is_emergency(&self) -> bool {
         matches!(self, Number::Emergency(_))

@@ -49,6 +49,8 @@ pub struct RelayCounters {
     pub stalls: [u64; STALLS],
     /// Workers that ended by a fault and began anew.
     pub restarts: u64,
+    /// Datagrams of RTCP of which no copy could be told: too many, too long, or no room.
+    pub copies_lost: u64,
 }
 
 impl RelayCounters {
@@ -87,6 +89,7 @@ pub(super) struct WorkerCounters {
     stalls: [Counter; STALLS],
     restarts: Counter,
     turns: Counter,
+    copies_lost: Counter,
 }
 
 #[derive(Default, Debug)]
@@ -130,6 +133,10 @@ impl WorkerCounters {
         self.restarts.add(1);
     }
 
+    pub(super) fn count_copy_lost(&self) {
+        self.copies_lost.add(1);
+    }
+
     /// The worker's loop has come round.
     pub(super) fn count_turn(&self) {
         self.turns.add(1);
@@ -144,6 +151,7 @@ impl WorkerCounters {
             *sum += counter.get();
         }
         total.restarts += self.restarts.get();
+        total.copies_lost += self.copies_lost.get();
         for realm in Realm::ALL {
             self.received[realm].add_to(&mut total.rtp[realm].received);
             self.sent[realm].add_to(&mut total.rtp[realm].sent);

@@ -46,6 +46,8 @@ pub(super) struct Mailbox {
     /// Whether the worker was woken and has not looked yet.
     is_woken: AtomicBool,
     is_stopping: AtomicBool,
+    /// Whether anybody wants copies of RTCP.
+    copies_rtcp: AtomicBool,
     /// The worker has ended for good and only says so.
     is_dead: AtomicBool,
     silence: Mutex<SilenceLimits>,
@@ -61,6 +63,7 @@ impl Mailbox {
             waiting: Mutex::new(VecDeque::new()),
             is_woken: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            copies_rtcp: AtomicBool::new(false),
             is_dead: AtomicBool::new(false),
             silence: Mutex::new(silence),
             wake_up: sys::eventfd()?.into(),
@@ -140,6 +143,16 @@ impl Mailbox {
     /// How long which silence may last. Once a look: the lock is nobody's for longer than a copy.
     pub(super) fn silence(&self) -> SilenceLimits {
         *self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the worker shall tell copies of RTCP from now on.
+    pub(super) fn set_copies_rtcp(&self, wanted: bool) {
+        self.copies_rtcp.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Whether it shall; a plain load.
+    pub(super) fn copies_rtcp(&self) -> bool {
+        self.copies_rtcp.load(Ordering::Relaxed)
     }
 
     /// Whether the worker shall end.

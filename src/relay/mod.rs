@@ -122,6 +122,13 @@ impl Relay {
         }
     }
 
+    /// Whether the peers' RTCP is told as [`MediaEvent::Rtcp`] from now on; at first it is not.
+    pub fn set_copies_rtcp(&self, wanted: bool) {
+        for worker in &self.workers {
+            worker.mailbox.set_copies_rtcp(wanted);
+        }
+    }
+
     /// What was counted since the start, over all workers.
     pub fn counters(&self) -> RelayCounters {
         let mut total = RelayCounters::default();

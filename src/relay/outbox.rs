@@ -39,6 +39,12 @@ impl Outbox {
         }
     }
 
+    /// Whether the driver is so far from being behind that it may be told what could as well be lost: nothing
+    /// waits here, and half of the channel is empty.
+    pub(super) fn has_room_for_favours(&self) -> bool {
+        self.backlog.is_empty() && self.channel.capacity() > self.channel.max_capacity() / 2
+    }
+
     /// Whether something waits to be offered again.
     pub(super) fn is_behind(&self) -> bool {
         !self.backlog.is_empty()

@@ -3,6 +3,8 @@
 //!
 //! Must not know: which engine moves the packets.
 
+mod copies;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use socket2::Socket;
 use super::counters::{Stall, WorkerCounters};
 use super::outbox::Outbox;
 use super::sockets;
-use crate::base::{Instant, Realm};
+use crate::base::{Instant, Realm, TokenBucket};
 use crate::media::{
     DropReason, Forward, Marking, MediaCommand, MediaEvent, MediaReport, MediaSession, MediaSessionId,
     PortKind, Side, Silence, SilenceLimits, StreamPorts,
@@ -65,6 +67,8 @@ pub(super) struct Table {
     slots: Vec<SlotState>,
     free_slots: Vec<Slot>,
     teardowns: SlotMap<TeardownKey, Teardown>,
+    /// Whether anybody wants copies of the peers' RTCP.
+    copies_rtcp: bool,
     outbox: Outbox,
     counters: Arc<WorkerCounters>,
 }
@@ -74,8 +78,16 @@ pub(super) struct Table {
 struct Entry {
     id: MediaSessionId,
     media: MediaSession,
-    /// The slots of each stream.
-    streams: Vec<StreamSlots>,
+    streams: Vec<OpenStream>,
+}
+
+/// What belongs to one stream and no packet of RTP needs.
+#[derive(Debug)]
+struct OpenStream {
+    slots: StreamSlots,
+    ports: StreamPorts,
+    /// What may still be copied of the RTCP of side A, and of side B.
+    copies: [TokenBucket; 2],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,6 +153,7 @@ impl Table {
             slots: Vec::new(),
             free_slots: Vec::new(),
             teardowns: SlotMap::with_key(),
+            copies_rtcp: false,
             outbox,
             counters,
         }
@@ -161,6 +174,8 @@ impl Table {
         let verdict = entry.media.receive((place.stream, place.side, place.port), source, bytes, now)?;
         if verdict.is_peer_rtp {
             self.counters.count_received(place.realm, bytes.len());
+        } else if verdict.has_report && self.copies_rtcp {
+            copies::tell(entry, &place, (source, bytes), now, &mut self.outbox, &self.counters);
         }
         if verdict.has_keys {
             tell_keys(entry, &mut self.outbox);
@@ -207,6 +222,11 @@ impl Table {
     /// Counts what held packets up.
     pub(super) fn count_stall(&mut self, stall: Stall) {
         self.counters.count_stall(stall);
+    }
+
+    /// Whether anybody wants copies of the peers' RTCP from now on.
+    pub(super) fn copy_rtcp(&mut self, wanted: bool) {
+        self.copies_rtcp = wanted;
     }
 
     /// Carries a command out.
@@ -337,8 +357,12 @@ impl Table {
         match self.attach_all(key, bound, sockets) {
             Ok(slots) => {
                 let entry = &mut self.sessions[key];
-                for slots in slots.as_chunks::<4>().0 {
-                    entry.streams.push(StreamSlots::from_order_of_binding(slots));
+                for (slots, ports) in slots.as_chunks::<4>().0.iter().zip(streams) {
+                    entry.streams.push(OpenStream {
+                        slots: StreamSlots::from_order_of_binding(slots),
+                        ports: *ports,
+                        copies: copies::full(),
+                    });
                     entry.media.add_stream();
                     join(&mut self.slots, slots);
                 }
@@ -398,7 +422,7 @@ impl Table {
         let entry = self.by_id.remove(&session).and_then(|key| self.sessions.remove(key));
         let (slots, report) = match entry {
             Some(entry) => {
-                let slots = entry.streams.iter().flat_map(StreamSlots::all).collect();
+                let slots = entry.streams.iter().flat_map(|stream| stream.slots.all()).collect();
                 (slots, entry.media.report())
             }
             None => (Vec::new(), MediaReport::default()),

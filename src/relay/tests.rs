@@ -2,6 +2,7 @@
 //! that tests which run at once do not meet.
 
 mod attacks;
+mod copies;
 mod quality;
 mod setup;
 mod streams;

@@ -102,6 +102,7 @@ impl Worker {
     /// Carries out what was posted; to be called before packets are looked at, too: what the engine
     /// said before it sent an answer is in force for the packets that the answer brings.
     pub(super) fn obey(&mut self, now: Instant, sockets: &mut impl Sockets) {
+        self.table.copy_rtcp(self.mailbox.copies_rtcp());
         self.mailbox.take(&mut self.commands);
         while let Some(command) = self.commands.front().cloned() {
             self.table.command(command, now, sockets);

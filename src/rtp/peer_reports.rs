@@ -31,7 +31,7 @@ impl SentReports {
             if let RtcpBlock::Sender(sender) = block
                 && let Some(place) = self.passed.get_mut(usize::from(self.next))
             {
-                *place = (sender.ntp_middle, now);
+                *place = (sender.ntp_middle(), now);
                 self.next = (self.next + 1) % REMEMBERED as u8;
             }
         });

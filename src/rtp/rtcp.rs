@@ -8,12 +8,15 @@
 const MIN_SECURED_BYTES: usize = 12;
 
 /// Packet types (RFC 3550 §12.1, RFC 3611 §2).
-const SENDER_REPORT: u8 = 200;
-const RECEIVER_REPORT: u8 = 201;
-const EXTENDED_REPORT: u8 = 207;
+pub(super) const SENDER_REPORT: u8 = 200;
+pub(super) const RECEIVER_REPORT: u8 = 201;
+pub(super) const SOURCE_DESCRIPTION: u8 = 202;
+pub(super) const EXTENDED_REPORT: u8 = 207;
 /// Block types of an extended report (RFC 3611 §4.6, §4.7).
 const STATISTICS: u8 = 6;
-const VOIP_METRICS: u8 = 7;
+pub(super) const VOIP_METRICS: u8 = 7;
+/// The sender's part of a sender report (RFC 3550 §6.4.1).
+const SENDER_INFO_BYTES: usize = 20;
 /// A report block's length (RFC 3550 §6.4.1).
 const REPORT_BLOCK_BYTES: usize = 24;
 
@@ -33,8 +36,33 @@ pub enum RtcpBlock {
 /// The sender's part of a sender report (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SenderInfo {
+    /// Its wall clock: seconds since 1900 (NTP, era 0 as a rule).
+    pub ntp_seconds: u32,
+    /// The same, in parts of a second, of 2³².
+    pub ntp_fraction: u32,
+    /// The same moment by the clock of its RTP.
+    pub rtp_timestamp: u32,
+    /// RTP packets that it has sent.
+    pub packets: u32,
+    /// Their bytes of payload.
+    pub octets: u32,
+}
+
+impl SenderInfo {
     /// The middle 32 bits of its NTP timestamp: by these a receiver names this report (LSR).
-    pub ntp_middle: u32,
+    pub const fn ntp_middle(&self) -> u32 {
+        self.ntp_seconds << 16 | self.ntp_fraction >> 16
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<SenderInfo> {
+        Some(SenderInfo {
+            ntp_seconds: word(bytes, 0)?,
+            ntp_fraction: word(bytes, 4)?,
+            rtp_timestamp: word(bytes, 8)?,
+            packets: word(bytes, 12)?,
+            octets: word(bytes, 16)?,
+        })
+    }
 }
 
 /// A report block (RFC 3550 §6.4.1).
@@ -46,9 +74,11 @@ pub struct ReportBlock {
     pub fraction_lost: u8,
     /// Packets lost since the beginning; below zero where more came twice.
     pub cumulative_lost: i32,
+    /// The highest sequence number that came, with how often it has come round above it.
+    pub highest_sequence: u32,
     /// Interarrival jitter, in units of the source's clock.
     pub jitter: u32,
-    /// The last sender report that came from the source ([`SenderInfo::ntp_middle`]); 0: none did.
+    /// The last sender report that came from the source ([`SenderInfo::ntp_middle()`]); 0: none did.
     pub last_sender_report: u32,
     /// How long ago that was, in 1/65,536 s.
     pub delay_since: u32,
@@ -74,6 +104,47 @@ pub struct VoipMetrics {
     pub discard_rate: u8,
     /// Its opinion of what is heard, without delay, in tenths (10–50); `None`: it has none.
     pub listening_score: Option<u8>,
+}
+
+/// One packet of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct RtcpPart<'a> {
+    pub(super) packet_type: u8,
+    /// The five bits that say how many of what follows there are.
+    pub(super) count: usize,
+    /// What stands behind the header of four bytes, without padding.
+    pub(super) content: &'a [u8],
+}
+
+impl<'a> RtcpPart<'a> {
+    /// Takes the first packet off `rest`; `None`: there is none that is whole.
+    fn take(rest: &mut &'a [u8]) -> Option<RtcpPart<'a>> {
+        let &[first, packet_type, high, low, ..] = *rest else { return None };
+        let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
+        let (packet, after) = rest.split_at_checked(length)?;
+        *rest = after;
+        let content = packet.get(4..)?;
+        let padding = content.last().filter(|_| first & 0x20 != 0).copied().map_or(0, usize::from);
+        let content = content.get(..content.len().saturating_sub(padding))?;
+        Some(RtcpPart { packet_type, count: usize::from(first & 0x1f), content })
+    }
+
+    /// Whether it is a sender's, a receiver's or an extended report.
+    pub(super) fn is_report(&self) -> bool {
+        is_report(self.packet_type)
+    }
+
+    /// Of a report: who reports, and what.
+    pub(super) fn reported(&self) -> Option<(u32, &'a [u8])> {
+        let (ssrc, body) = self.content.split_first_chunk()?;
+        Some((u32::from_be_bytes(*ssrc), body))
+    }
+
+    /// A sender report's two parts: what it says of itself, and its report blocks.
+    pub(super) fn sender_and_blocks(body: &'a [u8]) -> Option<(SenderInfo, &'a [u8])> {
+        let (sender, blocks) = body.split_at_checked(SENDER_INFO_BYTES)?;
+        Some((SenderInfo::read(sender)?, blocks))
+    }
 }
 
 /// A valid RTCP datagram: one packet or several, whose lengths add up to the whole.
@@ -118,28 +189,33 @@ impl<'a> RtcpPacket<'a> {
 
     /// Hands out what is reported in it, in order. Not to be asked of SRTCP: its reports are encrypted.
     pub fn read(&self, mut heard: impl FnMut(RtcpBlock)) {
-        let mut rest = self.bytes;
-        // Every turn takes at least four bytes, so the datagram's length is the limit.
-        while let &[first, packet_type, high, low, ..] = rest {
-            let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
-            let Some((packet, after)) = rest.split_at_checked(length) else { return };
-            rest = after;
-            // Behind the header stands the reporter's SSRC.
-            let Some(body) = packet.get(8..) else { continue };
-            let count = usize::from(first & 0x1f);
-            match packet_type {
+        for part in self.parts() {
+            let Some((_, body)) = part.reported() else { continue };
+            match part.packet_type {
                 SENDER_REPORT => {
-                    let Some((sender, blocks)) = body.split_at_checked(20) else { continue };
-                    if let Some(ntp_middle) = word(sender, 2) {
-                        heard(RtcpBlock::Sender(SenderInfo { ntp_middle }));
-                    }
-                    read_blocks(blocks, count, &mut heard);
+                    let Some((sender, blocks)) = RtcpPart::sender_and_blocks(body) else { continue };
+                    heard(RtcpBlock::Sender(sender));
+                    read_blocks(blocks, part.count, |block| heard(RtcpBlock::Report(block)));
                 }
-                RECEIVER_REPORT => read_blocks(body, count, &mut heard),
+                RECEIVER_REPORT => {
+                    read_blocks(body, part.count, |block| heard(RtcpBlock::Report(block)));
+                }
                 EXTENDED_REPORT => read_extended(body, &mut heard),
                 _ => {}
             }
         }
+    }
+
+    /// Its packets, in order. Each is of four bytes at least, so the datagram's length is the limit.
+    pub(super) fn parts(&self) -> impl Iterator<Item = RtcpPart<'a>> + use<'a> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || RtcpPart::take(&mut rest))
+    }
+
+    /// Whether it begins with a report, as every compound packet does (RFC 3550 §6.1): feedback, a
+    /// farewell and the like may come alone (RFC 5506).
+    pub fn begins_with_report(&self) -> bool {
+        is_report(self.packet_type())
     }
 
     /// The type of the first packet: 200 sender report, 201 receiver report, …
@@ -153,22 +229,18 @@ impl<'a> RtcpPacket<'a> {
     }
 }
 
-fn read_blocks(bytes: &[u8], count: usize, heard: &mut impl FnMut(RtcpBlock)) {
-    for block in bytes.chunks_exact(REPORT_BLOCK_BYTES).take(count) {
-        if let Some(block) = ReportBlock::read(block) {
-            heard(RtcpBlock::Report(block));
-        }
-    }
+const fn is_report(packet_type: u8) -> bool {
+    matches!(packet_type, SENDER_REPORT | RECEIVER_REPORT | EXTENDED_REPORT)
+}
+
+/// The report blocks that are counted, and are there.
+pub(super) fn read_blocks(bytes: &[u8], count: usize, heard: impl FnMut(ReportBlock)) {
+    bytes.chunks_exact(REPORT_BLOCK_BYTES).take(count).filter_map(ReportBlock::read).for_each(heard);
 }
 
 /// The blocks of an extended report (RFC 3611 §3); those of other types are passed over, as it asks.
 fn read_extended(bytes: &[u8], heard: &mut impl FnMut(RtcpBlock)) {
-    let mut rest = bytes;
-    while let &[block_type, specific, high, low, ..] = rest {
-        let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
-        let Some((block, after)) = rest.split_at_checked(length) else { return };
-        rest = after;
-        let content = block.get(4..).unwrap_or_default();
+    for (block_type, specific, content) in extended_blocks(bytes) {
         let block = match block_type {
             STATISTICS => Statistics::read(content, specific).map(RtcpBlock::Statistics),
             VOIP_METRICS => VoipMetrics::read(content).map(RtcpBlock::VoipMetrics),
@@ -176,6 +248,18 @@ fn read_extended(bytes: &[u8], heard: &mut impl FnMut(RtcpBlock)) {
         };
         block.into_iter().for_each(&mut *heard);
     }
+}
+
+/// Type, type-specific byte and content of each block that is whole; each is of four bytes at least.
+pub(super) fn extended_blocks(bytes: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let &[block_type, specific, high, low, ..] = rest else { return None };
+        let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
+        let (block, after) = rest.split_at_checked(length)?;
+        rest = after;
+        Some((block_type, specific, block.get(4..).unwrap_or_default()))
+    })
 }
 
 impl ReportBlock {
@@ -186,6 +270,7 @@ impl ReportBlock {
             fraction_lost: (lost >> 24) as u8,
             // 24 bits with a sign.
             cumulative_lost: (lost << 8).cast_signed() >> 8,
+            highest_sequence: word(block, 8)?,
             jitter: word(block, 12)?,
             last_sender_report: word(block, 16)?,
             delay_since: word(block, 20)?,
@@ -300,12 +385,21 @@ mod tests {
                 ssrc,
                 fraction_lost,
                 cumulative_lost,
+                highest_sequence: 0x0001_0203,
                 jitter: 160,
                 last_sender_report: 0xabcd_ef01,
                 delay_since: 0x0001_8000,
             })
         };
-        let sender = RtcpBlock::Sender(SenderInfo { ntp_middle: 0x2222_3333 });
+        let sender = SenderInfo {
+            ntp_seconds: 0x1111_2222,
+            ntp_fraction: 0x3333_4444,
+            rtp_timestamp: 5,
+            packets: 6,
+            octets: 7,
+        };
+        assert_eq!(sender.ntp_middle(), 0x2222_3333);
+        let sender = RtcpBlock::Sender(sender);
         let expected = [sender, block(0xbeef, 64, 1_000), block(7, 0, -3), block(8, 255, 0x7f_ffff)];
         assert_eq!(blocks(&bytes), expected);
     }

@@ -22,11 +22,11 @@ use crate::b2bua::{
     CallFound, CallReport, CallSearch, Census, Direction, Engine, Event, Input, Output, Settings,
 };
 use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport, TrunkName};
-use crate::media::{MediaCommand, MediaEvent, MediaSessionId};
+use crate::media::{MediaCommand, MediaEvent, MediaSessionId, RtcpCopy};
 use crate::relay::Relay;
 use crate::resolver::Resolver;
 use crate::routing::{HostReport, TrunkReport};
-use crate::telemetry::hep::{Capture, Captured, call_id_of};
+use crate::telemetry::hep::{Capture, Captured, Protocol, call_id_of};
 use crate::telemetry::{CdrSink, Meter, log_calls, log_health, notices};
 use crate::transport::{Arrival, TlsMaterial, Transports, Unsent};
 
@@ -48,7 +48,7 @@ pub enum Command {
     Settings(Arc<Settings>),
     /// Connections that are opened from now on use these certificates.
     Tls(Box<TlsMaterial>),
-    /// Messages are copied to this from now on; none: they are not.
+    /// Messages, and RTCP if it takes that, are copied to this from now on; none: they are not.
     Capture(Option<Capture>),
     /// Names are looked up with this resolver from now on.
     Resolver(Box<Resolver>),
@@ -165,7 +165,7 @@ enum Woken {
 impl Driver {
     /// A driver in the runtime of the calling task.
     pub fn new(clock: Clock, parts: Parts) -> Driver {
-        Driver {
+        let driver = Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             clock,
             lookups: Lookups::new(parts.resolver.clone()),
@@ -176,7 +176,9 @@ impl Driver {
             echoes: VecDeque::new(),
             armed: None,
             shutdown: None,
-        }
+        };
+        driver.ask_for_rtcp();
+        driver
     }
 
     /// Runs until a shutdown is through.
@@ -284,6 +286,7 @@ impl Driver {
     fn take_media(&mut self, event: MediaEvent) {
         match event {
             MediaEvent::Report { session, live } => self.media_questions.answer(session, live),
+            MediaEvent::Rtcp { session, copy } => self.copy_rtcp(session, *copy),
             event => self.feed(Input::Media(event)),
         }
     }
@@ -358,6 +361,7 @@ impl Driver {
         };
         let call_id = call_id_of(message).unwrap_or_default();
         capture.send(Captured {
+            protocol: Protocol::Sip,
             at: self.clock.time_of_day(self.clock.now()),
             source,
             destination,
@@ -365,6 +369,32 @@ impl Driver {
             message: message.clone(),
             correlation: self.parts.engine.correlation(call_id),
         });
+    }
+
+    /// The same for what a peer reports: under the id of its call's messages. What is forwarded of it is the same
+    /// once more, and not copied again.
+    fn copy_rtcp(&self, session: MediaSessionId, copy: RtcpCopy) {
+        let Some(capture) = self.parts.capture.as_ref().filter(|capture| capture.takes_rtcp()) else {
+            return;
+        };
+        // Of no call any more: nobody would find it.
+        let Some(correlation) = self.parts.engine.correlation_of_media(session) else {
+            return capture.lose(Protocol::Rtcp);
+        };
+        capture.send(Captured {
+            protocol: Protocol::Rtcp,
+            at: self.clock.time_of_day(copy.at),
+            source: copy.source,
+            destination: copy.destination,
+            transport: Transport::Udp,
+            message: Bytes::from(copy.bytes),
+            correlation: Some(correlation),
+        });
+    }
+
+    /// Tells the relay whether RTCP is wanted.
+    fn ask_for_rtcp(&self) {
+        self.parts.relay.set_copies_rtcp(self.parts.capture.as_ref().is_some_and(Capture::takes_rtcp));
     }
 
     fn unsent(&mut self, hop: Hop, why: Unsent, bytes: Bytes) {
@@ -398,7 +428,10 @@ impl Driver {
                 self.feed(Input::Settings(settings));
             }
             Command::Tls(material) => self.parts.transports.set_tls(*material),
-            Command::Capture(capture) => self.parts.capture = capture,
+            Command::Capture(capture) => {
+                self.parts.capture = capture;
+                self.ask_for_rtcp();
+            }
             Command::Resolver(resolver) => {
                 self.lookups.set_resolver(*resolver);
                 self.feed(Input::NameServersChanged);

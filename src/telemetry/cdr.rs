@@ -4,12 +4,14 @@
 //!
 //! | what | file |
 //! |---|---|
-//! | the fields of a record | `record.rs` |
+//! | the fields of a record; what docs/records.md says of them | `record.rs`; `fields.rs` |
 //! | the thread: what goes where, what waits, when it is made sure | `writer.rs` |
 //! | the file of records | `file.rs` |
 //! | calls that are open, for the next start | `journal.rs` |
 //! | the copy by HTTP; what is still to be sent | `post.rs`; `spool.rs` |
 
+#[cfg(test)]
+mod fields;
 mod file;
 mod journal;
 mod post;

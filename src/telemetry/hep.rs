@@ -1,18 +1,26 @@
-//! Copies of SIP messages for a capture server (Homer and others): HEP version 3 over UDP.
+//! Copies of SIP messages, and of what peers report by RTCP, for a capture server (Homer and others): HEP
+//! version 3 over UDP.
 //!
 //! <https://github.com/sipcapture/HEP> (HEP3 protocol specification, rev. 36): a header `HEP3` with the length of
 //! all, then chunks of vendor, type, length and payload, everything in network byte order.
 //!
 //! A message goes as the wire has it, headers with digest responses among them: that is what capture servers
-//! are for, and passwords are not in these. Both legs of a call carry one correlation id, the Call-ID of its caller.
+//! are for, and passwords are not in these. RTCP goes as JSON (`hep/rtcp.rs`). Both legs of a call carry one correlation
+//! id, the Call-ID of its caller, and so does the RTCP of both: a server files RTCP under that id alone (nothing in
+//! RTCP names a call), and finds it with the call whose Call-ID this is. Whose leg it is of tell its addresses.
 //!
-//! Nothing here may hold up a call: a queue with room for so many, and what finds it full is counted and lost.
+//! Nothing here may hold up a call: a queue with room for so many, and what finds it full is counted and lost. RTCP gets
+//! no more than half of it, so that who sends much of that hides no SIP.
 //!
 //! Must not know: SIP, but for where a message has its Call-ID.
 
+mod rtcp;
+
+use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +31,8 @@ use crate::base::Transport;
 
 /// Messages that may wait for the thread that sends.
 const WAITING_MAX: usize = 1_024;
+/// Those of RTCP among them.
+const RTCP_WAITING_MAX: usize = 512;
 /// A longer one does not fit into a datagram with its chunks around it.
 const PAYLOAD_MAX: usize = 60_000;
 /// A Call-ID is looked for in so many bytes.
@@ -37,6 +47,8 @@ pub struct HepSettings {
     pub id: u32,
     /// What it asks of us, if anything; never printed.
     pub password: Option<String>,
+    /// Whether RTCP is copied beside SIP.
+    pub rtcp: bool,
     /// `node.name`.
     pub node: String,
 }
@@ -48,14 +60,47 @@ impl std::fmt::Debug for HepSettings {
             .field("collector", &self.collector)
             .field("id", &self.id)
             .field("password", &password)
+            .field("rtcp", &self.rtcp)
             .field("node", &self.node)
             .finish()
+    }
+}
+
+/// What a copy is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// A SIP message.
+    Sip,
+    /// A datagram of RTCP.
+    Rtcp,
+}
+
+impl Protocol {
+    /// Every one.
+    pub const ALL: [Protocol; 2] = [Protocol::Sip, Protocol::Rtcp];
+
+    /// The label value in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Sip => "sip",
+            Protocol::Rtcp => "rtcp",
+        }
+    }
+
+    /// The protocol type of its chunk: 1 is SIP, 5 RTCP as JSON.
+    const fn chunk_value(self) -> u8 {
+        match self {
+            Protocol::Sip => 1,
+            Protocol::Rtcp => 5,
+        }
     }
 }
 
 /// One message on its way.
 #[derive(Clone, Debug)]
 pub struct Captured {
+    /// What it is.
+    pub protocol: Protocol,
     /// When it came or went.
     pub at: SystemTime,
     /// Whose it is.
@@ -74,6 +119,9 @@ pub struct Captured {
 #[derive(Debug)]
 pub struct Capture {
     jobs: SyncSender<Captured>,
+    /// How many of them are RTCP.
+    rtcp_waiting: Arc<AtomicUsize>,
+    takes_rtcp: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -91,28 +139,59 @@ impl Capture {
         // Not connected: an ICMP error of a server that is restarted shall not fail the next send.
         socket.set_nonblocking(true)?;
         let (jobs, waiting) = sync_channel(WAITING_MAX);
-        let counted = Arc::clone(&metrics);
+        let rtcp_waiting = Arc::new(AtomicUsize::new(0));
+        let capture = Capture {
+            jobs,
+            rtcp_waiting: Arc::clone(&rtcp_waiting),
+            takes_rtcp: settings.rtcp,
+            metrics: Arc::clone(&metrics),
+        };
         std::thread::Builder::new()
             .name("hep".to_owned())
-            .spawn(move || send_all(&settings, &socket, &waiting, &counted))?;
-        Ok(Capture { jobs, metrics })
+            .spawn(move || send_all(&settings, &socket, (&waiting, &rtcp_waiting), &metrics))?;
+        Ok(capture)
+    }
+
+    /// Whether RTCP is wanted.
+    pub fn takes_rtcp(&self) -> bool {
+        self.takes_rtcp
     }
 
     /// Queues a copy; never waits.
     pub fn send(&self, captured: Captured) {
-        if self.jobs.try_send(captured).is_err() {
-            self.metrics.count_hep(false);
+        let protocol = captured.protocol;
+        let is_rtcp = protocol == Protocol::Rtcp;
+        let has_share = !is_rtcp || self.rtcp_waiting.fetch_add(1, Relaxed) < RTCP_WAITING_MAX;
+        if has_share && self.jobs.try_send(captured).is_ok() {
+            return;
         }
+        if is_rtcp {
+            self.rtcp_waiting.fetch_sub(1, Relaxed);
+        }
+        self.lose(protocol);
+    }
+
+    /// Counts a copy that cannot be sent.
+    pub fn lose(&self, protocol: Protocol) {
+        self.metrics.count_hep(protocol, false);
     }
 }
 
-fn send_all(settings: &HepSettings, socket: &UdpSocket, waiting: &Receiver<Captured>, metrics: &Metrics) {
+fn send_all(
+    settings: &HepSettings,
+    socket: &UdpSocket,
+    (waiting, rtcp_waiting): (&Receiver<Captured>, &AtomicUsize),
+    metrics: &Metrics,
+) {
     let mut packet = Vec::with_capacity(2_048);
     while let Ok(captured) = waiting.recv() {
+        if captured.protocol == Protocol::Rtcp {
+            rtcp_waiting.fetch_sub(1, Relaxed);
+        }
         packet.clear();
-        write(&mut packet, settings, &captured);
-        let is_sent = socket.send_to(&packet, settings.collector).is_ok();
-        metrics.count_hep(is_sent);
+        let is_written = write(&mut packet, settings, &captured).is_some();
+        let is_sent = is_written && socket.send_to(&packet, settings.collector).is_ok();
+        metrics.count_hep(captured.protocol, is_sent);
     }
 }
 
@@ -140,10 +219,13 @@ const FAMILY_V4: u8 = 2;
 const FAMILY_V6: u8 = 10;
 const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
-const KIND_SIP: u8 = 1;
 
-/// One packet of HEP3.
-fn write(packet: &mut Vec<u8>, settings: &HepSettings, captured: &Captured) {
+/// One packet of HEP3; `None`: there is nothing to be told.
+fn write(packet: &mut Vec<u8>, settings: &HepSettings, captured: &Captured) -> Option<()> {
+    let payload = match captured.protocol {
+        Protocol::Sip => Cow::Borrowed(captured.message.get(..PAYLOAD_MAX).unwrap_or(&captured.message)),
+        Protocol::Rtcp => Cow::Owned(rtcp::json(&captured.message)?),
+    };
     packet.extend_from_slice(b"HEP3\0\0");
     let (source, destination) = of_one_family(captured.source, captured.destination);
     let since_epoch = captured.at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -166,22 +248,25 @@ fn write(packet: &mut Vec<u8>, settings: &HepSettings, captured: &Captured) {
     add(packet, chunk::DESTINATION_PORT, &destination.port().to_be_bytes());
     add(packet, chunk::SECONDS, &seconds.to_be_bytes());
     add(packet, chunk::MICROSECONDS, &since_epoch.subsec_micros().to_be_bytes());
-    add(packet, chunk::KIND, &[KIND_SIP]);
+    add(packet, chunk::KIND, &[captured.protocol.chunk_value()]);
     add(packet, chunk::CAPTURE_ID, &settings.id.to_be_bytes());
     add(packet, chunk::NODE, settings.node.as_bytes());
     if let Some(password) = &settings.password {
         add(packet, chunk::PASSWORD, password.as_bytes());
     }
-    let correlation = captured.correlation.as_deref().or_else(|| call_id_of(&captured.message));
+    let correlation = match captured.protocol {
+        Protocol::Sip => captured.correlation.as_deref().or_else(|| call_id_of(&captured.message)),
+        Protocol::Rtcp => captured.correlation.as_deref(),
+    };
     if let Some(correlation) = correlation {
         add(packet, chunk::CORRELATION, correlation);
     }
-    let payload = captured.message.get(..PAYLOAD_MAX).unwrap_or(&captured.message);
-    add(packet, chunk::PAYLOAD, payload);
+    add(packet, chunk::PAYLOAD, &payload);
     let length = u16::try_from(packet.len()).unwrap_or(u16::MAX);
     if let Some(field) = packet.get_mut(4..6) {
         field.copy_from_slice(&length.to_be_bytes());
     }
+    Some(())
 }
 
 fn add(packet: &mut Vec<u8>, kind: u16, value: &[u8]) {

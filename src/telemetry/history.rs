@@ -295,13 +295,12 @@ impl History {
         }
         let mut counted = cdr.answer.is_some();
         for attempt in cdr.attempts.iter().filter(|attempt| is_known(&attempt.trunk)) {
-            let answered = matches!(attempt.result, AttemptResult::Status(200..=299));
+            let answered = attempt.result.is_answer();
             if answered && std::mem::take(&mut counted) {
                 continue;
             }
-            let rang = attempt.result == AttemptResult::Cancelled && cdr.ring.is_some();
-            let ends = &mut feed.trunk(&attempt.trunk).ends;
-            ends.count(answered, answered || rang || is_callees_word(attempt.result));
+            let is_effective = answered || attempt.rang_after.is_some() || is_callees_word(attempt.result);
+            feed.trunk(&attempt.trunk).ends.count(answered, is_effective);
         }
         let heard_of = cdr.egress.as_ref().and_then(|leg| leg.trunk.as_ref()).filter(|name| is_known(name));
         if let (Some(trunk), Some(media)) = (heard_of, &cdr.media) {

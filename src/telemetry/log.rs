@@ -123,6 +123,11 @@ pub fn finish(patience: Duration) {
     }
 }
 
+/// Lines of the process's log that were lost since its start.
+pub fn lines_lost() -> u64 {
+    QUEUE.get().map_or(0, Queue::lost)
+}
+
 /// One line for each call that is over.
 pub fn call_ended(cdr: &Cdr) {
     let trunk = |leg: &CdrLeg| leg.trunk.as_ref().map_or("-", |trunk| trunk.as_str()).to_owned();

@@ -99,17 +99,18 @@ impl Meter {
     /// Counts a call that is over.
     pub fn count_call(&self, cdr: &Cdr) {
         let outcome = cdr.outcome();
-        let setup = cdr.ring.or(cdr.answer).map(|at| at.since(cdr.start));
+        let heard = cdr.ring.or(cdr.answer).map(|at| at.since(cdr.start));
         let duration = cdr.answer.map(|answer| cdr.end.since(answer));
         let legs = [(Some(&cdr.ingress), "in"), (cdr.egress.as_ref(), "out")];
         for (leg, direction) in legs {
             let Some(leg) = leg else { continue };
-            let trunk = self.trunk(leg.trunk.as_ref());
             let name = self.label(leg);
             self.metrics.calls.with_label_values(&[name, direction, outcome.as_str()]).inc();
-            trunk.observe_times(setup, duration);
+            observe(&self.trunk(leg.trunk.as_ref()).duration_seconds, duration);
         }
+        observe(&self.trunk(cdr.ingress.trunk.as_ref()).setup_seconds, heard);
         for attempt in &cdr.attempts {
+            observe(&self.trunk(Some(&attempt.trunk)).setup_seconds, attempt.setup());
             let name =
                 if self.trunks.contains_key(&attempt.trunk) { attempt.trunk.as_str() } else { NO_TRUNK };
             self.metrics.attempts.with_label_values(&[name, code_label(attempt.result).as_ref()]).inc();
@@ -189,15 +190,6 @@ impl TrunkMeter {
         }
     }
 
-    fn observe_times(&self, setup: Option<Duration>, duration: Option<Duration>) {
-        if let Some(setup) = setup {
-            self.setup_seconds.observe(setup.as_secs_f64());
-        }
-        if let Some(duration) = duration {
-            self.duration_seconds.observe(duration.as_secs_f64());
-        }
-    }
-
     /// A direction on which nothing came has no quality.
     fn observe_media(&self, direction: &DirectionReport) {
         if direction.packets == 0 || direction.expected == 0 {
@@ -208,6 +200,13 @@ impl TrunkMeter {
         if let Some(mos) = direction.mos {
             self.mos.observe(mos);
         }
+    }
+}
+
+/// What did not happen took no time.
+fn observe(histogram: &Histogram, time: Option<Duration>) {
+    if let Some(time) = time {
+        histogram.observe(time.as_secs_f64());
     }
 }
 
@@ -249,15 +248,12 @@ const fn unsent_reason(why: Unsent) -> &'static str {
 
 /// A status that no RFC names is counted by its class alone: a peer cannot create series at will.
 fn code_label(result: AttemptResult) -> std::borrow::Cow<'static, str> {
-    match result {
-        AttemptResult::Status(code) => match rsip::StatusCode::from(code) {
+    match result.code() {
+        Ok(code) => match rsip::StatusCode::from(code) {
             rsip::StatusCode::Other(..) => format!("{}xx", (code / 100).min(9)).into(),
             _ => code.to_string().into(),
         },
-        AttemptResult::Timeout => "timeout".into(),
-        AttemptResult::Transport => "transport".into(),
-        AttemptResult::Dns => "dns".into(),
-        AttemptResult::Cancelled => "cancelled".into(),
+        Err(word) => word.into(),
     }
 }
 

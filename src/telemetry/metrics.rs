@@ -4,6 +4,7 @@
 //! Every label's values are bounded: names from the configuration or from enums. Nothing that came
 //! from the network becomes a label.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
@@ -11,8 +12,9 @@ use prometheus::{Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, Int
 
 use super::cdr::PostResult;
 use super::families::{Families, Family, counter, counters, gauge, gauges, histograms};
+use super::hep::Protocol;
 use super::history::History;
-use super::names;
+use super::{log, names};
 use crate::b2bua::Census;
 use crate::base::{ByRealm, Realm, Transport};
 use crate::media::DropReason;
@@ -32,11 +34,17 @@ pub struct RelayTotals {
     pub stalls: Vec<(&'static str, u64)>,
     /// Times that a worker failed.
     pub restarts: u64,
+    /// Datagrams of RTCP that should have been copied and were not.
+    pub copies_lost: u64,
 }
 
 impl From<&RelayCounters> for RelayTotals {
     fn from(counters: &RelayCounters) -> RelayTotals {
-        let mut totals = RelayTotals { restarts: counters.restarts, ..RelayTotals::default() };
+        let mut totals = RelayTotals {
+            restarts: counters.restarts,
+            copies_lost: counters.copies_lost,
+            ..RelayTotals::default()
+        };
         for (stall, times) in Stall::ALL.iter().zip(counters.stalls) {
             totals.stalls.push((stall.as_str(), times));
         }
@@ -97,6 +105,9 @@ pub struct Metrics {
     cdr_spool_records: IntGauge,
     cdr_spool_bytes: IntGauge,
     hep: IntCounterVec,
+    log_lines_lost: IntCounter,
+    /// How many of the copies in `hep` the relay itself has lost.
+    copies_lost: AtomicU64,
     /// The last day, second by second and minute by minute.
     pub history: History,
     /// One scrape at a time: counters that others own are advanced to what those say.
@@ -150,7 +161,9 @@ impl Metrics {
             cdr_posts: counters(&registry, names::CDR_POSTS, &["result"])?,
             cdr_spool_records: gauge(&registry, names::CDR_SPOOL_RECORDS)?,
             cdr_spool_bytes: gauge(&registry, names::CDR_SPOOL_BYTES)?,
-            hep: counters(&registry, names::HEP_PACKETS, &["result"])?,
+            hep: counters(&registry, names::HEP_PACKETS, &["protocol", "result"])?,
+            log_lines_lost: counter(&registry, names::LOG_LINES_LOST)?,
+            copies_lost: AtomicU64::new(0),
             history: History::default(),
             scrape: Mutex::new(()),
             registry,
@@ -167,8 +180,10 @@ impl Metrics {
         for result in PostResult::ALL {
             metrics.cdr_posts.with_label_values(&[result.as_str()]);
         }
-        for result in ["sent", "dropped"] {
-            metrics.hep.with_label_values(&[result]);
+        for protocol in Protocol::ALL {
+            for result in ["sent", "dropped"] {
+                metrics.hep.with_label_values(&[protocol.as_str(), result]);
+            }
         }
         Ok(metrics)
     }
@@ -241,9 +256,9 @@ impl Metrics {
         self.cdr_spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Counts a copy of a message for the capture server.
-    pub fn count_hep(&self, sent: bool) {
-        self.hep.with_label_values(&[if sent { "sent" } else { "dropped" }]).inc();
+    /// Counts a copy for the capture server.
+    pub fn count_hep(&self, protocol: Protocol, sent: bool) {
+        self.hep.with_label_values(&[protocol.as_str(), if sent { "sent" } else { "dropped" }]).inc();
     }
 
     /// The text exposition format, with the gauges as `census` has them. `None` for the census
@@ -257,6 +272,7 @@ impl Metrics {
             self.fill_census(&census);
         }
         self.fill_relay(relay);
+        advance(&self.log_lines_lost, log::lines_lost());
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -274,23 +290,25 @@ impl Metrics {
     fn fill_relay(&self, relay: &RelayTotals) {
         for (realm, direction, packets, bytes) in &relay.relayed {
             let labels = [realm.as_str(), *direction];
-            advance(&self.rtp_packets, &labels, *packets);
-            advance(&self.rtp_bytes, &labels, *bytes);
+            advance(&self.rtp_packets.with_label_values(&labels), *packets);
+            advance(&self.rtp_bytes.with_label_values(&labels), *bytes);
         }
         for (realm, reason, packets) in &relay.rtp_dropped {
-            advance(&self.rtp_dropped, &[realm.as_str(), *reason], *packets);
+            advance(&self.rtp_dropped.with_label_values(&[realm.as_str(), *reason]), *packets);
         }
         for (reason, times) in &relay.stalls {
-            advance(&self.media_stalls, &[*reason], *times);
+            advance(&self.media_stalls.with_label_values(&[*reason]), *times);
         }
-        let restarts = &self.media_worker_restarts;
-        restarts.inc_by(relay.restarts.saturating_sub(restarts.get()));
+        advance(&self.media_worker_restarts, relay.restarts);
+        // Others lose copies, too: what is new of the relay's is added.
+        let before = self.copies_lost.fetch_max(relay.copies_lost, Relaxed);
+        let lost = self.hep.with_label_values(&[Protocol::Rtcp.as_str(), "dropped"]);
+        lost.inc_by(relay.copies_lost.saturating_sub(before));
     }
 }
 
 /// Brings a counter up to a total that is counted elsewhere and never falls.
-fn advance(counters: &IntCounterVec, labels: &[&str], total: u64) {
-    let counter = counters.with_label_values(labels);
+fn advance(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 

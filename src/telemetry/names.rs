@@ -38,7 +38,8 @@ pub const CALL_ATTEMPTS: Name = name(
 /// Histogram by trunk.
 pub const CALL_SETUP_SECONDS: Name = name(
     "drawbridge_call_setup_seconds",
-    "From the INVITE to the first 18x passed to the caller, or to the answer if there was none.",
+    "From the INVITE to the first 18x passed on, or to the answer if there was none: of each call on the trunk it came \
+     from, and of each attempt, from our INVITE, on the trunk that was tried.",
 );
 /// Histogram by trunk.
 pub const CALL_DURATION_SECONDS: Name =
@@ -175,14 +176,21 @@ pub const CDR_SPOOL_RECORDS: Name =
 pub const CDR_SPOOL_BYTES: Name =
     name("drawbridge_cdr_spool_bytes", "Bytes of the copies that wait for the server of cdr.post.");
 
+/// Counter.
+pub const LOG_LINES_LOST: Name = name(
+    "drawbridge_log_lines_lost_total",
+    "Lines of the log that found its queue full, or could not be written: the journal, or who reads standard error, is \
+     too slow.",
+);
 /// Counter by result.
 pub const HEP_PACKETS: Name = name(
     "drawbridge_hep_packets_total",
-    "Copies of SIP messages for the capture server by result: sent, or dropped by a full queue or the network.",
+    "Copies of SIP messages and of RTCP for the capture server by result: sent, or dropped by a full queue, by the network, \
+     or (RTCP) because one peer reports too often.",
 );
 
 /// All of the above that a fresh process shows.
-pub const ALL: [Name; 36] = [
+pub const ALL: [Name; 37] = [
     TRUNK_UP,
     TRUNK_TARGET_UP,
     TRUNK_PROBE_SECONDS,
@@ -219,4 +227,5 @@ pub const ALL: [Name; 36] = [
     CDRS_RECOVERED,
     CDRS_WAITING,
     HEP_PACKETS,
+    LOG_LINES_LOST,
 ];

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::hep::Protocol;
 use super::names::{self, Name};
 use super::{Family, Metrics};
 use crate::admission;
@@ -75,6 +76,7 @@ const GROUPS: &[Group] = &[
             names::CONFIG_RELOADS,
             names::CONFIG_LAST_RELOAD_SUCCESSFUL,
             names::HEP_PACKETS,
+            names::LOG_LINES_LOST,
             names::CDRS,
             names::CDRS_RECOVERED,
             names::CDRS_WAITING,
@@ -187,6 +189,7 @@ fn values(metric: &str, label: &str) -> Option<String> {
         }
         ("drawbridge_config_reloads_total", "result") => listed(&["ok", "refused"]),
         ("drawbridge_cdr_posts_total", "result") => listed(&["sent", "retried", "refused", "dropped"]),
+        ("drawbridge_hep_packets_total", "protocol") => listed(&Protocol::ALL.map(Protocol::as_str)),
         ("drawbridge_hep_packets_total", "result") => listed(&["sent", "dropped"]),
         ("drawbridge_cdrs_total", "result") => listed(&["written", "lost"]),
         (_, "version") => "of the program".to_owned(),

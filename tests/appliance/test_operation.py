@@ -51,6 +51,30 @@ class Calls(Operation):
         self.assertEqual(self.metric("drawbridge_calls_total", trunk="carrier", outcome="answered"), 1)
         self.assertEqual(self.metric("drawbridge_trunk_up", trunk="carrier"), 1)
 
+    def test_the_journal_finds_the_line_of_a_call_by_its_id(self):
+        self.call()
+        self.call()
+        first, second = lab.wait_until("both calls are recorded", lambda: len(self.cdrs()) == 2 and self.cdrs())
+        line, = lab.wait_until("journald has it", lambda: self.journal(f"DRAWBRIDGE_CALL={first['id']}"))
+        expected = {
+            "MESSAGE": "call ended: " + first["cause"], "PRIORITY": "5", "SYSLOG_IDENTIFIER": "drawbridge",
+            "DRAWBRIDGE_CALL": first["id"], "DRAWBRIDGE_FROM": first["from"], "DRAWBRIDGE_TO": first["to"],
+            "DRAWBRIDGE_TRUNK": "carrier", "DRAWBRIDGE_PEER": first["egress"]["remote"],
+            "DRAWBRIDGE_INGRESS": "pbx", "DRAWBRIDGE_EGRESS": "carrier", "DRAWBRIDGE_STATUS": "200",
+            "DRAWBRIDGE_OUTCOME": "answered", "DRAWBRIDGE_ENDED_BY": "caller",
+            # What journald itself says of who sent it.
+            "_SYSTEMD_UNIT": "drawbridge.service", "_TRANSPORT": "journal", "_PID": str(self.main_pid())}
+        self.assertEqual({name: line.get(name) for name in expected}, expected)
+        self.assertEqual(int(line["DRAWBRIDGE_TALKED_MS"]), first["duration_ms"])
+        lab.wait_until("journald has the other", lambda: self.journal(f"DRAWBRIDGE_CALL={second['id']}"))
+        of_the_carrier = self.journal("DRAWBRIDGE_TRUNK=carrier", "DRAWBRIDGE_OUTCOME=answered")
+        self.assertEqual({line["DRAWBRIDGE_CALL"] for line in of_the_carrier}, {first["id"], second["id"]})
+
+    def journal(self, *matches):
+        """The lines of the service in which all of these fields are so, each with all that journald has of it."""
+        said = self.machine.run("journalctl", "--unit=drawbridge", "--output=json", *matches, check=False)
+        return [json.loads(line) for line in said.stdout.splitlines() if line.startswith("{")]
+
     def test_a_trunk_is_a_file_and_a_faulty_one_is_refused(self):
         self.call()
         self.machine.run("rm", "/etc/drawbridge/trunks.d/carrier.toml")

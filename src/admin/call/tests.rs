@@ -4,7 +4,9 @@ use expect_test::expect_file;
 
 use super::*;
 use crate::admin::golden;
-use crate::b2bua::{CallEnd, CallPhase, CallReport, Direction, EndedBy, LadderReport, Outcome};
+use crate::b2bua::{
+    AttemptResult, CallEnd, CallPhase, CallReport, Direction, EndedBy, LadderReport, Outcome,
+};
 use crate::base::{Hop, ListenerId, Realm, Transport};
 use crate::media::{DirectionReport, LiveDirection, LiveStream, MediaReport, StreamKind};
 use crate::sip::Message;
@@ -109,12 +111,14 @@ impl Bench {
                     trunk: "vonage".into(),
                     target: Some("198.51.100.7:5060".parse().unwrap()),
                     result: AttemptResult::Status(503),
+                    rang_after: None,
                     millis: 40,
                 },
                 Attempt {
                     trunk: "sinch".into(),
                     target: Some("192.0.2.1:5060".parse().unwrap()),
                     result: AttemptResult::Status(200),
+                    rang_after: Some(Duration::from_millis(380)),
                     millis: 1_400,
                 },
             ],
@@ -212,8 +216,12 @@ fn a_call_that_is_over_tells_how_it_ended() {
 #[test]
 fn a_target_that_is_being_tried_has_no_status_and_a_silent_relay_leaves_media_out() {
     let bench = bench();
-    let trying =
-        Trying { trunk: "sinch".into(), target: "192.0.2.1:5060".parse().unwrap(), since: bench.clock.now() };
+    let trying = Trying {
+        trunk: "sinch".into(),
+        target: "192.0.2.1:5060".parse().unwrap(),
+        since: bench.clock.now(),
+        rang_after: None,
+    };
     let page = CallPage { trying: Some(trying), attempts: Vec::new(), ..bench.page() };
     let body = serde_json::to_value(CallPageBody::of(&page, &[], bench.clock)).unwrap();
     let tried = &body["route"]["tried"];

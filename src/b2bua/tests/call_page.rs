@@ -6,7 +6,7 @@ use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
 use crate::b2bua::{CallFound, CallPage, CallSearch, EndedBy, Input, LadderMessage, Outcome};
-use crate::media::Side;
+use crate::media::{MediaEvent, RtcpCopy, Side};
 use crate::sip::{Message, Method};
 
 fn only_id(lab: &Lab) -> String {
@@ -181,5 +181,33 @@ fn both_legs_are_known_by_the_callers_call_id() {
     assert_eq!(lab.engine.correlation(b"another"), None);
     lab.input(Input::HangUp { call: only_id(&lab) });
     lab.sent.clear();
+    lab.expect_nothing_left();
+}
+
+/// What a peer still reports while its call ends finds it, too.
+#[test]
+fn the_media_of_both_legs_is_known_by_the_callers_call_id_until_it_is_closed() {
+    let mut lab = Lab::new();
+    let (incoming, _) = answered(&mut lab);
+    let id = only_id(&lab);
+    let [session] = page(&lab, &id).media_sessions[..] else { panic!("one session") };
+    let known = |lab: &Lab| lab.engine.correlation_of_media(session);
+    assert_eq!(known(&lab).as_deref(), Some(incoming.call_id()));
+    // The relay has not heard of the end.
+    lab.engine.handle(lab.now, Input::HangUp { call: id.clone() });
+    assert_eq!(known(&lab).as_deref(), Some(incoming.call_id()));
+    let copy = RtcpCopy {
+        at: lab.now,
+        source: "192.0.2.1:4001".parse().unwrap(),
+        destination: "192.0.2.2:10001".parse().unwrap(),
+        bytes: Box::default(),
+    };
+    // Nothing for the engine.
+    lab.input(Input::Media(MediaEvent::Rtcp { session, copy: Box::new(copy) }));
+    assert_eq!(known(&lab), None);
+    for peer in [PBX, CARRIER_A] {
+        let bye = lab.take_request(peer, &Method::Bye);
+        lab.receive(peer, &respond(peer, &bye, 200, "", None));
+    }
     lab.expect_nothing_left();
 }

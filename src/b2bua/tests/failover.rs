@@ -11,7 +11,11 @@ use crate::sip::{Header, Message, Method};
 /// Carrier B answers, and the caller hangs up.
 pub(super) fn complete_over_b(lab: &mut Lab, invite: &Message) {
     let outgoing = lab.take_request(CARRIER_B, &Method::Invite);
-    lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 200, "other-callee", Some(SDP_CARRIER)));
+    answer_over_b(lab, invite, &outgoing);
+}
+
+fn answer_over_b(lab: &mut Lab, invite: &Message, outgoing: &Message) {
+    lab.receive(CARRIER_B, &respond(CARRIER_B, outgoing, 200, "other-callee", Some(SDP_CARRIER)));
     lab.take_request(CARRIER_B, &Method::Ack);
     let answer = lab.take_response(PBX, 200);
     lab.receive(PBX, &finish(caller_request(PBX, invite, &answer, &Method::Ack, 1), None));
@@ -310,6 +314,55 @@ fn a_phone_that_rings_too_long_is_silent_before_the_next_one_rings() {
     complete_over_b(&mut lab, &invite);
     lab.expect_nothing_left();
     assert_eq!(results(&lab), [AttemptResult::Timeout, AttemptResult::Status(200)]);
+}
+
+#[test]
+fn each_attempt_knows_whether_it_rang_itself_and_when() {
+    let rang = |lab: &Lab| lab.cdr().attempts.iter().map(|attempt| attempt.rang_after).collect::<Vec<_>>();
+    let begin_over_b = || {
+        let mut lab = Lab::with(with_failover(&[CodePattern::Class(5)], true));
+        let (invite, outgoing) = begin(&mut lab, Some(SDP_PBX));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 100, "callee", None));
+        lab.advance(Duration::from_millis(1_200));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 180, "callee", None));
+        lab.take_response(PBX, 180);
+        lab.advance(Duration::from_secs(3));
+        lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 503, "callee", None));
+        lab.take_request(CARRIER_A, &Method::Ack);
+        let outgoing = lab.take_request(CARRIER_B, &Method::Invite);
+        lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 100, "other", None));
+        lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 199, "other", None));
+        lab.advance(Duration::from_millis(700));
+        (lab, invite, outgoing)
+    };
+    let first = Some(Duration::from_millis(1_200));
+
+    // The caller hangs up before the second rings.
+    let (mut lab, invite, outgoing) = begin_over_b();
+    lab.receive(PBX, &cancel_of(&invite));
+    lab.take_response(PBX, 200);
+    lab.take_response(PBX, 487);
+    let cancelled = lab.take_request(CARRIER_B, &Method::Cancel);
+    lab.receive(CARRIER_B, &respond(CARRIER_B, &cancelled, 200, "other", None));
+    lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 487, "other", None));
+    lab.take_request(CARRIER_B, &Method::Ack);
+    lab.expect_nothing_left();
+    assert_eq!(results(&lab), [AttemptResult::Status(503), AttemptResult::Cancelled]);
+    assert_eq!(rang(&lab), [first, None]);
+
+    // It rings, twice, and is answered.
+    let (mut lab, invite, outgoing) = begin_over_b();
+    for _ in 0..2 {
+        lab.receive(CARRIER_B, &respond(CARRIER_B, &outgoing, 180, "other", None));
+        lab.take_response(PBX, 180);
+        lab.advance(Duration::from_secs(2));
+    }
+    answer_over_b(&mut lab, &invite, &outgoing);
+    lab.expect_nothing_left();
+    assert_eq!(rang(&lab), [first, Some(Duration::from_millis(700))]);
+    let cdr = lab.cdr();
+    assert_eq!(cdr.ring.map(|ring| ring - cdr.start), first);
+    assert_eq!(cdr.attempts[1].setup(), Some(Duration::from_millis(700)));
 }
 
 #[test]

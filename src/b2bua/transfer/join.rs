@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::super::Event;
-use super::super::call::{Call, CallKey, CallTimer, Leg, LegSdp, Phase};
+use super::super::call::{Call, CallKey, CallTimer, LegSdp, Phase};
 use super::super::call_media::SdpRole;
-use super::super::cdr::{CdrLeg, EndedBy};
+use super::super::cdr::EndedBy;
 use super::super::ending::End;
 use super::super::engine::Engine;
 use super::super::outgoing::Purpose;
@@ -315,15 +315,9 @@ pub(super) fn is_quiet(call: &Call) -> bool {
 
 /// The record says who was called first, not who was transferred to.
 fn keep_for_record(call: &mut Call) {
-    let of = |leg: &Leg, remote| CdrLeg {
-        realm: leg.realm,
-        trunk: leg.trunk.clone(),
-        remote,
-        call_id: String::from_utf8_lossy(&leg.call_id).into_owned(),
-    };
-    let remote = call.record.remote;
-    let first = call.b.as_ref().map(|leg| of(leg, leg.hop.peer));
-    call.record.first_legs.get_or_insert((of(&call.a, remote), first));
+    if call.record.first_legs.is_none() {
+        call.record.first_legs = Some(call.legs_for_record());
+    }
 }
 
 /// The user part of our Contact towards a side, which a leg keeps.

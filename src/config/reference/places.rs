@@ -510,7 +510,8 @@ pub(super) const LOG: Section = Section {
 
 pub(super) const HEP: Section = Section {
     table: "[hep]",
-    text: "A copy of each SIP message for a capture server (Homer), as HEP version 3. Absent: none.",
+    text: "A copy of each SIP message, and of what peers report by RTCP, for a capture server (Homer), as HEP version 3. \
+           Absent: none.",
     keys: &[
         key(
             "hep.collector",
@@ -547,6 +548,15 @@ pub(super) const HEP: Section = Section {
             Reload,
             r#""${SECRET}""#,
             "Goes with each copy, if the server asks for one.",
+        ),
+        key(
+            "hep.rtcp",
+            "true or false",
+            As("true"),
+            Any(""),
+            Reload,
+            "false",
+            "RTCP of both sides as JSON, under the Call-ID of its call; SRTCP is not copied.",
         ),
     ],
 };

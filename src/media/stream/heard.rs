@@ -26,7 +26,7 @@ impl Stream {
     pub(super) fn hear_reports(
         &mut self,
         side: Side,
-        verdict: Verdict,
+        verdict: &mut Verdict,
         packet: &RtcpPacket<'_>,
         now: Instant,
     ) {
@@ -42,6 +42,7 @@ impl Stream {
         if !is_peers || this.kind() != StreamKind::Rtp {
             return;
         }
+        verdict.has_report = packet.begins_with_report();
         this.received.reports.receive(packet, &across.quality, &across.sender_reports, now);
         if let Forward::To(_) = verdict.forward {
             this.received.sender_reports.pass(packet, now);

@@ -173,6 +173,32 @@ fn rtcp_goes_its_own_way_and_still_while_nobody_sends() {
 }
 
 #[test]
+fn reports_of_the_peer_are_told_from_what_cannot_be_read_and_what_is_a_strangers() {
+    let mut stream = joined();
+    stream.set_remote(Side::B, Some(remote("198.51.100.4:7000", "198.51.100.4")));
+    let mut has_report = |source: &str, bytes: &[u8]| {
+        let at = crate::base::Instant::ZERO;
+        stream.receive(Side::A, PortKind::Rtcp, source.parse().unwrap(), bytes, at).has_report
+    };
+    assert!(has_report("10.0.0.9:4001", &RTCP));
+    assert!(!has_report("10.0.0.66:4001", &RTCP));
+    // Feedback alone (RFC 5506), and no RTCP at all.
+    assert!(!has_report("10.0.0.9:4001", &[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]));
+    assert!(!has_report("10.0.0.9:4001", b"rubbish rubbish"));
+    let secured = RemoteMedia { kind: StreamKind::SecuredRtp, ..remote("10.0.0.9:4000", "10.0.0.9") };
+    stream.set_remote(Side::A, Some(secured));
+    let srtcp = [&RTCP[..], &[0; 16]].concat();
+    let verdict = stream.receive(
+        Side::A,
+        PortKind::Rtcp,
+        "10.0.0.9:4001".parse().unwrap(),
+        &srtcp,
+        crate::base::Instant::ZERO,
+    );
+    assert!(matches!(verdict.forward, Forward::To(_)) && !verdict.has_report);
+}
+
+#[test]
 fn a_multiplexing_peer_is_joined_to_one_that_does_not() {
     let mut stream = Stream::default();
     let mut mux = remote("10.0.0.9:4000", "10.0.0.9");

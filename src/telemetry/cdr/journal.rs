@@ -429,3 +429,6 @@ fn ended(record: Record<'static>, answered_us: Option<u64>, last: &Moment) -> Re
         ..record
     }
 }
+
+#[cfg(test)]
+mod tests;

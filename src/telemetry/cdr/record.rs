@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::b2bua::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer};
+use crate::b2bua::{Attempt, Cdr, CdrLeg, CdrTransfer};
 use crate::base::{Instant, TrunkName};
 use crate::media::{DirectionReport, PeerReport};
 use crate::runtime::Clock;
@@ -52,7 +53,7 @@ impl<'a> Record<'a> {
             ring: cdr.ring.map(time),
             answer: cdr.answer.map(time),
             end: time(cdr.end),
-            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: millis(duration),
             from: Cow::Borrowed(&cdr.from),
             to: Cow::Borrowed(&cdr.to),
             from_e164: cdr.from_e164.as_deref().map(Cow::Borrowed),
@@ -117,6 +118,9 @@ pub(super) struct AttemptRecord<'a> {
     target: Option<SocketAddr>,
     status: AttemptStatus<'a>,
     ms: u64,
+    /// From our INVITE until it rang there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rang_ms: Option<u64>,
 }
 
 /// A status code, or `"timeout"`, `"transport"`, `"dns"`, `"cancelled"`.
@@ -129,18 +133,16 @@ enum AttemptStatus<'a> {
 
 impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
     fn from(attempt: &'a Attempt) -> Self {
-        let status = match attempt.result {
-            AttemptResult::Status(code) => AttemptStatus::Code(code),
-            AttemptResult::Timeout => AttemptStatus::Word(Cow::Borrowed("timeout")),
-            AttemptResult::Transport => AttemptStatus::Word(Cow::Borrowed("transport")),
-            AttemptResult::Dns => AttemptStatus::Word(Cow::Borrowed("dns")),
-            AttemptResult::Cancelled => AttemptStatus::Word(Cow::Borrowed("cancelled")),
+        let status = match attempt.result.code() {
+            Ok(code) => AttemptStatus::Code(code),
+            Err(word) => AttemptStatus::Word(Cow::Borrowed(word)),
         };
         AttemptRecord {
             trunk: Cow::Borrowed(attempt.trunk.as_str()),
             target: attempt.target,
             status,
             ms: attempt.millis,
+            rang_ms: attempt.rang_after.map(millis),
         }
     }
 }
@@ -186,7 +188,7 @@ impl From<&DirectionReport> for DirectionRecord {
             restarts: report.restarts,
             sequence_step: report.sequence_step,
             dropped: report.dropped,
-            one_way_ms: u64::try_from(report.one_way.as_millis()).unwrap_or(u64::MAX),
+            one_way_ms: millis(report.one_way),
             rtcp: report.rtcp.as_ref().map(PeerRecord::from),
         }
     }
@@ -216,6 +218,10 @@ impl From<&PeerReport> for PeerRecord {
             mos: report.mos.map(hundredths),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is estimated is not shown to the 15th digit.

@@ -10,7 +10,8 @@ use crate::b2bua::{Attempt, AttemptResult, CdrLeg, CdrTransfer, EndedBy};
 use crate::base::{Realm, TrunkName};
 use crate::media::{DirectionReport, MediaReport, PeerReport};
 
-fn cdr(clock: &Clock) -> Cdr {
+/// A record with every field that there is.
+pub(super) fn cdr(clock: &Clock) -> Cdr {
     let start = clock.now();
     let at = |millis| start + Duration::from_millis(millis);
     Cdr {
@@ -42,12 +43,14 @@ fn cdr(clock: &Clock) -> Cdr {
                 trunk: TrunkName::from("a"),
                 target: "203.0.113.7:5060".parse().ok(),
                 result: AttemptResult::Timeout,
+                rang_after: None,
                 millis: 4_000,
             },
             Attempt {
                 trunk: TrunkName::from("b"),
                 target: "[2001:db8::5]:5060".parse().ok(),
                 result: AttemptResult::Status(200),
+                rang_after: Some(Duration::from_millis(340)),
                 millis: 1_990,
             },
         ],
@@ -142,7 +145,8 @@ fn a_record_has_the_fields_of_the_contract_in_their_order() {
               "trunk": "b",
               "target": "[2001:db8::5]:5060",
               "status": 200,
-              "ms": 1990
+              "ms": 1990,
+              "rang_ms": 340
             }
           ],
           "status": 200,

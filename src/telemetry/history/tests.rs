@@ -14,10 +14,12 @@ fn cdr(status: u16, results: &[AttemptResult], ring: bool, by: EndedBy) -> Cdr {
         remote: "192.0.2.1:5060".parse().unwrap(),
         call_id: "x".to_owned(),
     };
-    let attempt = |result: &AttemptResult| Attempt {
+    // What rang is the one that was tried last.
+    let attempt = |(place, result): (usize, &AttemptResult)| Attempt {
         trunk: "sinch".into(),
         target: "192.0.2.1:5060".parse().ok(),
         result: *result,
+        rang_after: (ring && place + 1 == results.len()).then(|| Duration::from_millis(90)),
         millis: 1,
     };
     let direction = |mos| DirectionReport { mos, ..DirectionReport::default() };
@@ -36,7 +38,7 @@ fn cdr(status: u16, results: &[AttemptResult], ring: bool, by: EndedBy) -> Cdr {
         transfers: vec![],
         ingress: leg(Realm::Trusted, Some("pbx")),
         egress: Some(leg(Realm::Untrusted, Some("sinch"))),
-        attempts: results.iter().map(attempt).collect(),
+        attempts: results.iter().enumerate().map(attempt).collect(),
         status,
         ended_by: by,
         cause: String::new(),
@@ -121,6 +123,25 @@ fn each_attempt_counts_on_its_trunk_and_its_media_where_it_came_from() {
         assert!(node.delay.percentile_ms(0.5).is_some_and(|ms| (150.0..=200.0).contains(&ms)));
         assert!(node.setup.percentile_ms(0.5).is_some_and(|ms| (3_000.0..=4_000.0).contains(&ms)));
     });
+}
+
+/// `failover.after_ringing`: the caller heard one phone, and hung up before the next one rang.
+#[test]
+fn a_trunk_did_its_part_if_it_rang_itself_however_its_attempt_ended() {
+    use AttemptResult::{Cancelled, Status, Timeout};
+    for left in [Timeout, Status(503)] {
+        let mut cdr = cdr(487, &[left, Cancelled], true, EndedBy::Caller);
+        cdr.attempts[0].trunk = "first".into();
+        cdr.attempts[0].rang_after = cdr.attempts[1].rang_after.take();
+        let history = History::default();
+        tell(&history, &cdr, |_| true);
+        history.tick(at(1), Sample::default());
+        history.read(|past| {
+            assert_eq!(counts(past.trunk(&"first".into(), 1).ends), (1, 0, 1), "{left:?}");
+            assert_eq!(counts(past.trunk(&"sinch".into(), 1).ends), (1, 0, 0), "{left:?}");
+            assert_eq!(counts(past.last_seconds(1).ends), (1, 0, 1));
+        });
+    }
 }
 
 #[test]

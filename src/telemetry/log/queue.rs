@@ -6,15 +6,18 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Lines that may wait for the thread that writes.
 pub(super) const WAITING_LINES: usize = 4_096;
+/// The memory that they may take, in bytes: of lines of the usual length as many as may wait, and 256 of the longest.
+pub(super) const WAITING_BYTES: usize = 4 << 20;
 /// A longer line is cut.
 pub(super) const LINE_MAX_BYTES: usize = 16_384;
-/// Once lines were lost, there is room again when no more than so many wait: one gap, told once.
-const ROOM_AGAIN: usize = WAITING_LINES / 2;
+/// Once lines were lost, there is room again when no more than so many wait, and bytes: one gap, told once.
+const ROOM_AGAIN: (usize, usize) = (WAITING_LINES / 2, WAITING_BYTES / 2);
 
 /// Where lines end. Only the thread `log` has it: it may block.
 pub(super) trait Output: Send + 'static {
@@ -42,6 +45,8 @@ enum Entry {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Entry>,
+    /// What the lines among these take.
+    bytes: usize,
     /// Lines that found no room, since there was room last.
     lost: u64,
     /// An entry is taken, and not written yet.
@@ -57,6 +62,8 @@ struct Shared {
     filled: Condvar,
     /// Nothing waits, and all is written.
     emptied: Condvar,
+    /// Lines that were lost since the start, for whatever reason.
+    lost: AtomicU64,
 }
 
 /// The queue; a clone is the same one.
@@ -78,10 +85,14 @@ impl Queue {
     /// Queues a line. The lock is held for no longer than that takes, never while something is written.
     pub(super) fn send(&self, line: Vec<u8>) {
         let mut state = self.state();
-        if state.lost > 0 || state.waiting.len() >= WAITING_LINES {
+        // What it has allocated counts, and not what it uses of that.
+        let bytes = state.bytes + line.capacity();
+        if state.lost > 0 || state.waiting.len() >= WAITING_LINES || bytes > WAITING_BYTES {
             state.lost += 1;
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        state.bytes = bytes;
         state.waiting.push_back(Entry::Line(line));
         if std::mem::take(&mut state.is_asleep) {
             self.0.filled.notify_one();
@@ -93,6 +104,11 @@ impl Queue {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
         let waited = self.0.emptied.wait_timeout_while(self.state(), patience, is_busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// How many lines were lost since the start.
+    pub(super) fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
     }
 
     fn write_all(&self, output: &mut impl Output) -> ! {
@@ -109,6 +125,7 @@ impl Queue {
                 && output.write(&line).is_err()
             {
                 missing += 1;
+                self.0.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -118,11 +135,15 @@ impl Queue {
         let mut state = self.state();
         state.is_writing = false;
         loop {
-            if state.lost > 0 && state.waiting.len() <= ROOM_AGAIN {
+            let has_room = state.waiting.len() <= ROOM_AGAIN.0 && state.bytes <= ROOM_AGAIN.1;
+            if state.lost > 0 && has_room {
                 let lost = std::mem::take(&mut state.lost);
                 state.waiting.push_back(Entry::Lost(lost));
             }
             if let Some(entry) = state.waiting.pop_front() {
+                if let Entry::Line(line) = &entry {
+                    state.bytes -= line.capacity();
+                }
                 state.is_writing = true;
                 return entry;
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::with_default;
 
-use super::queue::{LINE_MAX_BYTES, Output, WAITING_LINES};
+use super::queue::{LINE_MAX_BYTES, Output, WAITING_BYTES, WAITING_LINES};
 use super::*;
 
 /// No test waits longer for what must come.
@@ -220,6 +220,32 @@ fn the_end_waits_for_what_is_queued_but_not_for_ever() {
 }
 
 #[test]
+fn long_lines_take_no_more_memory_than_many_short_ones() {
+    let (queue, open, written) = gated();
+    let long = || vec![b'x'; LINE_MAX_BYTES];
+    let fit = WAITING_BYTES / LINE_MAX_BYTES;
+    // One may be in the hands of the thread, or not yet.
+    for _ in 0..fit + 10 {
+        queue.send(long());
+    }
+    let lost = queue.lost();
+    assert!((9..=10).contains(&lost), "{lost}");
+    // A gap stays one gap: what is short waits for room, too, until half of it is free.
+    queue.send(b"short\n".to_vec());
+    assert_eq!(queue.lost(), lost + 1);
+    (0..3 * fit).for_each(|_| open.send(true).unwrap());
+    assert!(queue.finish(PATIENCE));
+    let came = written.lock().unwrap().clone();
+    let told = format!("lost {}\n", lost + 1);
+    assert!(came.ends_with(told.as_bytes()), "{}", came.len());
+    assert_eq!(came.len() - told.len(), (fit + 10 - lost as usize) * LINE_MAX_BYTES);
+    // And there is room again for as much.
+    (0..fit).for_each(|_| queue.send(long()));
+    assert!(queue.finish(PATIENCE));
+    assert_eq!(queue.lost(), lost + 1);
+}
+
+#[test]
 fn lines_that_could_not_be_written_are_told_before_the_next() {
     let (queue, open, written) = gated();
     for line in [b"1\n", b"2\n", b"3\n"] {
@@ -231,4 +257,5 @@ fn lines_that_could_not_be_written_are_told_before_the_next() {
     }
     assert!(queue.finish(PATIENCE));
     assert_eq!(*written.lock().unwrap(), b"lost 2\n3\n");
+    assert_eq!(queue.lost(), 2);
 }

@@ -18,6 +18,7 @@ fn render(metrics: &Metrics) -> String {
         rtp_dropped: vec![(Realm::Untrusted, "not_rtp", 3)],
         stalls: vec![("buffers", 2)],
         restarts: 1,
+        copies_lost: 2,
     };
     let census = Census {
         transactions: 4,
@@ -43,6 +44,7 @@ fn cdr() -> Cdr {
         trunk: TrunkName::from(trunk),
         target: "192.0.2.1:5060".parse().ok(),
         result,
+        rang_after: None,
         millis: 1,
     };
     let direction = DirectionReport {
@@ -71,7 +73,7 @@ fn cdr() -> Cdr {
         attempts: vec![
             attempt("sinch", AttemptResult::Status(503)),
             attempt("sinch", AttemptResult::Status(699)),
-            attempt("sinch", AttemptResult::Status(200)),
+            Attempt { millis: 2_900, ..attempt("sinch", AttemptResult::Status(200)) },
             attempt("never configured", AttemptResult::Timeout),
         ],
         status: 200,
@@ -112,7 +114,9 @@ fn a_call_is_counted_on_both_of_its_trunks() {
         r#"drawbridge_calls_total{direction="in",outcome="answered",trunk="-"} 1"#,
         r#"drawbridge_calls_total{direction="out",outcome="answered",trunk="sinch"} 1"#,
         r#"drawbridge_calls_total{direction="in",outcome="answered",trunk="sinch"} 0"#,
-        r#"drawbridge_call_setup_seconds_sum{trunk="sinch"} 1.5"#,
+        r#"drawbridge_call_setup_seconds_sum{trunk="-"} 1.5"#,
+        r#"drawbridge_call_setup_seconds_sum{trunk="sinch"} 2.9"#,
+        r#"drawbridge_call_setup_seconds_count{trunk="sinch"} 1"#,
         r#"drawbridge_call_duration_seconds_sum{trunk="-"} 60"#,
         r#"drawbridge_call_attempts_total{code="503",trunk="sinch"} 1"#,
         r#"drawbridge_call_attempts_total{code="6xx",trunk="sinch"} 1"#,
@@ -127,6 +131,39 @@ fn a_call_is_counted_on_both_of_its_trunks() {
     }
     assert!(!text.contains("never configured"));
     exposition::check(&text);
+}
+
+/// `failover.after_ringing`: what the caller heard of the first trunk is no figure of the second.
+#[test]
+fn each_trunk_has_the_setup_time_of_its_own_attempts() {
+    let (metrics, meter) = meter(&["first", "second", "pbx"]);
+    let attempt = |trunk: &str, result, rang_ms: Option<u64>, millis| Attempt {
+        trunk: TrunkName::from(trunk),
+        target: "192.0.2.1:5060".parse().ok(),
+        result,
+        rang_after: rang_ms.map(Duration::from_millis),
+        millis,
+    };
+    meter.count_call(&Cdr {
+        ingress: leg(Realm::Trusted, Some("pbx")),
+        egress: Some(leg(Realm::Untrusted, Some("second"))),
+        attempts: vec![
+            attempt("first", AttemptResult::Status(503), None, 250),
+            attempt("first", AttemptResult::Timeout, Some(750), 185_000),
+            attempt("second", AttemptResult::Status(200), Some(2_000), 5_000),
+        ],
+        ..cdr()
+    });
+    let text = render(&metrics);
+    for line in [
+        r#"drawbridge_call_setup_seconds_sum{trunk="pbx"} 1.5"#,
+        r#"drawbridge_call_setup_seconds_sum{trunk="first"} 0.75"#,
+        r#"drawbridge_call_setup_seconds_count{trunk="first"} 1"#,
+        r#"drawbridge_call_setup_seconds_sum{trunk="second"} 2"#,
+        r#"drawbridge_call_setup_seconds_count{trunk="second"} 1"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");
+    }
 }
 
 #[test]

@@ -218,6 +218,17 @@ impl Shadow {
         let id = Bytes::copy_from_slice(cdr.ingress.call_id.as_bytes());
         let times = [Some(cdr.start), cdr.ring, cdr.answer, Some(cdr.end)];
         assert!(times.into_iter().flatten().is_sorted(), "times of {id:?} are out of order: {times:?}");
+        let rang = cdr.attempts.iter().any(|attempt| attempt.rang_after.is_some());
+        assert!(rang || cdr.ring.is_none(), "{id:?} rang, and none of its attempts: {:?}", cdr.attempts);
+        assert!(
+            !rang || cdr.ring.is_some() || !cdr.transfers.is_empty(),
+            "{id:?} did not ring: {:?}",
+            cdr.attempts
+        );
+        for attempt in &cdr.attempts {
+            let rang_ms = attempt.rang_after.map_or(0, |rang| rang.as_millis());
+            assert!(rang_ms <= attempt.millis.into(), "it rang after its end: {attempt:?}");
+        }
         let egress = cdr.egress.as_ref().map(|leg| Bytes::copy_from_slice(leg.call_id.as_bytes()));
         let (status, is_answered, end) = (cdr.status, cdr.answer.is_some(), cdr.end);
         let before = self.records.insert(id, Record { status, is_answered, end, egress });

@@ -97,3 +97,26 @@ fn a_spool_is_one_process_s() {
     let _first = Spool::open(&directory.0, 1 << 20).unwrap();
     assert_eq!(Spool::open(&directory.0, 1 << 20).unwrap_err().to_string(), "another process uses it");
 }
+
+/// A spool outlives the program that made it: so it was left by the first version, and stays readable.
+#[test]
+fn a_spool_of_the_first_version_goes_on_where_that_stopped() {
+    let directory = TempDir::new("spool-first");
+    let lines = |numbers: &[u64]| numbers.iter().flat_map(|number| line(*number)).collect::<Vec<u8>>();
+    let length = line(1).len();
+    std::fs::write(directory.0.join("0000000003.jsonl"), lines(&[5, 6, 7])).unwrap();
+    std::fs::write(directory.0.join("0000000004.jsonl"), lines(&[8])).unwrap();
+    std::fs::write(directory.0.join("cursor"), format!("00000000000000000003 {length:020}\n")).unwrap();
+    let mut spool = Spool::open(&directory.0, 1 << 20).unwrap();
+    assert_eq!(spool.waiting(), (3, 3 * length as u64));
+    let batch = spool.next(10).unwrap();
+    assert_eq!(numbers(&batch), [6, 7]);
+    spool.sent(&batch).unwrap();
+    assert_eq!(numbers(&spool.next(10).unwrap()), [8]);
+    spool.push(&line(9)).unwrap();
+    drop(spool);
+    // And so it is left by this one.
+    let cursor = std::fs::read_to_string(directory.0.join("cursor")).unwrap();
+    assert_eq!(cursor, format!("{:020} {:020}\n", 4, 0));
+    assert_eq!(std::fs::read(directory.0.join("0000000004.jsonl")).unwrap(), lines(&[8, 9]));
+}
