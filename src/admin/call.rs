@@ -1,7 +1,6 @@
 //! `/api/v1/calls/{id}`: all that can be told of one call, its media as it is at this moment among that.
 //! Fields are added, never renamed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -346,9 +345,6 @@ impl MessageBody {
         }
     }
 }
-
-/// Packets dropped, by reason, of those reasons for which any was.
-pub(super) type DroppedBy = BTreeMap<&'static str, u64>;
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,18 @@
 //! The media of one call, as the relay measures it: while the call goes on, and as it was at the end.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::call::DroppedBy;
 use crate::base::{Instant, Latch};
 use crate::media::{
     Claim, DirectionReport, DropReason, LiveDirection, LiveMedia, LiveStream, MediaReport, PeerReport,
     StreamKind,
 };
+
+/// Packets dropped, by reason, of those reasons for which any was.
+pub(super) type DroppedBy = BTreeMap<&'static str, u64>;
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct MediaBody {
@@ -35,10 +39,14 @@ struct DirectionBody {
     jitter_max_ms: f64,
     mos: Option<f64>,
     dropped: u64,
+    /// The same by reason, over all streams.
+    dropped_by: DroppedBy,
     ssrc_changes: u64,
     restarts: u64,
     /// For how long nothing of it was heard while the other side spoke.
     one_way_ms: u64,
+    /// Whether that goes on, or went on to the end.
+    not_heard: bool,
     first_packet: Option<String>,
     /// Absent at the end, and where none came.
     last_packet_ms_ago: Option<u64>,
@@ -136,9 +144,11 @@ impl DirectionBody {
             jitter_max_ms: hundredths(report.jitter_max_ms),
             mos: report.mos.map(hundredths),
             dropped: report.dropped,
+            dropped_by: by_reason(&report.dropped_by.map(u64::from)),
             ssrc_changes: report.ssrc_changes,
             restarts: report.restarts,
             one_way_ms: u64::try_from(report.one_way.as_millis()).unwrap_or(u64::MAX),
+            not_heard: report.is_silent,
             first_packet: report.first_packet.map(time),
             last_packet_ms_ago: None,
             rtcp: report.rtcp.as_ref().map(PeerBody::of),
@@ -175,7 +185,6 @@ impl StreamBody {
 
 impl StreamDirectionBody {
     fn of(direction: &LiveDirection, now: Instant) -> StreamDirectionBody {
-        let dropped = DropReason::ALL.iter().zip(direction.dropped_by).filter(|(_, count)| *count > 0);
         StreamDirectionBody {
             packets: direction.packets,
             bytes: direction.bytes,
@@ -185,7 +194,7 @@ impl StreamDirectionBody {
             jitter_ms: hundredths(direction.jitter_ms),
             mos: direction.mos.map(hundredths),
             last_packet_ms_ago: direction.last_packet.map(|last| ago(last, now)),
-            dropped_by: dropped.map(|(reason, count)| (reason.as_str(), count.into())).collect(),
+            dropped_by: by_reason(&direction.dropped_by.map(u64::from)),
             source: SourceBody {
                 signalled: direction.signalled.map(|address| address.to_string()),
                 locked: direction.source.map(|address| address.to_string()),
@@ -204,6 +213,12 @@ impl StreamDirectionBody {
             },
         }
     }
+}
+
+/// From counts in the order of [`DropReason::ALL`].
+pub(super) fn by_reason(packets: &[u64; DropReason::ALL.len()]) -> DroppedBy {
+    let dropped = DropReason::ALL.iter().zip(packets).filter(|(_, packets)| **packets > 0);
+    dropped.map(|(reason, packets)| (reason.as_str(), *packets)).collect()
 }
 
 fn ago(at: Instant, now: Instant) -> u64 {

@@ -1,17 +1,19 @@
 //! `/api/v1/calls`: which calls there are. Fields are added, never renamed.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
 use super::problem::Problem;
-use crate::b2bua::{CallReport, ReportedLeg};
+use crate::b2bua::{CallReport, CallSearch, ReportedLeg};
 use crate::base::Instant;
+use crate::media::Side;
 use crate::runtime::Clock;
 use crate::runtime::driver::Command;
+use crate::sip::unescape;
 use crate::telemetry::rfc3339::utc_millis;
 
 /// One answer lists no more: what it costs to make is time that calls wait.
@@ -19,7 +21,7 @@ const CALLS_LISTED_MAX: usize = 1_000;
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Calls {
-    /// How many there are; more than are listed, if there are many.
+    /// How many there are; more than are listed, if there are many, or not all are meant.
     total: usize,
     /// The oldest first.
     calls: Vec<CallBody>,
@@ -40,6 +42,8 @@ pub(super) struct CallBody {
     /// Since the start.
     seconds: u64,
     emergency: bool,
+    /// Who was found not to be heard while the other spoke, at any time: `caller`, `callee`.
+    not_heard: Vec<&'static str>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -49,11 +53,22 @@ struct LegBody {
     remote: String,
 }
 
-pub(super) async fn list(State(view): State<View>) -> Result<Json<Calls>, Problem> {
-    let reports = view.ask(|answer| Command::Calls(CALLS_LISTED_MAX, answer)).await;
+pub(super) async fn list(
+    State(view): State<View>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Calls>, Problem> {
+    let search = CallSearch::of(&searched(query.as_deref().unwrap_or_default()));
+    let reports = view.ask(|answer| Command::Calls(CALLS_LISTED_MAX, search, answer)).await;
     let reports = reports.ok_or_else(Problem::unresponsive)?;
     let total = view.vitals().await.map_or(0, |vitals| vitals.census.calls).max(reports.len());
     Ok(Json(Calls { total, calls: reports.iter().map(|report| CallBody::of(report, view.clock)).collect() }))
+}
+
+/// What `match` says.
+fn searched(query: &str) -> String {
+    let said = query.split('&').find_map(|pair| pair.strip_prefix("match=")).unwrap_or_default();
+    // A plus sign is how forms write a space, and how a telephone number begins: here it is what it is.
+    String::from_utf8_lossy(&unescape(said.as_bytes())).into_owned()
 }
 
 pub(super) fn no_such_call(id: &str) -> Problem {
@@ -63,6 +78,13 @@ pub(super) fn no_such_call(id: &str) -> Problem {
         format!("there is no call \"{id}\""),
         "it may be over: drawbridge calls lists those in progress",
     )
+}
+
+const fn party_name(side: Side) -> &'static str {
+    match side {
+        Side::A => "caller",
+        Side::B => "callee",
+    }
 }
 
 impl CallBody {
@@ -79,6 +101,7 @@ impl CallBody {
             answer: report.answer.map(time),
             seconds: clock.now().since(report.start).as_secs(),
             emergency: report.is_emergency,
+            not_heard: report.not_heard.iter().map(|side| party_name(*side)).collect(),
         }
     }
 }
@@ -105,6 +128,19 @@ mod tests {
     use crate::base::Realm;
 
     #[test]
+    fn what_is_searched_for_may_be_escaped_and_begin_with_a_plus_sign() {
+        for (query, said) in [
+            ("", ""),
+            ("other=1", ""),
+            ("match=+1202", "+1202"),
+            ("x=2&match=%2B1202%20caf%C3%A9&match=no", "+1202 café"),
+            ("match=%ff%", "\u{fffd}%"),
+        ] {
+            assert_eq!(searched(query), said, "{query}");
+        }
+    }
+
+    #[test]
     fn the_bodies_are_those_that_the_commands_read() {
         let clock = Clock::start();
         let ago = |seconds: u64| {
@@ -126,12 +162,14 @@ mod tests {
             start: ago(62),
             answer: Some(ago(60)),
             is_emergency: true,
+            not_heard: vec![Side::B],
         };
         let setup = CallReport {
             egress: None,
             phase: CallPhase::Setup,
             answer: None,
             is_emergency: false,
+            not_heard: Vec::new(),
             to: "+442079460000".to_owned(),
             ..answered.clone()
         };

@@ -13,6 +13,14 @@ use super::routes::{Gives, On, PAGES, Page};
 /// Where the schemas of bodies are.
 const SCHEMAS: &str = "/components/schemas";
 
+/// What a page is asked for with: its `id`, the name, and what that is.
+const QUERIES: [(&str, &str, &str); 1] = [(
+    "calls",
+    "match",
+    "Only calls of which the id, a number, the phase, a trunk, an address, \"emergency\" or \"caller not heard\" holds each of these words, in any case; at \
+     most 8 words of 128 bytes together.",
+)];
+
 /// `/api/v1/openapi.json`.
 pub(super) async fn page() -> Response {
     static TEXT: OnceLock<String> = OnceLock::new();
@@ -127,6 +135,14 @@ fn path(page: &Page, takes: Option<Value>, gives: &Value, problem: &Value) -> Va
     if let Some(body) = takes {
         operation["requestBody"] =
             json!({"required": false, "content": {"application/json": {"schema": body}}});
+    }
+    let searches: Vec<Value> = QUERIES
+        .iter()
+        .filter(|(id, ..)| *id == page.id)
+        .map(|(_, name, text)| json!({"name": name, "in": "query", "required": false, "description": text, "schema": {"type": "string"}}))
+        .collect();
+    if !searches.is_empty() {
+        operation["parameters"] = Value::Array(searches);
     }
     let mut path = json!({(if page.on == On::Socket { "post" } else { "get" }): operation});
     let asked = page.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));

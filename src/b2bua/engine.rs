@@ -34,7 +34,7 @@
 //! | a request again: challenged, and with which nonce; after a refused password; over another transport | `challenge.rs`, `credentials.rs`, `nonces.rs`; `passwords.rs`; `resending.rs` |
 //! | **data** | |
 //! | a call and its legs; settings, as calls began with them | `call.rs`; `settings.rs`, `snapshots.rs` |
-//! | what operators ask and say: reports, hanging up, draining | `operator.rs` |
+//! | what operators ask and say: reports, hanging up, draining; which calls they mean | `operator.rs`; `call_search.rs` |
 //! | all that can be told of one call; what was said in it; calls that ended lately | `call_page.rs`; `ladder.rs`; `ended_calls.rs` |
 //! | what operators try: where a call would go; questions to a trunk, without the daemon | `explain.rs`, `explain/`; `inquiry.rs` |
 //! | what goes in and out | `io.rs` |

@@ -11,6 +11,7 @@ mod bodies;
 mod call;
 mod call_media;
 mod call_page;
+mod call_search;
 mod called;
 mod caller;
 mod capabilities;
@@ -64,6 +65,7 @@ mod tests;
 
 pub use call_media::{OneWayAudio, PartyPlace};
 pub use call_page::{CallEnd, CallFound, CallPage, LegPage, NamedTimer, RoutePage, Trying};
+pub use call_search::CallSearch;
 pub use cdr::{Attempt, AttemptResult, Cdr, CdrLeg, CdrTransfer, EndedBy, Outcome};
 pub use credentials::AuthenticationFault;
 pub use engine::{Engine, MAX_CALLS, MAX_TRANSACTIONS, RETRY_AFTER_S};

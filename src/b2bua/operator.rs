@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 
 use super::Engine;
 use super::call::{Call, CallKey, Leg, Phase};
+use super::call_search::CallSearch;
 use super::cdr::EndedBy;
 use super::ending::End;
 use crate::base::{Instant, Realm, TrunkName};
+use crate::media::Side;
 use crate::routing::TrunkReport;
 use crate::sip::Status;
 
@@ -32,6 +34,8 @@ pub struct CallReport {
     pub answer: Option<Instant>,
     /// Whether it is to an emergency number.
     pub is_emergency: bool,
+    /// Who was found not to be heard while the other spoke, at any time of the call.
+    pub not_heard: Vec<Side>,
 }
 
 /// One side of a call.
@@ -59,6 +63,15 @@ pub enum CallPhase {
 }
 
 impl CallPhase {
+    pub(super) fn of(call: &Call) -> CallPhase {
+        match call.phase {
+            Phase::Setup if call.record.ring.is_some() => CallPhase::Ringing,
+            Phase::Setup => CallPhase::Setup,
+            Phase::Answered => CallPhase::Answered,
+            Phase::Over => CallPhase::Ending,
+        }
+    }
+
     /// For people and for machines.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -76,10 +89,10 @@ impl Engine {
         self.router.report(now)
     }
 
-    /// The oldest calls, at most so many; [`Engine::census`] says how many there are.
-    pub fn call_reports(&self, most: usize) -> Vec<CallReport> {
-        let mut keys: Vec<(Instant, CallKey)> =
-            self.calls.iter().map(|(key, call)| (call.record.start, key)).collect();
+    /// The oldest of the calls that are meant, at most so many; [`Engine::census`] says how many there are.
+    pub fn call_reports(&self, most: usize, search: &CallSearch) -> Vec<CallReport> {
+        let meant = self.calls.iter().filter(|(_, call)| search.finds(call));
+        let mut keys: Vec<(Instant, CallKey)> = meant.map(|(key, call)| (call.record.start, key)).collect();
         keys.sort_unstable();
         keys.truncate(most);
         keys.iter().filter_map(|(_, key)| self.calls.get(*key)).map(CallReport::of).collect()
@@ -151,15 +164,11 @@ impl CallReport {
             to: call.numbers.called_received.clone(),
             ingress: leg(&call.a),
             egress: call.b.as_ref().map(leg),
-            phase: match call.phase {
-                Phase::Setup if call.record.ring.is_some() => CallPhase::Ringing,
-                Phase::Setup => CallPhase::Setup,
-                Phase::Answered => CallPhase::Answered,
-                Phase::Over => CallPhase::Ending,
-            },
+            phase: CallPhase::of(call),
             start: call.record.start,
             answer: call.record.answer,
             is_emergency: call.is_emergency(),
+            not_heard: call.media.not_heard(),
         }
     }
 }

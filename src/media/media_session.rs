@@ -199,10 +199,14 @@ impl MediaSession {
     fn direction(&self, side: Side) -> DirectionReport {
         let mut report = DirectionReport::default();
         for (stream, watches) in self.streams.iter().zip(&self.watches) {
-            let Received { packets, bytes, dropped, first_packet, quality, .. } = stream.received(side);
+            let Received { packets, bytes, dropped, dropped_by, first_packet, quality, .. } =
+                stream.received(side);
             report.packets += packets;
             report.bytes += bytes;
             report.dropped += dropped;
+            for (sum, packets) in report.dropped_by.iter_mut().zip(dropped_by) {
+                *sum = sum.saturating_add(*packets);
+            }
             report.expected += quality.expected();
             report.lost += quality.lost();
             report.reordered += quality.reordered();
@@ -217,6 +221,7 @@ impl MediaSession {
             let [a, b] = watches;
             let watch = if side == Side::A { a } else { b };
             report.one_way = report.one_way.max(watch.silent_for(self.looked_at));
+            report.is_silent |= watch.is_silent();
             let reported = PeerReport::of(&stream.received(side.other()).reports);
             report.rtcp = PeerReport::worse(report.rtcp, reported);
         }

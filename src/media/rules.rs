@@ -8,6 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::flow::DropReason;
 use super::live::LiveMedia;
 use super::silence::{OneWay, SilenceLimits};
 use crate::base::{Dscp, Instant, Latch, Realm};
@@ -362,6 +363,8 @@ pub struct DirectionReport {
     pub sequence_step: Option<i16>,
     /// Packets dropped here, whatever the reason.
     pub dropped: u64,
+    /// The same by reason, in the order of [`DropReason::ALL`].
+    pub dropped_by: [u32; DropReason::ALL.len()],
     /// Interarrival jitter (RFC 3550 §6.4.1), its mean over the call, in milliseconds.
     pub jitter_ms: f64,
     /// The highest that it was, in milliseconds.
@@ -372,6 +375,8 @@ pub struct DirectionReport {
     pub first_packet: Option<Instant>,
     /// For how long nothing of this direction was heard while the other side spoke, where that was told.
     pub one_way: Duration,
+    /// Whether that goes on, or went on to the end.
+    pub is_silent: bool,
     /// What the peer that this direction goes to says of what it received; `None`: it said nothing.
     pub rtcp: Option<PeerReport>,
 }

@@ -145,6 +145,11 @@ impl Watch {
         self.silent_before + if self.told { now.since(self.since) } else { Duration::ZERO }
     }
 
+    /// Whether it was told, and goes on.
+    pub(super) fn is_silent(&self) -> bool {
+        self.told
+    }
+
     /// Looks at `side` of a stream: what is to be told of it.
     pub(super) fn look(
         &mut self,

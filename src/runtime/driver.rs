@@ -18,7 +18,9 @@ use tokio::time::Sleep;
 use super::Clock;
 use super::lookups::{Lookups, Resolved};
 use super::media_questions::{Answer, MediaQuestions};
-use crate::b2bua::{CallFound, CallReport, Census, Direction, Engine, Event, Input, Output, Settings};
+use crate::b2bua::{
+    CallFound, CallReport, CallSearch, Census, Direction, Engine, Event, Input, Output, Settings,
+};
 use crate::base::{ByRealm, Hop, Instant, ListenerId, Realm, Transport, TrunkName};
 use crate::media::{MediaCommand, MediaEvent, MediaSessionId, RtcpCopy};
 use crate::relay::Relay;
@@ -60,7 +62,7 @@ pub enum Command {
     /// Say how the trunks are.
     Trunks(oneshot::Sender<Vec<TrunkReport>>),
     /// Say which calls there are, the oldest first, and at most so many.
-    Calls(usize, oneshot::Sender<Vec<CallReport>>),
+    Calls(usize, CallSearch, oneshot::Sender<Vec<CallReport>>),
     /// Say all of the call of this `id`, which may be cut short.
     Call(String, oneshot::Sender<CallFound>),
     /// Say what the relay measures of this session; never answered if it does not say.
@@ -444,8 +446,8 @@ impl Driver {
             Command::Trunks(answer) => {
                 let _ = answer.send(self.parts.engine.trunk_reports(self.clock.now()));
             }
-            Command::Calls(most, answer) => {
-                let _ = answer.send(self.parts.engine.call_reports(most));
+            Command::Calls(most, search, answer) => {
+                let _ = answer.send(self.parts.engine.call_reports(most, &search));
             }
             Command::Call(id, answer) => {
                 let _ = answer.send(self.parts.engine.call_page(self.clock.now(), &id));

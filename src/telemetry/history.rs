@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::b2bua::{AttemptResult, Cdr, EndedBy};
 use crate::base::{Instant, TrunkName};
+use crate::media::DropReason;
 use crate::routing::{DownBecause, HealthChange, TargetKey};
 
 pub use spread::Spread;
@@ -56,15 +57,32 @@ pub struct Bucket {
     pub packets: u64,
     /// Their UDP payload bytes.
     pub bytes: u64,
-    /// RTP packets that were dropped.
-    pub dropped: u64,
+    /// RTP packets that were dropped, in the order of [`DropReason::ALL`].
+    pub dropped_by: Dropped,
+    /// Sides of calls that were found not to be heard while the other side spoke.
+    pub not_heard: u32,
     /// The share of the time that the engine's thread ran, 0–1; the highest of its seconds.
     pub engine_load: Option<f32>,
     /// The same of the busiest media worker.
     pub relay_load: Option<f32>,
 }
 
+/// Packets by the reason for which they were dropped, in the order of [`DropReason::ALL`].
+pub type Dropped = [u64; DropReason::ALL.len()];
+
+/// Adds packets to packets, reason by reason.
+pub fn add(sum: &mut Dropped, more: &Dropped) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum = sum.saturating_add(*more);
+    }
+}
+
 impl Bucket {
+    /// RTP packets that were dropped, whatever the reason.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_by.iter().sum()
+    }
+
     /// Adds a later one.
     pub fn merge(&mut self, later: &Bucket) {
         self.calls = self.calls.saturating_add(later.calls);
@@ -75,7 +93,8 @@ impl Bucket {
         self.setup.merge(&later.setup);
         self.packets = self.packets.saturating_add(later.packets);
         self.bytes = self.bytes.saturating_add(later.bytes);
-        self.dropped = self.dropped.saturating_add(later.dropped);
+        add(&mut self.dropped_by, &later.dropped_by);
+        self.not_heard = self.not_heard.saturating_add(later.not_heard);
         self.engine_load = higher(self.engine_load, later.engine_load);
         self.relay_load = higher(self.relay_load, later.relay_load);
     }
@@ -148,12 +167,15 @@ pub struct TrunkBucket {
     pub calls: u32,
     /// What became of the attempts to call there.
     pub ends: Ends,
+    /// Calls whose party there was found not to be heard.
+    pub not_heard: u32,
 }
 
 impl TrunkBucket {
     fn merge(&mut self, later: &TrunkBucket) {
         self.calls = self.calls.saturating_add(later.calls);
         self.ends.merge(&later.ends);
+        self.not_heard = self.not_heard.saturating_add(later.not_heard);
     }
 }
 
@@ -167,7 +189,7 @@ pub struct Sample {
     /// Their UDP payload bytes.
     pub bytes: u64,
     /// RTP packets dropped since the start.
-    pub dropped: u64,
+    pub dropped_by: Dropped,
     /// The share of the time since the last tick that the engine's thread ran, 0–1.
     pub engine_load: Option<f32>,
     /// The same of the busiest media worker.
@@ -286,6 +308,16 @@ impl History {
         }
     }
 
+    /// A side of a call is not heard while the other speaks: on which trunk.
+    pub(super) fn not_heard(&self, trunk: Option<&TrunkName>) {
+        let mut feed = lock(&self.feed);
+        feed.bucket.not_heard = feed.bucket.not_heard.saturating_add(1);
+        if let Some(trunk) = trunk {
+            let of_trunk = feed.trunk(trunk);
+            of_trunk.not_heard = of_trunk.not_heard.saturating_add(1);
+        }
+    }
+
     /// Something changed with the health of a target.
     pub(super) fn health_changed(&self, change: &HealthChange) {
         if matches!(change, HealthChange::Target { .. } | HealthChange::Gone { .. }) {
@@ -348,7 +380,9 @@ impl Past {
             active: sample.active,
             packets: sample.packets.saturating_sub(before.packets),
             bytes: sample.bytes.saturating_sub(before.bytes),
-            dropped: sample.dropped.saturating_sub(before.dropped),
+            dropped_by: std::array::from_fn(|reason| {
+                sample.dropped_by[reason].saturating_sub(before.dropped_by[reason])
+            }),
             engine_load: sample.engine_load,
             relay_load: sample.relay_load,
             ..feed.bucket

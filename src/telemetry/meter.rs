@@ -80,7 +80,11 @@ impl Meter {
                 self.metrics.show_health(change);
                 self.metrics.history.health_changed(change);
             }
-            Event::OneWay(told) => self.trunk(told.place.trunk.as_ref()).one_way.inc(),
+            Event::OneWay(told) => {
+                let trunk = told.place.trunk.as_ref();
+                self.trunk(trunk).one_way.inc();
+                self.metrics.history.not_heard(self.known(trunk));
+            }
             // Are logged, not counted: the records have the attempts.
             Event::SourceShared(_) | Event::Calls(_) => {}
             Event::CallEnded { trunk } => self.trunk(trunk.as_ref()).active.dec(),

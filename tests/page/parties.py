@@ -11,6 +11,8 @@ SDP = ("v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=aud
        "a=rtpmap:0 PCMU/8000\r\n")
 KEPT = ("via", "from", "to", "call-id", "cseq", "record-route")
 PACKET_SECONDS = 0.02
+# Long enough to be found in the page.
+DECLINED_AFTER_SECONDS = 6
 
 
 def header(message, name):
@@ -69,8 +71,8 @@ class Party(asyncio.DatagramProtocol):
         self.transport, _ = await self.loop.create_datagram_endpoint(lambda: self, (self.host, 0))
         self.port = self.transport.get_extra_info("sockname")[1]
 
-    async def open_media(self, call_id):
-        _, rtp = await self.loop.create_datagram_endpoint(lambda: Rtp(self.loop), (self.host, 0))
+    async def open_media(self, call_id, host=None):
+        _, rtp = await self.loop.create_datagram_endpoint(lambda: Rtp(self.loop), (host or self.host, 0))
         self.rtp[call_id] = rtp
         return rtp.transport.get_extra_info("sockname")[1]
 
@@ -99,9 +101,11 @@ class Party(asyncio.DatagramProtocol):
 
 
 class Carrier(Party):
-    """Answers by the called number's last digits: 86 is busy, 04 unknown, 80 rings for ever."""
+    """Answers by the called number's last digits: 86 is busy, 04 unknown, 80 rings for ever, 05 declines with markup; 66 sends its
+    media from an address that its SDP does not name."""
 
     is_dead = False
+    elsewhere = "127.0.0.5"
     post_dial_seconds = (0.05, 0.25)
 
     async def take(self, message, address):
@@ -131,13 +135,16 @@ class Carrier(Party):
         if number.endswith("04"):
             return self.answer(invite, address, "404 Not Found")
         self.answer(invite, address, "180 Ringing")
+        if number.endswith("05"):
+            await asyncio.sleep(DECLINED_AFTER_SECONDS)
+            return self.answer(invite, address, "603 <img src=x onerror=alert(1)>\u202egnihton")
         if number.endswith("80"):
             return None
         await asyncio.sleep(random.uniform(0.2, 0.6))
         if number.endswith("86"):
             return self.answer(invite, address, "486 Busy Here")
         if call_id in self.ringing:
-            port = await self.open_media(call_id)
+            port = await self.open_media(call_id, self.elsewhere if number.endswith("66") else None)
             self.rtp[call_id].start(media_of(invite))
             self.answer(invite, address, "200 OK", SDP.format(host=self.host, port=port))
         return None

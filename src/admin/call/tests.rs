@@ -96,6 +96,7 @@ impl Bench {
                 start: self.ago(62_000),
                 answer: Some(self.ago(60_000)),
                 is_emergency: false,
+                not_heard: Vec::new(),
             },
             to_e164: Some("+442079460000".to_owned()),
             from_e164: Some("+14155550100".to_owned()),
@@ -174,6 +175,7 @@ impl Bench {
             jitter_max_ms: 3.5,
             mos: Some(4.391),
             dropped: 7,
+            dropped_by: std::array::from_fn(|index| if index == 0 { 7 } else { 0 }),
             first_packet: Some(self.ago(60_000)),
             ..DirectionReport::default()
         };

@@ -1,17 +1,21 @@
 // The page of one call: its legs, the way it took, its media, its messages. What an older daemon does not say is
 // left out.
 
-import { announce, byId, decimal, duration, el, Freshness, hour, millis, moment, number, setData, setText, span, table } from "./common.js";
+import { announce, byId, duration, el, Freshness, hour, millis, moment, number, redraw, setData, setText, shown, tableOf } from "./common.js";
 import { drawLadder, endsOf, lifelinesOf } from "./ladder.js";
+import { drawMedia, mediaFindings } from "./media.js";
+import { drawNotices } from "./notices.js";
 
-const PHASES = { answered: "good", ringing: "warn", setup: "new", ending: "off", ended: "off" };
+const PHASES = { answered: "good", ringing: "new", setup: "new", ending: "off", ended: "off" };
 const EVERY_MS = 1000;
 const ENDED_EVERY_MS = 15000;
 
 const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
-const fresh = new Freshness(4);
+const fresh = new Freshness(4, () => call && drawHead());
 let call = null;
 let phase = null;
+let found = [];
+let told = new Set();
 
 function fill(list, rows) {
   const told = JSON.stringify(rows);
@@ -23,16 +27,33 @@ function fill(list, rows) {
 
 const legWords = (leg) => (leg ? [leg.trunk, leg.realm, leg.remote].filter(Boolean).join(", ") : "no target yet");
 
+/** How it is, for the head: [kind, words]. Of one that ended, how it did: that is what is asked for first. */
+function headline(now) {
+  if (fresh.lost) return ["unknown", `was ${now} when it was last heard of`];
+  const is = found.some((finding) => finding.is === "bad") ? "bad" : PHASES[now] ?? "warn";
+  if (now === "ended" && call.outcome) return [is, `ended: ${call.outcome}${call.status ? `, ${call.status}` : ""}`];
+  if (now !== "answered" || !call.answer) return [is, now];
+  const lasted = call.seconds - (Date.parse(call.answer) - Date.parse(call.start)) / 1000;
+  return [is, `answered, ${duration(lasted)}${found.some(({ said }) => said) ? ", one-way audio" : ""}`];
+}
+
 function drawHead() {
   const now = call.state === "ended" ? "ended" : call.phase;
   setText(byId("title"), `${call.from || "unknown"} → ${call.to || "unknown"}`);
   setText(byId("id"), call.id);
-  const lasted = call.answer ? call.seconds - (Date.parse(call.answer) - Date.parse(call.start)) / 1000 : null;
-  setText(byId("state"), now === "answered" && lasted !== null ? `answered, ${duration(lasted)}` : now);
-  setData(byId("state"), "is", PHASES[now] ?? "warn");
-  document.title = `${call.from} → ${call.to}: ${now}`;
+  const [is, words] = headline(now);
+  setText(byId("state"), words);
+  setData(byId("state"), "is", is);
+  document.title = shown(`${call.from} → ${call.to}: ${now}`);
   if (phase !== null && phase !== now) announce(`The call is ${now}.`);
   phase = now;
+}
+
+function drawFindings() {
+  drawNotices(found);
+  const news = found.filter(({ key, said }) => said && !told.has(key)).map(({ said }) => said);
+  told = new Set(found.filter(({ said }) => said).map(({ key }) => key));
+  if (news.length > 0) announce(news.join(" "));
 }
 
 function drawLegs() {
@@ -44,56 +65,38 @@ function drawLegs() {
     ["Rang", call.ring ? `${moment(call.ring)}, after ${millis(Date.parse(call.ring) - Date.parse(call.start)).join(" ")}` : null],
     ["Answered", call.answer ? `${moment(call.answer)}, after ${millis(Date.parse(call.answer) - Date.parse(call.start)).join(" ")}` : null],
     ["Ended", call.end ? moment(call.end) : null],
-    ["Ended by", call.ended_by],
+    ["Ended by", call.ended_by ? `the ${call.ended_by === "sbc" ? "SBC" : call.ended_by}` : null],
     ["Cause", call.cause],
     ["Codec", call.codec],
+    ["On hold", ["ingress", "egress"].filter((leg) => call[leg]?.holding).map((leg) => `by the ${leg === "ingress" ? "caller" : "callee"}`).join(" and ")],
+    ["Transfers", (call.transfers ?? []).map((one) => `by the ${one.by} to ${one.to}: ${one.status}`).join("; ")],
     ["Emergency", call.emergency ? "a call for help" : null],
   ]);
 }
 
-function redraw(place, data, make) {
-  const told = JSON.stringify(data ?? null);
-  if (place.told === told) return;
-  place.told = told;
-  place.replaceChildren(...make());
+const RESULTS = { timeout: "no answer in time", transport: "not reachable", dns: "no address in DNS", cancelled: "given up" };
+
+function resultOf(status) {
+  if (status === null || status === undefined) return el("span", { class: "mark", "data-is": "new" }, "under way");
+  const is = status in RESULTS ? (status === "cancelled" ? "off" : "bad") : Number(status) < 300 ? "good" : "bad";
+  return el("span", { class: "mark", "data-is": is }, RESULTS[status] ?? String(status));
 }
 
-const cells = (heads, values) => values.map((value, index) => (index === 0
-  ? el("th", { scope: "row", role: "rowheader", class: "wrap" }, value)
-  : el("td", { role: "cell", class: heads[index][1] ?? "wrap", "data-label": heads[index][0] }, value)));
-
-function tableOf(label, heads, rows) {
-  const { whole, body } = table(label, "stacks", heads);
-  body.append(...rows.map((values) => el("tr", { role: "row" }, ...cells(heads, values))));
-  return whole;
+/** Where it would go next, as long as that matters. */
+function nextOf({ waiting }) {
+  const isOpen = call.state !== "ended" && !call.answer && waiting?.length > 0;
+  return isOpen ? [el("p", { class: "aside" }, `Next: ${waiting.join(", ")}`)] : [];
 }
 
 function drawRoute() {
   const { route } = call;
-  redraw(byId("route"), route, () => {
+  redraw(byId("route"), [route, call.answer, call.state], () => {
     if (!route) return [el("p", { class: "empty" }, "No route is known.")];
     const why = el("p", { class: "why" }, "Route ", el("strong", {}, route.name ?? "none"), route.matched ? `: ${route.matched}` : "");
     const tried = route.tried ?? [];
     if (tried.length === 0) return [why, el("p", { class: "empty" }, "No target was tried yet.")];
-    const rows = tried.map((one) => [one.trunk ?? "–", one.target ?? "no address", String(one.status ?? "under way"), one.ms === null || one.ms === undefined ? "–" : millis(one.ms).join(" ")]);
-    return [why, tableOf("Targets that were tried", [["Trunk"], ["Target"], ["Result"], ["Took", "figure"]], rows)];
-  });
-}
-
-const MEDIA_HEADS = [["Direction"], ["Packets", "figure"], ["Lost", "figure"], ["Jitter", "figure"], ["MOS", "figure"], ["Dropped", "figure"], ["Last heard", "figure"]];
-
-function drawMedia() {
-  const { media } = call;
-  redraw(byId("media"), media, () => {
-    const directions = [["a_to_b", "Caller to callee"], ["b_to_a", "Callee to caller"]].filter(([key]) => media?.[key]);
-    if (directions.length === 0) return [el("p", { class: "empty" }, "No media is measured.")];
-    const rows = directions.map(([key, name]) => {
-      const one = media[key];
-      const last = one.last_packet_ms_ago;
-      return [name, number(one.packets), number(one.lost), one.jitter_ms === null || one.jitter_ms === undefined ? "–" : `${decimal(one.jitter_ms, 1)} ms`,
-        decimal(one.mos, 2), number(one.dropped), last === null || last === undefined ? "–" : last < 1000 ? "now" : `${span(last / 1000)} ago`];
-    });
-    return [tableOf("Media of both directions", MEDIA_HEADS, rows)];
+    const rows = tried.map((one) => [one.trunk ?? "–", one.target ?? "no address", resultOf(one.status), one.ms === null || one.ms === undefined ? "–" : millis(one.ms).join(" ")]);
+    return [why, tableOf("Targets that were tried", [["Trunk"], ["Target"], ["Result"], ["Took", "figure"]], rows), ...nextOf(route)];
   });
 }
 
@@ -116,22 +119,22 @@ function drawMessages() {
 }
 
 function drawAll() {
+  found = mediaFindings(call);
   drawHead();
+  drawFindings();
   drawLegs();
   drawRoute();
-  drawMedia();
+  drawMedia(call);
   drawMessages();
 }
 
 function gone(problem) {
+  fresh.end("over");
   setText(byId("state"), "over");
   setData(byId("state"), "is", "off");
-  const place = byId("notices");
-  place.hidden = false;
-  place.replaceChildren(el("p", { class: "notice" }, el("strong", {}, call ? "The call is over." : "There is no such call."), ` ${problem?.cure ?? ""}`));
+  drawNotices([{ key: "gone", is: call ? "info" : "warn", title: call ? "The call is over." : "There is no such call.", text: problem?.cure ?? "" }]);
   if (call) announce("The call is over.");
   else setText(byId("id"), id);
-  fresh.end("over");
 }
 
 async function look() {

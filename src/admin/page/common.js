@@ -5,11 +5,18 @@ export const byId = (id) => document.getElementById(id);
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** Control characters, and those that turn the direction of writing: with them a name could be made to look like another. */
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+/** As it may stand in the page. */
+export const shown = (text) => String(text).replace(UNSEEN, "\ufffd");
+
 function build(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, shown(value));
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  const told = children.filter((child) => child !== null && child !== undefined);
+  element.append(...told.map((child) => (child instanceof Node ? child : shown(child))));
   return element;
 }
 
@@ -18,7 +25,7 @@ export const svg = (tag, attributes, ...children) => build(document.createElemen
 
 /** Writes only what differs: nothing is announced or selected anew without need. */
 export function setText(element, text) {
-  const told = String(text);
+  const told = shown(text);
   if (element.textContent !== told) element.textContent = told;
 }
 
@@ -52,6 +59,31 @@ export function reconcile(parent, items, keyOf, make, update) {
   }
 }
 
+/** Makes the children of `place` like these nodes. What is the same stays, with its focus, and what is selected in it. */
+export function morph(place, made) {
+  const there = [...place.childNodes];
+  made.forEach((node, index) => {
+    const old = there[index];
+    if (!old) place.append(node);
+    else if (old.nodeName !== node.nodeName) old.replaceWith(node);
+    else if (node.nodeType === Node.TEXT_NODE) setText(old, node.data);
+    else {
+      for (const { name } of [...old.attributes]) if (!node.hasAttribute(name)) old.removeAttribute(name);
+      for (const { name, value } of node.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+      morph(old, [...node.childNodes]);
+    }
+  });
+  for (const old of there.slice(made.length)) old.remove();
+}
+
+/** Draws anew if `data` is another: `make` gives the nodes. */
+export function redraw(place, data, make) {
+  const told = JSON.stringify(data ?? null);
+  if (place.told === told) return;
+  place.told = told;
+  morph(place, make());
+}
+
 /** A table with its head; roles are said, for its cells are stacked where the page is narrow. */
 export function table(label, shape, heads) {
   const body = el("tbody", { role: "rowgroup" });
@@ -59,6 +91,20 @@ export function table(label, shape, heads) {
   const head = el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...cells));
   const whole = el("table", { class: `table ${shape}`, role: "table", "aria-label": label }, head, body);
   return { whole: el("div", { class: "frame" }, whole), body };
+}
+
+/** The same with its rows: of texts, nodes, or lists of them. The first cell of each names the row. */
+export function tableOf(label, heads, rows) {
+  const { whole, body } = table(label, "stacks", heads);
+  const cell = (value, index) => {
+    const [label, kind] = [heads[index][0], heads[index][1] ?? "wrap"];
+    const inside = Array.isArray(value) ? el("span", {}, ...value) : value;
+    return index === 0
+      ? el("th", { scope: "row", role: "rowheader", class: kind }, inside)
+      : el("td", { role: "cell", class: kind, "data-label": label }, inside);
+  };
+  body.append(...rows.map((values) => el("tr", { role: "row" }, ...values.map(cell))));
+  return whole;
 }
 
 // ---------------------------------------------------------------------------------------- figures
@@ -123,15 +169,25 @@ export function announce(text) {
   setText(byId("announce"), text);
 }
 
-/** How old what is shown is, and what the lamp says of it. */
+/** How old what is shown is, and what the lamp says of it. `changed` is called when that is another. */
 export class Freshness {
   #last = null;
   #over = false;
+  #since = performance.now();
 
-  constructor(limitSeconds) {
+  constructor(limitSeconds, changed) {
     this.limit = limitSeconds;
+    this.changed = changed;
     this.lost = false;
     setInterval(() => this.#look(), 1000);
+    document.addEventListener("visibilitychange", () => this.#wake());
+  }
+
+  /** Nothing was asked for while nobody looked: that is no loss. */
+  #wake() {
+    if (document.hidden || this.#over) return;
+    [this.#last, this.#since] = [null, performance.now()];
+    this.#show("waiting", "connecting");
   }
 
   heard() {
@@ -142,23 +198,26 @@ export class Freshness {
   /** Nothing more will come, and that is well. */
   end(text) {
     this.#over = true;
-    this.lost = false;
     this.#show("over", text);
+    if (!this.lost) return;
+    this.lost = false;
+    this.changed?.();
   }
 
   #look() {
     if (this.#over || document.hidden) return;
-    if (this.#last === null) {
-      if (performance.now() > this.limit * 1000) this.#show("lost", "no connection to the daemon");
-      return;
-    }
-    const age = Math.floor((performance.now() - this.#last) / 1000);
+    const heard = this.#last !== null;
+    const age = Math.floor((performance.now() - (heard ? this.#last : this.#since)) / 1000);
     const lost = age >= this.limit;
-    if (lost !== this.lost) {
+    // Whoever has just begun to look has not found it again yet.
+    if (lost !== this.lost && (lost || heard)) {
       this.lost = lost;
-      announce(lost ? "Connection lost: what is shown is old." : "Connected again.");
+      const words = heard ? "Connection lost: what is shown is old." : "No connection to the daemon.";
+      announce(lost ? words : "Connected again.");
+      this.changed?.();
     }
-    this.#show(lost ? "lost" : "live", lost ? `connection lost, data is ${age} s old` : "live");
+    if (lost) this.#show("lost", heard ? `connection lost, data is ${age} s old` : "no connection to the daemon");
+    else if (heard) this.#show("live", "live");
   }
 
   #show(is, text) {

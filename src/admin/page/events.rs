@@ -18,12 +18,12 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::history::ratio;
+use super::measured::ratio;
 use super::snapshot::Snapshot;
 use crate::admin::View;
 use crate::admin::problem::Problem;
 use crate::runtime::load::{Load, LoadMeter};
-use crate::telemetry::history::Sample;
+use crate::telemetry::history::{Sample, add};
 
 /// So many watch at once, by HTTP and at the socket together.
 const WATCHERS_MAX: usize = 32;
@@ -119,7 +119,7 @@ fn sample(view: &View, active: usize, load: &Load) -> Sample {
     for realm in crate::base::Realm::ALL {
         sample.packets += counters.rtp[realm].received.packets;
         sample.bytes += counters.rtp[realm].received.bytes;
-        sample.dropped += counters.dropped[realm].iter().sum::<u64>();
+        add(&mut sample.dropped_by, &counters.dropped[realm]);
     }
     sample
 }

@@ -6,6 +6,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::measured::{Measured, ratio};
 use super::snapshot::ByName;
 use crate::admin::View;
 use crate::base::Instant;
@@ -32,20 +33,11 @@ struct Series {
 /// One second, or one minute.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Point {
-    calls: u32,
-    attempts: u32,
-    answered: u32,
-    effective: u32,
-    refused: u32,
+    #[serde(flatten)]
+    measured: Measured,
     /// The most calls at once.
     active: u32,
-    delay_p50_ms: Option<f64>,
-    delay_p95_ms: Option<f64>,
-    answer_p50_ms: Option<f64>,
-    mos: Option<f64>,
-    packets: u64,
     bytes: u64,
-    dropped: u64,
     /// Shares of one core, 0–1: of a minute, its highest second.
     engine_load: Option<f64>,
     relay_load: Option<f64>,
@@ -92,19 +84,9 @@ pub(in crate::admin) async fn history(State(view): State<View>) -> Json<History>
 impl Point {
     pub(super) fn of(bucket: &Bucket) -> Point {
         Point {
-            calls: bucket.calls,
-            attempts: bucket.ends.attempts,
-            answered: bucket.ends.answered,
-            effective: bucket.ends.effective,
-            refused: bucket.refused,
+            measured: Measured::of(bucket),
             active: bucket.active,
-            delay_p50_ms: bucket.delay.percentile_ms(0.5).map(tenths),
-            delay_p95_ms: bucket.delay.percentile_ms(0.95).map(tenths),
-            answer_p50_ms: bucket.setup.percentile_ms(0.5).map(tenths),
-            mos: bucket.ends.mos().map(ratio),
-            packets: bucket.packets,
             bytes: bucket.bytes,
-            dropped: bucket.dropped,
             engine_load: bucket.engine_load.map(|load| ratio(load.into())),
             relay_load: bucket.relay_load.map(|load| ratio(load.into())),
         }
@@ -122,13 +104,4 @@ impl TrunkSeries {
             effective: steps.iter().map(|step| step.ends.effective).collect(),
         }
     }
-}
-
-/// Four digits say as much as is known.
-pub(super) fn ratio(value: f64) -> f64 {
-    (value * 10_000.0).round() / 10_000.0
-}
-
-pub(super) fn tenths(millis: f64) -> f64 {
-    (millis * 10.0).round() / 10.0
 }

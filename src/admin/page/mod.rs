@@ -8,6 +8,7 @@
 mod events;
 mod guard;
 mod history;
+mod measured;
 mod snapshot;
 
 use axum::Router;
@@ -39,14 +40,25 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
 
-const NODE: Asset = Asset { kind: HTML, text: include_str!("node.html") };
-const CALL: Asset = Asset { kind: HTML, text: include_str!("call.html") };
+/// A page: what all have at their beginning, and its own.
+macro_rules! page {
+    ($own:literal) => {
+        Asset { kind: HTML, text: concat!(include_str!("head.html"), include_str!($own)) }
+    };
+}
+
+const NODE: Asset = page!("node.html");
+const CALL: Asset = page!("call.html");
 /// By the names under which the pages know them.
-const ASSETS: [(&str, Asset); 8] = [
+const ASSETS: [(&str, Asset); 12] = [
     ("/assets/page.css", Asset { kind: STYLE, text: include_str!("page.css") }),
     ("/assets/node.js", Asset { kind: SCRIPT, text: include_str!("node.js") }),
+    ("/assets/findings.js", Asset { kind: SCRIPT, text: include_str!("findings.js") }),
+    ("/assets/notices.js", Asset { kind: SCRIPT, text: include_str!("notices.js") }),
+    ("/assets/reasons.js", Asset { kind: SCRIPT, text: include_str!("reasons.js") }),
     ("/assets/trunks.js", Asset { kind: SCRIPT, text: include_str!("trunks.js") }),
     ("/assets/call.js", Asset { kind: SCRIPT, text: include_str!("call.js") }),
+    ("/assets/media.js", Asset { kind: SCRIPT, text: include_str!("media.js") }),
     ("/assets/ladder.js", Asset { kind: SCRIPT, text: include_str!("ladder.js") }),
     ("/assets/chart.js", Asset { kind: SCRIPT, text: include_str!("chart.js") }),
     ("/assets/common.js", Asset { kind: SCRIPT, text: include_str!("common.js") }),
@@ -95,6 +107,36 @@ mod tests {
                 assert!(ASSETS.iter().any(|(path, _)| *path == format!("/assets/{name}")), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_page_has_one_head_and_every_script_that_another_asks_for() {
+        for page in [NODE.text, CALL.text] {
+            for once in ["<!doctype html>", "<head>", "</head>", "<title>", "</html>"] {
+                assert_eq!(page.matches(once).count(), 1, "{once}");
+            }
+        }
+        for (path, script) in ASSETS.iter().filter(|(_, asset)| asset.kind == SCRIPT) {
+            for from in script.text.split(" from \"./").skip(1) {
+                let name = from.split('"').next().unwrap_or_default();
+                assert!(ASSETS.iter().any(|(path, _)| *path == format!("/assets/{name}")), "{path}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_for_which_packets_are_dropped_has_words() {
+        let words = include_str!("reasons.js");
+        let table =
+            words.split("const REASONS = {").nth(1).and_then(|rest| rest.split("\n};").next()).unwrap();
+        let named: Vec<&str> =
+            table.lines().filter_map(|line| line.trim().split_once(": [")).map(|(name, _)| name).collect();
+        let known: Vec<&str> = crate::media::DropReason::ALL.iter().map(|reason| reason.as_str()).collect();
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(sorted(named), sorted(known));
     }
 
     #[test]

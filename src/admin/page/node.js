@@ -1,7 +1,10 @@
 // The page of the node: how it is, its traffic, its calls. trunks.js draws the trunks.
 
-import { announce, bits, byId, count, decimal, duration, el, Freshness, millis, moment, number, percent, reconcile, setData, setText, span, svg, table } from "./common.js";
+import { announce, bits, byId, count, decimal, duration, el, Freshness, hour, millis, moment, number, percent, reconcile, setData, setText, shown, span, svg, table } from "./common.js";
 import { chart, draw, rolling } from "./chart.js";
+import { findings, loadIs, mosIs, nerIs, verdict } from "./findings.js";
+import { drawNotices } from "./notices.js";
+import { mostFirst, whyDropped } from "./reasons.js";
 import { drawTrunks } from "./trunks.js";
 
 const SECONDS_KEPT = 300;
@@ -9,10 +12,13 @@ const SECONDS_KEPT = 300;
 const POINTS_MIN = 60;
 /** No more rows are drawn: a search finds the others. */
 const ROWS_MAX = 200;
+/** No more calls are in one answer. */
+const LISTED_MAX = 1000;
 
-const fresh = new Freshness(3);
+const fresh = new Freshness(3, () => snapshot && drawHead(snapshot));
 let history = { seconds: [], minutes: [] };
 let snapshot = null;
+let found = [];
 let told = null;
 
 // ---------------------------------------------------------------------------------------- readings
@@ -48,7 +54,7 @@ const READINGS = [
     note: ({ window }) => (window.refused > 0 ? `${number(window.refused)} more refused here` : `${number(window.effective)} of ${count(window.attempts, "attempt")}`),
     line: (points, step) => rolling(points, "effective", "attempts", step === 1 ? 30 : 15),
     range: () => [0, 1], told: (value) => `${percent(value)} per cent`,
-    is: ({ window }) => (window.attempts >= 10 && window.ner < 0.5 ? "bad" : window.attempts >= 10 && window.ner < 0.9 ? "warn" : "good"),
+    is: ({ window }) => nerIs(window),
   },
   {
     name: "Post-dial delay", short: "PDD", long: "From the INVITE to the first ringing that the caller hears; median",
@@ -63,7 +69,7 @@ const READINGS = [
     note: ({ window }) => (window.mos === null ? "no call with media ended" : "of calls that ended"),
     line: (points) => points.map((point) => point?.mos ?? null), dots: true,
     range: () => [1, 4.5], told: (value) => decimal(value, 2),
-    is: ({ window }) => (window.mos !== null && window.mos < 3.1 ? "bad" : window.mos !== null && window.mos < 3.6 ? "warn" : "good"),
+    is: ({ window }) => mosIs(window),
   },
   {
     name: "Media",
@@ -78,7 +84,7 @@ const READINGS = [
     note: ({ second, loads }) => `${loads.length > 1 ? `of ${loads.length} workers; ` : ""}engine ${percent(second?.engine_load)} %`,
     line: (points) => points.map((point) => point?.relay_load ?? null),
     range: (values) => [0, Math.max(0.25, spread(values))], told: (value) => `${percent(value)} per cent`,
-    is: ({ second }) => ((second?.relay_load ?? 0) > 0.9 ? "bad" : (second?.relay_load ?? 0) > 0.7 ? "warn" : "good"),
+    is: ({ second }) => loadIs(second?.relay_load),
   },
 ];
 
@@ -128,48 +134,25 @@ function drawReadings() {
 
 const STATES = { serving: ["good", "serving"], draining: ["warn", "draining, no new calls"], unresponsive: ["bad", "the engine does not answer"] };
 
-function drawHead({ status }) {
+/** The worse of both: of what the daemon says of itself, and of what was found. */
+function headline({ status }) {
+  const [state, words] = STATES[status.state] ?? ["warn", status.state];
+  if (fresh.lost) return ["unknown", `was ${words} when it was last heard`];
+  const until = status.state === "draining" && status.drain_deadline ? ` until ${hour(status.drain_deadline)} UTC` : "";
+  const [is, told] = verdict(found);
+  if (status.state !== "serving" && is !== "bad") return [state, words + until];
+  return [state === "bad" ? state : is, `${words}${until}, ${told}`];
+}
+
+function drawHead(snapshot) {
+  const { status } = snapshot;
   setText(byId("node"), status.node);
-  const [is, words] = STATES[status.state] ?? ["warn", status.state];
-  const until = status.drain_deadline ? ` until ${moment(status.drain_deadline)}` : "";
+  const [is, words] = headline(snapshot);
   setData(byId("state"), "is", is);
-  setText(byId("state"), words + until);
+  setText(byId("state"), words);
   setText(byId("about"), `Drawbridge ${status.version}, media by ${status.engine}, up ${span(status.uptime_seconds)}`);
-  document.title = `${status.node}: ${status.state}, ${count(status.calls ?? 0, "call")}`;
-}
-
-function notices({ status }) {
-  const all = [];
-  const { faults, waiting_for_restart: waiting } = status.configuration;
-  if (faults.length > 0) {
-    all.push({ key: "refused", is: "bad", title: `The files on disk are refused (${count(faults.length, "fault")}).`, text: "What was in force before still is.", faults });
-  }
-  for (const trunk of status.failing_trunks ?? []) {
-    const most = trunk.attempts?.recent?.most;
-    const met = most ? `${most.reason} to ${most.times} of the last ${count(trunk.attempts.recent.attempts, "call")}, last ${most.last.slice(11, 19)}.` : "";
-    const refused = trunk.refused ? `No credentials of ours are taken since ${moment(trunk.refused.since)}: ${trunk.refused.reason}. ` : "";
-    all.push({ key: `failing ${trunk.name}`, is: "bad", title: `Calls over ${trunk.name} fail.`, text: refused + met });
-  }
-  if (waiting.length > 0) {
-    all.push({ key: "restart", is: "warn", title: "Some keys wait for a restart:", text: waiting.join(", ") });
-  }
-  return all;
-}
-
-function drawNotices() {
-  const all = notices(snapshot);
-  const place = byId("notices");
-  place.hidden = all.length === 0;
-  reconcile(place, all, (notice) => notice.key, () => el("div", { class: "notice" }), (element, notice) => {
-    const text = JSON.stringify(notice);
-    if (element.told === text) return;
-    element.told = text;
-    setData(element, "is", notice.is);
-    const faults = (notice.faults ?? []).map((fault) => el("li", {},
-      el("code", {}, `${fault.file}:${fault.line}:${fault.column}`), ` ${fault.key ? `${fault.key}: ` : ""}${fault.message}`,
-      fault.cure ? el("span", { class: "cure" }, `; ${fault.cure}`) : null));
-    element.replaceChildren(el("strong", {}, notice.title), ` ${notice.text}`, faults.length > 0 ? el("ul", {}, ...faults) : "");
-  });
+  const sign = { bad: "■ ", warn: "▲ ", unknown: "? " }[is] ?? "";
+  document.title = shown(`${sign}${status.node}: ${status.state}, ${count(status.calls ?? 0, "call")}`);
 }
 
 // ------------------------------------------------------------------------------------------- facts
@@ -180,7 +163,7 @@ function gauge(used, limit) {
     svg("rect", { class: "track", width: 100, height: 8 }), svg("rect", { class: "fill", width: share * 100, height: 8 }));
 }
 
-function facts({ status, relay_loads: loads }) {
+function facts({ status, relay_loads: loads, windows }) {
   const { configuration } = status;
   const rows = [
     ["In force since", `${moment(configuration.since)}: ${count(configuration.listeners, "listener")}, ${count(configuration.trunks, "trunk")}, ${count(configuration.routes, "route")}`],
@@ -190,6 +173,10 @@ function facts({ status, relay_loads: loads }) {
     const ports = status.media_ports?.[realm];
     if (ports) rows.push([`Media ports, ${realm}`, `${number(ports.in_use)} of ${number(ports.limit)} in use`, gauge(ports.in_use, ports.limit)]);
   }
+  const { dropped_by: droppedBy, packets } = isDay() ? windows.day : windows.five_minutes;
+  const over = isDay() ? "24 hours" : "5 minutes";
+  const drops = mostFirst(droppedBy).map(([reason, many]) => `${number(many)} ${whyDropped(reason)} (${reason})`);
+  rows.push([`RTP dropped in ${over}`, drops.length > 0 ? `of ${count(packets, "packet")}: ${drops.join("; ")}` : "none"]);
   if (loads.length > 1) rows.push(["Media workers", loads.map((load) => `${percent(load)} %`).join(", ")]);
   rows.push(["Transactions", number(status.transactions)]);
   for (const name of status.dns ?? []) {
@@ -210,47 +197,58 @@ function drawFacts() {
 
 // ------------------------------------------------------------------------------------------- calls
 
-const PHASES = { answered: "good", ringing: "warn", setup: "new", ending: "off" };
-let calls = { total: 0, calls: [], at: 0 };
+const PHASES = { answered: "good", ringing: "new", setup: "new", ending: "off" };
+let calls = { total: 0, calls: [], at: 0, searched: "" };
 let callTable = null;
 
 const party = (leg) => (leg ? leg.trunk ?? leg.remote : "–");
 
+/** What is not well with it. */
+const wordsOf = (call) => [call.emergency ? "emergency" : "", ...call.not_heard.map((who) => `${who} not heard`)].filter(Boolean).join(", ");
+
 function matches(call, words) {
-  const text = [call.id, call.from, call.to, call.phase, call.ingress?.trunk, call.ingress?.remote, call.egress?.trunk, call.egress?.remote].join(" ").toLowerCase();
+  const text = [call.id, call.from, call.to, call.phase, call.ingress?.trunk, call.ingress?.remote, call.egress?.trunk, call.egress?.remote, wordsOf(call)].join(" ").toLowerCase();
   return words.every((word) => text.includes(word));
 }
 
 function makeCall(call) {
-  const [link, phase, time, ingress, egress] = [el("a", { href: `/calls/${encodeURIComponent(call.id)}` }), el("span", { class: "mark" }), el("td", { role: "cell", class: "figure", "data-label": "For" }), el("td", { role: "cell", class: "wrap", "data-label": "In" }), el("td", { role: "cell", class: "wrap", "data-label": "Out" })];
-  const row = el("tr", { role: "row" },
-    el("th", { scope: "row", role: "rowheader", class: "wrap" }, link, call.emergency ? el("span", { class: "under" }, "emergency") : null),
-    el("td", { role: "cell", "data-label": "Phase" }, phase), time, ingress, egress);
-  row.parts = { link, phase, time, ingress, egress };
+  const cell = (label, kind, ...children) => el("td", { role: "cell", class: kind, "data-label": label }, ...children);
+  const parts = {
+    link: el("a", { href: `/calls/${encodeURIComponent(call.id)}` }), under: el("span", { class: "under mark" }), phase: el("span", { class: "mark" }),
+    time: cell("For", "figure"), ingress: cell("In", "wrap"), egress: cell("Out", "wrap"),
+  };
+  const name = el("th", { scope: "row", role: "rowheader", class: "wrap" }, parts.link, parts.under);
+  const row = el("tr", { role: "row" }, name, cell("Phase", null, parts.phase), parts.time, parts.ingress, parts.egress);
+  row.parts = parts;
   return row;
 }
 
 function drawCalls() {
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = calls.calls.filter((call) => matches(call, words));
-  const shown = found.slice(0, ROWS_MAX);
+  const isWell = (call) => call.not_heard.length === 0;
+  const matching = calls.calls.filter((call) => matches(call, words)).sort((one, other) => isWell(one) - isWell(other));
+  const rows = matching.slice(0, ROWS_MAX);
   const place = byId("call-list");
   if (!callTable) {
     callTable = table("Calls in progress", "compact", [["From and to"], ["Phase"], ["For", "figure"], ["In"], ["Out"]]);
     callTable.none = el("p", { class: "empty" });
     place.append(callTable.whole, callTable.none);
   }
-  callTable.whole.hidden = shown.length === 0;
-  callTable.none.hidden = shown.length > 0;
+  callTable.whole.hidden = rows.length === 0;
+  callTable.none.hidden = rows.length > 0;
   setText(callTable.none, words.length > 0 && calls.total > 0 ? "No call in progress matches." : "No call is in progress.");
   const parts = [calls.total > 0 ? number(calls.total) : ""];
-  if (words.length > 0) parts.push(`${number(found.length)} match`);
-  if (found.length > shown.length) parts.push(`the first ${ROWS_MAX} are shown`);
-  if (calls.total > calls.calls.length) parts.push(`looked at the ${number(calls.calls.length)} oldest`);
+  if (words.length > 0) parts.push(`${number(matching.length)} match`);
+  if (matching.length > rows.length) parts.push(`the first ${ROWS_MAX} are shown`);
+  if (calls.isCut) parts.push(`looked at the ${number(calls.calls.length)} oldest`);
   setText(byId("calls-aside"), parts.filter(Boolean).join(", "));
   const since = (performance.now() - calls.at) / 1000;
-  reconcile(callTable.body, shown, (call) => call.id, makeCall, (row, call) => {
+  reconcile(callTable.body, rows, (call) => call.id, makeCall, (row, call) => {
     setText(row.parts.link, `${call.from || "unknown"} → ${call.to || "unknown"}`);
+    const trouble = wordsOf(call);
+    setText(row.parts.under, trouble);
+    row.parts.under.hidden = trouble === "";
+    setData(row.parts.under, "is", isWell(call) ? "warn" : "bad");
     setText(row.parts.phase, call.phase);
     setData(row.parts.phase, "is", PHASES[call.phase] ?? "new");
     setText(row.parts.time, duration(call.seconds + (fresh.lost ? 0 : since)));
@@ -266,8 +264,11 @@ function tellChanges() {
   const now = new Map([["node", `The node is ${snapshot.status.state}.`]]);
   now.set("files", snapshot.status.configuration.last_reload_successful ? "The configuration on disk is in force." : "The configuration on disk is refused.");
   for (const trunk of snapshot.trunks ?? []) now.set(`trunk ${trunk.name}`, `Trunk ${trunk.name} is ${trunk.state}.`);
+  // Of these the figures change, and that is no news.
+  for (const { key, title, announced } of found) if (!announced) now.set(`found ${key}`, title);
   if (told) {
-    const news = [...now].filter(([key, text]) => told.has(key) && told.get(key) !== text).map(([, text]) => text);
+    const isNews = ([key, text]) => (key.startsWith("found ") ? !told.has(key) : told.has(key) && told.get(key) !== text);
+    const news = [...now].filter(isNews).map(([, text]) => text);
     if (news.length > 0) announce(news.join(" "));
   }
   told = now;
@@ -275,8 +276,9 @@ function tellChanges() {
 
 function drawAll() {
   if (!snapshot) return;
+  found = findings(snapshot);
   drawHead(snapshot);
-  drawNotices();
+  drawNotices(found);
   drawReadings();
   drawTrunks(snapshot, isDay());
   drawFacts();
@@ -299,18 +301,35 @@ async function askHistory() {
   }
 }
 
+let nextAsk = null;
+
+/** Of more calls than are listed, the daemon has to search: those that began last are not in the list. */
 async function askCalls() {
+  clearTimeout(nextAsk);
   let pause = 2000;
   if (!document.hidden) {
+    const typed = byId("search").value.trim();
+    const searched = calls.isCut || calls.searched ? typed : "";
     try {
-      calls = { ...(await ask("/api/v1/calls")), at: performance.now() };
+      const { total, calls: listed } = await ask(`/api/v1/calls${searched ? `?match=${encodeURIComponent(searched)}` : ""}`);
+      const isCut = listed.length >= LISTED_MAX && total > listed.length;
+      calls = { total, calls: listed, at: performance.now(), searched, isCut };
       drawCalls();
-      pause = calls.total > ROWS_MAX ? 5000 : 2000;
+      pause = byId("search").value.trim() !== typed ? 300 : total > ROWS_MAX ? 5000 : 2000;
     } catch {
       // The lamp says that nothing comes.
     }
   }
-  setTimeout(askCalls, pause);
+  clearTimeout(nextAsk);
+  nextAsk = setTimeout(askCalls, pause);
+}
+
+/** Draws what is known, and asks for the rest once nobody types. */
+function search() {
+  drawCalls();
+  if (!calls.isCut && !calls.searched) return;
+  clearTimeout(nextAsk);
+  nextAsk = setTimeout(askCalls, 300);
 }
 
 let source = null;
@@ -323,8 +342,8 @@ function connect() {
     snapshot = JSON.parse(event.data);
     if (snapshot.second) history.seconds = [...history.seconds, snapshot.second].slice(-SECONDS_KEPT);
     fresh.heard();
-    tellChanges();
     drawAll();
+    tellChanges();
   });
   source.addEventListener("error", () => {
     // An answer other than 200 (too many watch) ends it for good: so it is asked anew.
@@ -338,7 +357,14 @@ document.addEventListener("visibilitychange", () => {
   else connect();
 });
 for (const radio of document.querySelectorAll("input[name=range]")) radio.addEventListener("change", drawAll);
-byId("search").addEventListener("input", drawCalls);
+byId("search").addEventListener("input", search);
+byId("notices").addEventListener("click", (event) => {
+  if (event.target.getAttribute?.("href") !== "#not-heard") return;
+  event.preventDefault();
+  byId("search").value = "not heard";
+  search();
+  byId("search").focus();
+});
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target instanceof HTMLInputElement && event.target.type === "search";
   if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {

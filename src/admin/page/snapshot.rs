@@ -8,8 +8,10 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::history::{Point, ratio, tenths};
+use super::history::Point;
+use super::measured::{Measured, ratio, tenths};
 use crate::admin::View;
+use crate::admin::call_media::{DroppedBy, by_reason};
 use crate::admin::status::Status;
 use crate::admin::trunks::TrunkBody;
 use crate::base::Instant;
@@ -55,6 +57,8 @@ struct TrunkHour {
     asr: Option<f64>,
     ner: Option<f64>,
     mos: Option<f64>,
+    /// Calls whose party there was found not to be heard while the other side spoke.
+    not_heard: u32,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -77,22 +81,15 @@ struct Windows {
 struct Window {
     /// How much of it is known: less than its length after a start.
     seconds: u32,
-    calls: u32,
-    attempts: u32,
-    answered: u32,
-    effective: u32,
-    refused: u32,
+    #[serde(flatten)]
+    measured: Measured,
     /// Answered of all attempts, 0–1; null: there were none.
     asr: Option<f64>,
     ner: Option<f64>,
-    delay_p50_ms: Option<f64>,
-    delay_p95_ms: Option<f64>,
-    answer_p50_ms: Option<f64>,
     answer_p95_ms: Option<f64>,
-    mos: Option<f64>,
     active_max: u32,
-    packets: u64,
-    dropped: u64,
+    /// `dropped` by reason.
+    dropped_by: DroppedBy,
 }
 
 pub(in crate::admin) async fn snapshot(State(view): State<View>) -> Json<Snapshot> {
@@ -137,7 +134,7 @@ impl TrunkNow {
 
 impl TrunkHour {
     fn of(bucket: &TrunkBucket) -> TrunkHour {
-        let TrunkBucket { calls, ends } = bucket;
+        let TrunkBucket { calls, ends, not_heard } = bucket;
         TrunkHour {
             calls: *calls,
             attempts: ends.attempts,
@@ -145,6 +142,7 @@ impl TrunkHour {
             asr: ends.asr().map(ratio),
             ner: ends.ner().map(ratio),
             mos: ends.mos().map(ratio),
+            not_heard: *not_heard,
         }
     }
 }
@@ -181,21 +179,12 @@ impl Window {
     fn of(bucket: &Bucket, known: u32, length: usize) -> Window {
         Window {
             seconds: known.min(u32::try_from(length).unwrap_or(u32::MAX)),
-            calls: bucket.calls,
-            attempts: bucket.ends.attempts,
-            answered: bucket.ends.answered,
-            effective: bucket.ends.effective,
-            refused: bucket.refused,
+            measured: Measured::of(bucket),
             asr: bucket.ends.asr().map(ratio),
             ner: bucket.ends.ner().map(ratio),
-            delay_p50_ms: bucket.delay.percentile_ms(0.5).map(tenths),
-            delay_p95_ms: bucket.delay.percentile_ms(0.95).map(tenths),
-            answer_p50_ms: bucket.setup.percentile_ms(0.5).map(tenths),
             answer_p95_ms: bucket.setup.percentile_ms(0.95).map(tenths),
-            mos: bucket.ends.mos().map(ratio),
             active_max: bucket.active,
-            packets: bucket.packets,
-            dropped: bucket.dropped,
+            dropped_by: by_reason(&bucket.dropped_by),
         }
     }
 }

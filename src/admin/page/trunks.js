@@ -1,6 +1,7 @@
 // The trunks: a row each, with its targets and when each was up.
 
-import { byId, count, decimal, el, hour, moment, number, percent, reconcile, setData, setText, span, svg, table } from "./common.js";
+import { byId, count, decimal, el, hour, moment, morph, number, percent, reconcile, setData, setText, span, svg, table } from "./common.js";
+import { placeOf } from "./findings.js";
 
 const STATES = { up: "good", new: "new", full: "warn", unauthorized: "bad", down: "bad", unresolved: "bad", disabled: "off" };
 const TARGET_STATES = { up: "good", new: "new", returning: "warn", down: "bad" };
@@ -8,6 +9,8 @@ const HOUR_S = 3600;
 const DAY_S = 86400;
 /** A daemon that is younger has strips that begin in the middle. */
 const STRIP_MIN_S = 60;
+/** Of more trunks than these not all targets are shown. */
+const TRUNKS_OPEN_MAX = 10;
 const WIDTH = 200;
 const HEIGHT = 16;
 
@@ -15,7 +18,13 @@ let drawn = null;
 
 export function drawTrunks({ trunks, status, at }, isDay) {
   const place = byId("trunks");
-  if (!trunks || trunks.length === 0) return;
+  // While the engine does not answer they stay as they were.
+  if (!trunks) return;
+  if (trunks.length === 0) {
+    drawn = null;
+    setText(byId("trunks-aside"), "");
+    return morph(place, [el("p", { class: "empty" }, "No trunk is configured.")]);
+  }
   if (!drawn) {
     drawn = table("Trunks", "trunks", [["Trunk"], ["State"], ["Calls", "figure"], ["ASR", "figure"], ["NER", "figure"], ["MOS", "figure"], ["Targets"]]);
     place.replaceChildren(drawn.whole);
@@ -24,7 +33,9 @@ export function drawTrunks({ trunks, status, at }, isDay) {
   const seconds = Math.min(isDay ? DAY_S : HOUR_S, known);
   const words = seconds < known ? `the last ${isDay ? "24 hours" : "hour"}` : "all since the start";
   setText(byId("trunks-aside"), `ratios of the last hour; strips of ${words}`);
-  const over = { end: Date.parse(at), seconds, started: Date.parse(status.started) };
+  const isMany = trunks.length > TRUNKS_OPEN_MAX;
+  setData(drawn.whole, "many", isMany);
+  const over = { isMany, end: Date.parse(at), seconds, started: Date.parse(status.started) };
   reconcile(drawn.body, trunks, (trunk) => trunk.name, makeTrunk, (row, trunk) => updateTrunk(row, trunk, over));
 }
 
@@ -34,13 +45,15 @@ function makeTrunk(trunk) {
     note: el("span", { class: "under" }), state: el("span", { class: "mark" }), calls: cell("Calls", "figure"),
     asr: cell("ASR", "figure"), ner: cell("NER", "figure"), mos: cell("MOS", "figure"),
     targets: el("ul", { class: "targets", role: "list", "aria-label": `Targets of ${trunk.name}` }),
+    folded: el("summary"),
     nowhere: el("span", { class: "faint" }, "no address"),
   };
-  const row = el("tr", { role: "row" },
-    el("th", { scope: "row", role: "rowheader" }, trunk.name, parts.note),
+  parts.fold = el("details", { class: "fold" }, parts.folded, parts.targets);
+  const row = el("tr", { role: "row", id: placeOf(trunk), tabindex: "-1" },
+    el("th", { scope: "row", role: "rowheader" }, el("span", { class: "name", title: trunk.name }, trunk.name), parts.note),
     el("td", { role: "cell", "data-label": "State" }, parts.state),
     parts.calls, parts.asr, parts.ner, parts.mos,
-    el("td", { role: "cell", "data-label": "Targets" }, parts.targets, parts.nowhere));
+    el("td", { role: "cell", "data-label": "Targets" }, parts.fold, parts.nowhere));
   row.parts = parts;
   return row;
 }
@@ -58,7 +71,19 @@ function updateTrunk(row, trunk, over) {
   setText(parts.mos, decimal(last.mos, 2));
   parts.nowhere.hidden = trunk.targets.length > 0;
   const targets = trunk.targets.map((target, index) => ({ ...target, changes: trunk.changes?.[index] ?? [] }));
+  fold(row, targets, over.isMany);
   reconcile(parts.targets, targets, (target) => `${target.address} ${target.transport}`, makeTarget, (element, target) => updateTarget(element, target, over));
+}
+
+/** Of many trunks the targets that are well are folded away, until somebody wants to see them. */
+function fold(row, targets, isMany) {
+  const { parts } = row;
+  const well = targets.filter(({ state }) => state === "up" || state === "new").length;
+  setText(parts.folded, well === targets.length ? `${count(well, "target")}, none down` : `${well} of ${count(targets.length, "target")} not down`);
+  parts.fold.hidden = targets.length === 0;
+  const wanted = !isMany || well < targets.length;
+  if (row.wanted !== wanted) parts.fold.open = wanted;
+  row.wanted = wanted;
 }
 
 /** What an operator should know at once, in a few words. */

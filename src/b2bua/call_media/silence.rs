@@ -122,6 +122,12 @@ impl Engine {
 }
 
 impl CallMedia {
+    /// The sides of which it was told that they are not heard.
+    pub(in crate::b2bua) fn not_heard(&self) -> Vec<Side> {
+        let (a, b) = self.one_way_told;
+        [(Side::A, a), (Side::B, b)].into_iter().filter(|(_, told)| *told).map(|(side, _)| side).collect()
+    }
+
     /// Whether that a side is not heard is to be told: once a call.
     fn tell_one_way(&mut self, side: Side) -> bool {
         let told = match side {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
-use crate::b2bua::{CallFound, CallPage, EndedBy, Input, LadderMessage, Outcome};
+use crate::b2bua::{CallFound, CallPage, CallSearch, EndedBy, Input, LadderMessage, Outcome};
 use crate::media::{MediaEvent, RtcpCopy, Side};
 use crate::sip::{Message, Method};
 
 fn only_id(lab: &Lab) -> String {
-    lab.engine.call_reports(2).first().expect("a call").id.clone()
+    lab.engine.call_reports(2, &CallSearch::default()).first().expect("a call").id.clone()
 }
 
 #[track_caller]

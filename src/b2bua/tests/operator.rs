@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
-use crate::b2bua::{CallPhase, CallReport, EndedBy, Input};
+use crate::b2bua::{CallPhase, CallReport, CallSearch, EndedBy, Input};
 use crate::sip::Method;
 
 fn only_call(lab: &Lab) -> CallReport {
-    let mut reports = lab.engine.call_reports(10);
+    let mut reports = lab.engine.call_reports(10, &CallSearch::default());
     assert_eq!(reports.len(), 1, "{reports:?}");
     reports.remove(0)
 }
@@ -42,7 +42,7 @@ fn a_call_is_reported_in_every_phase() {
     lab.input(Input::HangUp { call: report.id });
     lab.sent.clear();
     lab.expect_nothing_left();
-    assert!(lab.engine.call_reports(10).is_empty());
+    assert!(lab.engine.call_reports(10, &CallSearch::default()).is_empty());
 }
 
 #[test]
@@ -51,10 +51,19 @@ fn the_oldest_calls_are_listed_where_there_are_many() {
     let first = establish(&mut lab, "1");
     lab.advance(Duration::from_secs(1));
     let second = establish(&mut lab, "2");
-    let starts: Vec<_> = lab.engine.call_reports(10).iter().map(|report| report.start).collect();
+    let starts: Vec<_> =
+        lab.engine.call_reports(10, &CallSearch::default()).iter().map(|report| report.start).collect();
     assert_eq!(starts.len(), 2);
     assert!(starts[0] < starts[1]);
-    assert_eq!(lab.engine.call_reports(1)[0].start, starts[0]);
+    assert_eq!(lab.engine.call_reports(1, &CallSearch::default())[0].start, starts[0]);
+    let found = |words: &str| {
+        let reports = lab.engine.call_reports(10, &CallSearch::of(words));
+        reports.iter().map(|report| report.start).collect::<Vec<_>>()
+    };
+    let second_id = lab.engine.call_reports(10, &CallSearch::default())[1].id.clone();
+    assert_eq!(found(&second_id.to_uppercase()), [starts[1]]);
+    assert_eq!(found("14155550100 CARRIER-A"), starts);
+    assert_eq!(found(&format!("{PBX} nobody")), []);
     for (invite, answer, _) in [first, second] {
         hang_up(&mut lab, &invite, &answer, 2);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::basic_calls::establish;
 use super::lab::*;
 use super::setup::{begin, hang_up};
-use crate::b2bua::{EndedBy, Event, Input, OneWayAudio};
+use crate::b2bua::{CallSearch, EndedBy, Event, Input, OneWayAudio};
 use crate::base::{Realm, TrunkName};
 use crate::media::{MediaCommand, MediaEvent, MediaSessionId, OneWay, Side};
 use crate::sip::{Header, Message, Method};
@@ -123,6 +123,7 @@ fn one_way_audio_is_told_once_of_each_side_and_ends_nothing_by_itself() {
     assert_eq!(found.heard_across, 250);
     assert_eq!(port.map(|port| port.ip()), "203.0.113.5".parse().ok());
     assert_eq!(told[1].silent, EndedBy::Caller);
+    assert_eq!(lab.engine.call_report(call).unwrap().not_heard, [Side::A, Side::B]);
     let session = session(&lab);
     lab.input(Input::Media(MediaEvent::Silent { session }));
     lab.take_request(PBX, &Method::Bye);
@@ -138,6 +139,7 @@ fn one_way_audio_that_lasts_too_long_ends_the_call_with_a_cause_of_its_own() {
         establish(&mut lab, "1");
         one_way(&mut lab, silent, false);
         lab.expect_silence();
+        assert_eq!(lab.engine.call_reports(1, &CallSearch::default())[0].not_heard, [silent]);
         one_way(&mut lab, silent, true);
         let cause = format!("no RTP from the {who} for media.one_way_timeout");
         expect_end(&mut lab, "SIP;cause=408;text=\"No media from one side\"", &cause);
@@ -163,7 +165,7 @@ fn the_relay_hears_of_the_answer_when_it_is_passed_on() {
     lab.receive(CARRIER_A, &respond(CARRIER_A, &outgoing, 200, "callee", Some(SDP_CARRIER)));
     assert_eq!(answered(&lab), 1);
     assert!(told(&lab).is_empty());
-    lab.input(Input::HangUp { call: lab.engine.call_reports(1)[0].id.clone() });
+    lab.input(Input::HangUp { call: lab.engine.call_reports(1, &CallSearch::default())[0].id.clone() });
     lab.sent.clear();
     lab.advance(Duration::from_secs(64));
     lab.sent.clear();

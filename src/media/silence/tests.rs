@@ -132,6 +132,7 @@ fn a_side_that_falls_silent_is_found_and_one_that_comes_back_is_looked_at_anew()
     assert_eq!(talk.one_way()[1..], [(55, Side::A, false)]);
     let report = talk.media.report();
     assert_eq!((report.from_a.one_way, report.from_b.one_way), (SECOND * 8, SECOND * 11));
+    assert_eq!((report.from_a.is_silent, report.from_b.is_silent), (true, false));
 }
 
 #[test]

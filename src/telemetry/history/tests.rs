@@ -233,3 +233,25 @@ fn a_call_that_lasts_counts_when_it_is_answered_and_not_when_it_ends() {
         assert_eq!(counts(past.trunk(&"sinch".into(), 1).ends), (1, 1, 1));
     });
 }
+
+#[test]
+fn who_is_not_heard_and_why_packets_are_dropped_is_told_of_the_time_when_it_was() {
+    use crate::media::DropReason;
+    let index = |wanted| DropReason::ALL.iter().position(|reason| *reason == wanted).unwrap();
+    let (mismatch, not_rtp) = (index(DropReason::SourceMismatch), index(DropReason::NotRtp));
+    let history = History::default();
+    let mut dropped_by = Dropped::default();
+    dropped_by[mismatch] = 40;
+    history.not_heard(Some(&"sinch".into()));
+    history.not_heard(None);
+    history.tick(at(1), Sample { dropped_by, ..Sample::default() });
+    dropped_by[mismatch] = 41;
+    dropped_by[not_rtp] = 2;
+    history.tick(at(2), Sample { dropped_by, ..Sample::default() });
+    history.read(|past| {
+        let told = |bucket: Bucket| (bucket.not_heard, bucket.dropped_by[mismatch], bucket.dropped());
+        assert_eq!(told(past.last_seconds(1)), (0, 1, 3));
+        assert_eq!(told(past.last_seconds(2)), (2, 41, 43));
+        assert_eq!(past.trunk(&"sinch".into(), 1).not_heard, 1);
+    });
+}

@@ -203,6 +203,8 @@ fn events_and_gauges_reach_the_page_and_totals_of_the_relay_are_not_added_twice(
     })));
     meter.count(&Event::OneWay(Box::new(OneWayAudio { place: PartyPlace { realm, trunk: None }, ..told })));
     render(&metrics);
+    metrics.history.tick(Instant::ZERO, crate::telemetry::history::Sample::default());
+    assert_eq!(metrics.history.read(|past| past.last_seconds(1).not_heard), 2);
     let text = render(&metrics);
     for line in [
         r#"drawbridge_sip_messages_total{direction="out",kind="INVITE",realm="untrusted",transport="udp"} 1"#,
