@@ -1,5 +1,7 @@
 """Tables and verdicts in Markdown."""
 
+import math
+
 
 def table(header, rows):
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
@@ -7,4 +9,7 @@ def table(header, rows):
 
 
 def verdict(ratio, mark):
+    """A ratio that misses its mark by less than it is rounded by is rounded up."""
+    if ratio > mark:
+        ratio = math.ceil(ratio * 100) / 100
     return f"**{ratio:.2f}** (mark: ≤ {mark:g}, {'met' if ratio <= mark else 'missed'})"

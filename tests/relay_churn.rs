@@ -36,19 +36,33 @@ const GROWTH_MAX: u64 = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
-fn calls_that_come_and_go_under_full_load_lose_no_port_and_meet_no_other() {
+fn io_uring_under_full_load_loses_no_port_and_meets_no_other_call() {
+    churn(1, RelaySettings { engine: EngineChoice::IoUring, ..settings() });
+}
+
+#[test]
+fn zero_copy_under_full_load_loses_no_port_and_meets_no_other_call() {
+    churn(2, RelaySettings { engine: EngineChoice::IoUring, zero_copy: ZeroCopy::On, ..settings() });
+}
+
+#[test]
+fn portable_under_full_load_loses_no_port_and_meets_no_other_call() {
+    churn(3, RelaySettings { engine: EngineChoice::Portable, ..settings() });
+}
+
+fn settings() -> RelaySettings {
+    RelaySettings::new(2, EngineChoice::Auto, Duration::from_secs(60))
+}
+
+/// Calls come and go for a while over one engine, on addresses of its `place`.
+fn churn(place: u8, settings: RelaySettings) {
     let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS_DEFAULT);
-    let portable = RelaySettings::new(2, EngineChoice::Portable, Duration::from_secs(60));
-    let uring = RelaySettings { engine: EngineChoice::IoUring, ..portable };
-    let zero_copy = RelaySettings { zero_copy: ZeroCopy::On, ..uring };
-    for (place, settings) in (1..).zip([uring, zero_copy, portable]) {
-        match Relay::start(settings, Clock::start()) {
-            Ok((relay, events)) => Churn::new(relay, events, place).run(Duration::from_secs(seconds)),
-            Err(error) => assert!(
-                settings.engine == EngineChoice::IoUring && std::env::var_os(WITHOUT_IO_URING).is_some(),
-                "{settings:?}: {error}"
-            ),
-        }
+    match Relay::start(settings, Clock::start()) {
+        Ok((relay, events)) => Churn::new(relay, events, place).run(Duration::from_secs(seconds)),
+        Err(error) => assert!(
+            settings.engine == EngineChoice::IoUring && std::env::var_os(WITHOUT_IO_URING).is_some(),
+            "{settings:?}: {error}"
+        ),
     }
 }
 
