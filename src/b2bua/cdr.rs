@@ -31,7 +31,7 @@ pub struct Cdr {
     pub redirected_to: Option<String>,
     /// Where the call came from.
     pub ingress: CdrLeg,
-    /// Where it went in the end; `None` if no target was tried.
+    /// Where it went in the end, before any transfer; `None` if no target was tried.
     pub egress: Option<CdrLeg>,
     /// The transfers that we carried out, in order.
     pub transfers: Vec<CdrTransfer>,

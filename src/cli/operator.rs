@@ -41,9 +41,9 @@ pub(super) const CALLS_EXAMPLES: &str = "Examples:
 Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
 
 pub(super) const CALL_EXAMPLES: &str = "Examples:
-  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8
+  drawbridge call xkwgqg1sk9eq625g
   drawbridge call 00k3v
-  drawbridge call 00k3v8m1q2w7x5z9a4b6c0d2e8 --json | jq -r '.messages[] | [.at, .leg, .direction, .line] | @tsv'
+  drawbridge call xkwgqg1sk9eq625g --json | jq -r '.messages[] | [.at, .leg, .direction, .line] | @tsv'
 
 Shows the route it took and why, each target that was tried, both dialogs, its media as the relay measures it
 at this moment, and the SIP ladder of its first and last messages. A call that ended within 10 minutes can be
@@ -58,9 +58,10 @@ pub(super) const TRUNKS_EXAMPLES: &str = "Examples:
 Exit status: 0, or 1 if no daemon answers, 2 wrong usage.";
 
 pub(super) const HANGUP_EXAMPLES: &str = "Examples:
-  drawbridge hangup 00k3v8m1q2w7x5z9a4b6c0d2e8
-  drawbridge hangup 00k3v
-  drawbridge calls --json | jq -r '.calls[].id' | xargs -n1 drawbridge hangup
+  drawbridge call xkwg                     look first: is it this one?
+  drawbridge hangup xkwg
+  drawbridge hangup xkwgqg1sk9eq625g
+  drawbridge calls --json | jq -r '.calls[] | select(.to == \"+442079460999\") | .id'
 
 The beginning of an id, four characters or more, does where no other call's begins so; else nothing is hung up, and
 those calls are named.

@@ -13,6 +13,7 @@ const DEFAULT_PORT: u16 = 9_060;
 pub(super) fn hep(table: &Table<'_>) -> Option<HepSettings> {
     let collector = table.required("collector", "\"192.0.2.9:9060\"");
     let collector = collector.and_then(|value| value.text()?.socket_address(Some(DEFAULT_PORT)));
+    // There is no other yet; written down it says what the collector must listen for.
     if let Some(transport) = table.value("transport") {
         transport.text().and_then(|text| text.one_of(&[("udp", ())]));
     }

@@ -73,6 +73,8 @@ pub enum Values {
 pub enum Takes {
     /// On reload, for new calls.
     Reload,
+    /// On reload, for calls in progress too.
+    AtOnce,
     /// When the daemon starts.
     Restart,
 }
@@ -149,6 +151,7 @@ impl Takes {
     pub const fn words(self) -> &'static str {
         match self {
             Takes::Reload => "reload",
+            Takes::AtOnce => "reload, at once",
             Takes::Restart => "restart",
         }
     }
@@ -202,6 +205,7 @@ pub fn explained(section: &Section, key: &Key) -> String {
         "change",
         match key.takes {
             Takes::Reload => "takes effect on reload, for new calls",
+            Takes::AtOnce => "takes effect on reload, for calls in progress too",
             Takes::Restart => "takes effect with a restart",
         },
     );

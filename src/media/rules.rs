@@ -257,9 +257,9 @@ pub enum MediaEvent {
         /// The operating system's reason (errno).
         errno: i32,
     },
-    /// No RTP (or fax) came on any stream for `media.timeout` (a fax: for longer) though the call is not on hold and both sides
-    /// of a stream are known. Told again each time that another `media.timeout` passes in silence,
-    /// so whoever lets it pass (the call still rings) hears of it again.
+    /// No RTP (or fax) came on any stream for `media.timeout` (a fax: for longer) though the call is not
+    /// on hold and both sides of a stream are known. Told again each time that another `media.timeout`
+    /// passes in silence, so whoever lets it pass (the call still rings) hears of it again.
     Silent {
         /// The session.
         session: MediaSessionId,

@@ -245,8 +245,8 @@ impl Stream {
 
     /// What becomes of a packet of the peer's that does not just cross as it is.
     fn change(&mut self, side: Side, packet: &RtpPacket<'_>, verdict: &mut Verdict, now: Instant) {
-        let far = self.side(side.other()).formats();
-        let changes = &mut self.side_mut(side).changes;
+        let (this, other) = self.sides_mut(side);
+        let changes = &mut this.changes;
         if changes.keys.takes(packet, now) {
             verdict.forward = Forward::Taken;
         }
@@ -256,7 +256,7 @@ impl Stream {
         verdict.transform = changed.map_or(Transform::Keep, Transform::PayloadType);
         if let Some(presses) = &mut changes.presses {
             let payload_type = changed.unwrap_or(packet.payload_type());
-            match presses.take(packet, payload_type, &far, now) {
+            match presses.take(packet, payload_type, &other.formats(), now) {
                 Transform::Keep => {}
                 event => verdict.transform = event,
             }
@@ -515,6 +515,14 @@ impl Stream {
         match side {
             Side::A => &self.a,
             Side::B => &self.b,
+        }
+    }
+
+    /// A side, and the other.
+    fn sides_mut(&mut self, side: Side) -> (&mut StreamSide, &StreamSide) {
+        match side {
+            Side::A => (&mut self.a, &self.b),
+            Side::B => (&mut self.b, &self.a),
         }
     }
 

@@ -9,7 +9,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::media::MediaEvent;
 
 /// Events on their way to the driver. The backlog is bounded by the commands that ask for an
-/// answer and by one notice of silence for each session and timeout.
+/// answer, and by the notices of a session: of silence, of one-way audio, of its loss, each once in its
+/// time. Keys and copies, of which there may be any number, are not sent while there is a backlog.
 #[derive(Debug)]
 pub(super) struct Outbox {
     channel: Sender<MediaEvent>,

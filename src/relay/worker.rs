@@ -23,7 +23,8 @@ const RETRY: Duration = Duration::from_millis(5);
 /// How often sessions are looked at for silence, at most and at least.
 const TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// One worker's state, whichever engine runs it.
+/// One worker's state, whichever engine runs it: in this folder an engine is what moves packets
+/// (`uring`, `portable`).
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) table: Table,
@@ -99,7 +100,7 @@ impl Worker {
         Turn::Wait((!self.table.is_idle()).then(|| self.next_tick.since(now)))
     }
 
-    /// Carries out what was posted; to be called before packets are looked at, too: what the engine
+    /// Carries out what was posted; to be called before packets are looked at, too: what signalling
     /// said before it sent an answer is in force for the packets that the answer brings.
     pub(super) fn obey(&mut self, now: Instant, sockets: &mut impl Sockets) {
         self.table.copy_rtcp(self.mailbox.copies_rtcp());

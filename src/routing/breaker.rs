@@ -92,6 +92,8 @@ pub struct Breaker {
     state: State,
     /// Since when.
     since: Instant,
+    /// Since when it is away: a trial that fails does not begin that anew.
+    away_since: Option<Instant>,
     /// Probes found it dead.
     ill: bool,
     /// It has answered a probe, and no call has shown since that probes mean nothing to it.
@@ -119,6 +121,7 @@ impl Breaker {
         Breaker {
             state: State::Closed,
             since: now,
+            away_since: None,
             ill: false,
             knows_probes: false,
             takes_calls: false,
@@ -142,9 +145,9 @@ impl Breaker {
         }
     }
 
-    /// Since when.
+    /// Since when; while it is away, since it went.
     pub fn since(&self) -> Instant {
-        self.since
+        self.away_since.unwrap_or(self.since)
     }
 
     /// Whether it is up, as people are told: calls go there, or would.
@@ -348,6 +351,10 @@ impl Breaker {
 
     fn enter(&mut self, now: Instant, state: State) {
         (self.state, self.since, self.trial) = (state, now, None);
+        self.away_since = match state {
+            State::Open | State::HalfOpen => Some(self.since()),
+            State::Closed | State::Recovering => None,
+        };
     }
 }
 
@@ -476,6 +483,7 @@ mod tests {
     #[test]
     fn one_call_at_a_time_tries_a_target_that_calls_found_dead_ever_more_seldom() {
         let (mut breaker, mut now) = after(&[CallFailed; 3]);
+        let went_at = breaker.since();
         let mut back_offs = Vec::new();
         for _ in 0..9 {
             let since = now;
@@ -485,6 +493,7 @@ mod tests {
             assert_eq!(breaker.admit(now), Err(Obstacle::Share));
             back_offs.push(now.since(since).as_secs());
             breaker.learn(now, CallFailed, THRESHOLDS);
+            assert_eq!(breaker.since(), went_at, "people are told since when it is away");
         }
         // The first began at the third failure, a second before.
         assert_eq!(back_offs, [4, 10, 20, 40, 80, 160, 300, 300, 300]);

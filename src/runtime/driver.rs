@@ -117,13 +117,6 @@ pub struct Parts {
     pub capture: Option<Capture>,
 }
 
-/// Which shard's driver an input goes to. A Call-ID or tag of ours carries its shard, another's is
-/// hashed; with one shard there is nothing to tell apart yet. The listeners' reader will ask here
-/// when there are more.
-pub const fn shard_of(_message: &[u8]) -> u8 {
-    0
-}
-
 /// Runs one engine.
 #[derive(Debug)]
 pub struct Driver {

@@ -185,6 +185,6 @@ pub const LOG_LINES_LOST: Name = name(
 /// Counter by result.
 pub const HEP_PACKETS: Name = name(
     "drawbridge_hep_packets_total",
-    "Copies of SIP messages and of RTCP for the capture server by result: sent, or dropped by a full queue, by the network, \
+    "Copies of SIP messages and of RTCP for the capture server by result: sent (nobody acknowledges them), or dropped by a full queue, by the network, \
      or (RTCP) because one peer reports too often.",
 );

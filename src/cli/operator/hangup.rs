@@ -16,8 +16,14 @@ const BEGINNING_MIN: usize = 4;
 /// Hangs up the call of an id, or of its beginning where no other call's begins so.
 pub(super) fn hang_up(daemon: &Daemon, typed: &str) -> Result<Answer, Failure> {
     let answer = daemon.post(&path(typed), None)?;
-    if !answer.is_not_found() || typed.len() < BEGINNING_MIN {
+    if !answer.is_not_found() {
         return Ok(answer);
+    }
+    if typed.len() < BEGINNING_MIN {
+        return Err(Failure::new(
+            format!("{typed:?} is too short to say which call is meant"),
+            format!("give {BEGINNING_MIN} characters of its id or more; drawbridge calls has them"),
+        ));
     }
     let found = daemon.get(&call_path(typed))?.success()?;
     daemon.post(&path(meant(&found)?), None)
@@ -123,7 +129,10 @@ mod tests {
     #[test]
     fn what_is_too_short_or_over_ends_nothing() {
         let (answer, asked) = tried("00a", &[unknown()]);
-        assert_eq!((answer.is_err(), asked), (true, vec!["POST /api/v1/calls/00a/hangup".to_owned()]));
+        let told = "\"00a\" is too short to say which call is meant; \
+                    give 4 characters of its id or more; drawbridge calls has them";
+        assert_eq!(answer.unwrap_err().to_string(), told);
+        assert_eq!(asked, ["POST /api/v1/calls/00a/hangup"]);
         let over = json!({ "id": "00abcdef", "state": "ended" });
         let (answer, asked) = tried("00ab", &[unknown(), ("200 OK", over)]);
         let told = "the call 00abcdef is over; see how it ended: drawbridge call 00abcdef";

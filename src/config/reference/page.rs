@@ -23,7 +23,8 @@ provider packs of your own.
 - A duration is a whole number with its unit in quotes: `\"500ms\"`, `\"30s\"`, `\"5m\"`, `\"12h\"`; a day is the most.
 - **Reload** (`drawbridge reload`, `systemctl reload drawbridge`, SIGHUP, or a change of the files on disk) takes a configuration
   whole, or refuses it whole. What has **reload** below takes effect then, for new calls: calls in progress keep what they began
-  with. What has **restart** keeps its old value until then, and `drawbridge status` says so.
+  with. What has **reload, at once** holds for calls in progress, too. What has **restart** keeps its old value until then, and
+  `drawbridge status` says so.
 ";
 
 const TAIL: &str = "\

@@ -131,7 +131,7 @@ const CALL: &[Field] = &[
         Object(EGRESS),
         "",
         Null("no target was tried"),
-        "Where it went in the end: the last target that was tried, or that answered.",
+        "Where it went in the end, before any transfer: the last target that was tried, or that answered.",
     ),
     field(
         "transfers",
