@@ -14,7 +14,8 @@
 //! Steps 3 to 6 take numbers that their country's numbering plan knows, in this order. If none of them does, what is
 //! written in full (`+`, an international prefix, or in `country` its trunk prefix, its country code, or the ten digits
 //! of North America) is taken if it is as long as numbers are there: new ranges come into use every month, and
-//! `+15551230000` and its like are in every example. Nothing else is guessed at: what looks like a number and is none is
+//! `+15551230000` and its like are in every example. Not, though, what would call abroad or for help where it is dialled
+//! without its country code (`+1 011 683 4000`). Nothing else is guessed at: what looks like a number and is none is
 //! a [`NumberFault`] (484). So is `331908817135`, one digit too long for France and valid nowhere else. National before prefix, because
 //! in some countries `011` begins national numbers (Leeds is 0113).
 //!

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, Region};
 
+use super::emergency::emergency_numbers;
+
 /// The country code of the North American plan, whose ten digits are a whole number without a trunk prefix.
 const NANP: i32 = 1;
 /// A number that only its length speaks for has so many digits, its country code included (ITU-T E.164 has 15).
@@ -87,6 +89,27 @@ fn has_right_length(number: &PhoneNumber) -> bool {
     number.extension().is_empty()
         && BY_LENGTH.contains(&e164.len().saturating_sub(1))
         && PHONE_NUMBER_UTIL.is_possible_number_with_reason(number) == Ok(NumberLengthType::IsPossible)
+        && (PHONE_NUMBER_UTIL.is_valid_number(number) || stays_at_home(number, &e164))
+}
+
+/// Whether its digits, dialled in its own country, neither call abroad nor for help. A trunk may be sent numbers as they
+/// are dialled, and `+1 011 683 4000` has the ten digits of a number in North America that call the island of Niue there:
+/// who may call `+1` alone shall not reach it.
+fn stays_at_home(number: &PhoneNumber, e164: &str) -> bool {
+    let Some(region) = PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code) else {
+        return false;
+    };
+    let country_code = number.country_code.to_string();
+    let significant = e164.strip_prefix('+').and_then(|digits| digits.strip_prefix(&country_code));
+    let is_of_its_country = |dialled: &str| {
+        let read = PHONE_NUMBER_UTIL.parse(dialled, Some(region));
+        read.is_ok_and(|read| read.country_code == number.country_code)
+    };
+    let dialled = Planned(number.clone()).national_digits();
+    let calls_for_help = emergency_numbers(region.as_region_str().as_ref());
+    !calls_for_help.iter().any(|help| dialled.starts_with(help))
+        && is_of_its_country(&dialled)
+        && significant.is_some_and(is_of_its_country)
 }
 
 /// Whether a numbering plan is known for this ISO 3166 alpha-2 code (upper case).

@@ -115,6 +115,22 @@ fn what_is_written_in_full_need_not_be_in_a_plan_that_may_be_old() {
 }
 
 #[test]
+fn what_would_call_abroad_or_for_help_where_it_is_dialled_is_no_number_of_its_country() {
+    // 011 683 …, 00 683 …, 911 …, 112 …
+    for user in ["+10116834000", "+34006834000", "+19115551234", "+34112345678"] {
+        for country in [None, Some("US"), Some("ES")] {
+            assert!(in_country(country).normalise(user).is_err(), "{user} in {country:?}");
+        }
+    }
+    for user in ["10116834000", "00110116834000", "01110116834000"] {
+        assert!(in_country(Some("US")).normalise(user).is_err(), "{user}");
+    }
+    assert_eq!(e164(Some("US"), "0116834000"), "+6834000");
+    let no_prefix = Settings { prefixes: vec!["00".into()], ..in_country(Some("US")) };
+    assert!(no_prefix.normalise("0116834000").is_err());
+}
+
+#[test]
 fn a_number_that_no_plan_knows_has_every_form() {
     let us = in_country(Some("US"));
     let number = Number::E164("+15551230000".into());

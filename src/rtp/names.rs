@@ -5,6 +5,8 @@
 
 /// Packet type (RFC 3550 §12.1).
 const SOURCE_DESCRIPTION: u8 = 202;
+/// The bit that says so in a packet's first byte (RFC 3550 §6.4.1).
+const PADDED: u8 = 0x20;
 /// Item types (RFC 3550 §12.2). PRIV begins with the length of its prefix.
 const END: u8 = 0;
 const CNAME: u8 = 1;
@@ -22,14 +24,20 @@ pub fn hide_names(datagram: &mut [u8], pseudonym: impl Fn(&[u8]) -> u64) {
         if packet_type == SOURCE_DESCRIPTION
             && let Some(chunks) = packet.get_mut(4..)
         {
-            hide_in_chunks(chunks, first & 0x1f, &pseudonym);
+            let read = hide_in_chunks(chunks, first & 0x1f, &pseudonym);
+            // What nobody counts or has no sound length may hold a name as well. The last byte of padding is its length.
+            let end = chunks.len().saturating_sub(usize::from(first & PADDED != 0));
+            if let Some(left) = chunks.get_mut(read..end) {
+                left.fill(END);
+            }
         }
         rest = behind;
     }
 }
 
-/// `count` chunks: an SSRC and items each, ended by zeros up to the next four bytes.
-fn hide_in_chunks(chunks: &mut [u8], count: u8, pseudonym: &impl Fn(&[u8]) -> u64) {
+/// `count` chunks: an SSRC and items each, ended by zeros up to the next four bytes. Gives how many bytes are these, up
+/// to the first item that is not whole.
+fn hide_in_chunks(chunks: &mut [u8], count: u8, pseudonym: &impl Fn(&[u8]) -> u64) -> usize {
     let mut at = 0;
     for _ in 0..count {
         at += 4;
@@ -37,14 +45,15 @@ fn hide_in_chunks(chunks: &mut [u8], count: u8, pseudonym: &impl Fn(&[u8]) -> u6
         while let Some(&kind) = chunks.get(at)
             && kind != END
         {
-            let Some(&length) = chunks.get(at + 1) else { return };
+            let Some(&length) = chunks.get(at + 1) else { return at };
             let end = at + 2 + usize::from(length);
-            let Some(text) = chunks.get_mut(at + 2..end) else { return };
+            let Some(text) = chunks.get_mut(at + 2..end) else { return at };
             hide(kind, text, pseudonym);
             at = end;
         }
         at = (at + 4) & !3;
     }
+    at
 }
 
 fn hide(kind: u8, text: &mut [u8], pseudonym: &impl Fn(&[u8]) -> u64) {
@@ -114,6 +123,27 @@ mod tests {
         let name = |ssrc, name| hidden(description(&[chunk(ssrc, &[(CNAME, name)])]))[18..].to_vec();
         assert_eq!(name(1, "alice@10.0.0.5"), name(2, "alice@10.0.0.5"));
         assert_ne!(name(1, "alice@10.0.0.5"), name(1, "alice@10.0.0.6"));
+    }
+
+    #[test]
+    fn what_is_not_counted_or_not_whole_is_left_out() {
+        let (alice, bob) = (chunk(1, &[(CNAME, "alice")]), chunk(2, &[(2, "bob")]));
+        let whole = description(&[alice.clone(), bob.clone()]);
+        let set = |at: usize, byte: u8| {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            hidden(bytes)
+        };
+        let nobody = vec![END; bob.len()];
+        // One chunk is counted of two, none is, and Bob's name is longer than what is there.
+        assert!(set(8, 0x81).ends_with(&nobody));
+        assert!(set(8, 0x80)[12..].iter().all(|byte| *byte == END));
+        let cut = set(whole.len() - bob.len() + 5, 200);
+        assert!(cut.ends_with(&[&2_u32.to_be_bytes()[..], &nobody[4..]].concat()), "{cut:?}");
+        // Padding stays as long as it is.
+        let mut padded = description(&[alice, b"bob@10.\x08".to_vec()]);
+        padded[8] = 0x81 | PADDED;
+        assert!(hidden(padded).ends_with(&[END, END, END, END, END, END, END, 8]));
     }
 
     #[test]
