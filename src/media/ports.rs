@@ -164,7 +164,8 @@ impl AddressPool {
             }
         }
         let port = if self.free.is_empty() {
-            // Stragglers cost less than a call: they have neither its address nor its source's claim.
+            // Stragglers cost less than a call: most have not the address that the new call names, and those
+            // that share it (two calls of one gateway) must outlast its probation.
             self.resting_after_release.pop_front()?.1
         } else {
             let chosen = random.below(self.free.len() as u32) as usize;
