@@ -18,7 +18,7 @@ pub struct CallSearch {
 }
 
 impl CallSearch {
-    /// Of what an operator typed: at most [`WORDS_MAX`] words, of at most [`SEARCH_MAX`] bytes.
+    /// Of what an operator typed: at most `WORDS_MAX` words, of at most `SEARCH_MAX` bytes.
     pub fn of(text: &str) -> CallSearch {
         let end = (0..=text.len().min(SEARCH_MAX)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         let words = text.get(..end).unwrap_or_default().split_whitespace();
