@@ -49,6 +49,25 @@ fn written(captured: &Captured) -> BTreeMap<(u16, u16), Vec<u8>> {
     read(&packet)
 }
 
+/// A collector, and what sends to it.
+fn collecting(metrics: Arc<Metrics>) -> (UdpSocket, Capture) {
+    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let capture = Capture::start(settings(collector.local_addr().unwrap()), metrics).unwrap();
+    (collector, capture)
+}
+
+/// The next packet has these chunks and no other.
+fn assert_next_is(collector: &UdpSocket, expected: &[(u16, &[u8])]) {
+    let mut packet = [0; 2_048];
+    let (length, _) = collector.recv_from(&mut packet).unwrap();
+    let chunks = read(&packet[..length]);
+    assert_eq!(chunks.len(), expected.len());
+    for (kind, value) in expected {
+        assert_eq!(chunks[&(0, *kind)], *value, "chunk {kind}");
+    }
+}
+
 /// A receiver report without blocks.
 fn reported() -> Captured {
     let message = Bytes::from_static(&[0x80, 201, 0, 1, 0, 0, 0, 9]);
@@ -57,13 +76,8 @@ fn reported() -> Captured {
 
 #[test]
 fn a_collector_reads_what_arrives() {
-    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
-    collector.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let metrics = Arc::new(Metrics::new().unwrap());
-    let capture = Capture::start(settings(collector.local_addr().unwrap()), metrics).unwrap();
+    let (collector, capture) = collecting(Arc::new(Metrics::new().unwrap()));
     capture.send(captured("10.0.0.9:5060", "10.0.0.5:5061"));
-    let mut packet = [0; 2_048];
-    let (length, _) = collector.recv_from(&mut packet).unwrap();
     let expected: [(u16, &[u8]); 14] = [
         (1, &[2]),
         (2, &[17]),
@@ -80,11 +94,7 @@ fn a_collector_reads_what_arrives() {
         (17, b"callers@h"),
         (19, b"sbc1"),
     ];
-    let chunks = read(&packet[..length]);
-    assert_eq!(chunks.len(), expected.len());
-    for (kind, value) in expected {
-        assert_eq!(chunks[&(0, kind)], value, "chunk {kind}");
-    }
+    assert_next_is(&collector, &expected);
 }
 
 #[test]
@@ -172,16 +182,12 @@ fn what_the_relay_lost_is_added_once_to_what_is_lost_here() {
 
 #[test]
 fn rtcp_goes_as_json_of_type_five_under_the_id_of_its_call() {
-    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
-    collector.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
-    let capture = Capture::start(settings(collector.local_addr().unwrap()), Arc::clone(&metrics)).unwrap();
+    let (collector, capture) = collecting(Arc::clone(&metrics));
     assert!(capture.takes_rtcp());
     // What reports nothing does not stop the next.
     capture.send(Captured { message: Bytes::from_static(b"no rtcp"), ..reported() });
     capture.send(reported());
-    let mut packet = [0; 2_048];
-    let (length, _) = collector.recv_from(&mut packet).unwrap();
     let expected: [(u16, &[u8]); 14] = [
         (1, &[2]),
         (2, &[17]),
@@ -198,11 +204,7 @@ fn rtcp_goes_as_json_of_type_five_under_the_id_of_its_call() {
         (17, b"callers@h"),
         (19, b"sbc1"),
     ];
-    let chunks = read(&packet[..length]);
-    assert_eq!(chunks.len(), expected.len());
-    for (kind, value) in expected {
-        assert_eq!(chunks[&(0, kind)], value, "chunk {kind}");
-    }
+    assert_next_is(&collector, &expected);
     assert_eq!(dropped(&metrics, Protocol::Rtcp, 0), 1);
 }
 
